@@ -1,0 +1,163 @@
+"""How fast the storage emulator takes small objects, lists them, and whether it slows down.
+
+    python benchmarks/emulator_storage.py [--uploads 10000] [--objects 100000]
+
+A new emulator process is asked by Google's own client, one request after another: first small
+uploads and a full list, then the same with many objects in the bucket (written over plain HTTP, to
+save time), then one large object in and out. Memory is that of the emulator process (resident set).
+"""
+
+from __future__ import annotations
+
+import argparse
+import hashlib
+import http.client
+import os
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from collections.abc import Callable
+from pathlib import Path
+from urllib.parse import urlsplit
+
+SMALL = b"x" * 200
+LARGE_BYTES = 512 * 1024 * 1024
+WRITERS = 4
+SAMPLE = 500
+
+
+def start(folder: Path) -> tuple[subprocess.Popen[bytes], dict[str, str]]:
+    """Start an emulator on a free port; returns it with the variables that point clients at it."""
+    env_file = folder / "emulator.env"
+    process = subprocess.Popen(
+        [
+            *(sys.executable, "-m", "genaiops_dagster.cli", "emulator", "--port", "0"),
+            *("--state", str(folder / "state"), "--env-file", str(env_file), "--stop-with-input"),
+        ],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.DEVNULL,
+    )
+    while not env_file.exists():
+        if process.poll() is not None:
+            raise SystemExit("The emulator did not start.")
+        time.sleep(0.01)
+    lines = env_file.read_text().splitlines()
+    return process, {k: v.strip("'") for k, _, v in (line.partition("=") for line in lines)}
+
+
+def megabytes(process: subprocess.Popen[bytes]) -> float:
+    """Resident memory of a process."""
+    pages = int(Path(f"/proc/{process.pid}/statm").read_text().split()[1])
+    return pages * os.sysconf("SC_PAGE_SIZE") / 1e6
+
+
+def cpu_seconds(process: subprocess.Popen[bytes]) -> float:
+    """Processor time that a process has used."""
+    fields = Path(f"/proc/{process.pid}/stat").read_text().rsplit(")", 1)[1].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+
+def timed(action: Callable[[], object]) -> float:
+    """Seconds that `action` takes."""
+    started = time.perf_counter()
+    action()
+    return time.perf_counter() - started
+
+
+def fill(url: str, bucket: str, first: int, count: int) -> None:
+    """Write small objects over a few plain connections."""
+
+    def write(offset: int) -> None:
+        connection = http.client.HTTPConnection(urlsplit(url).netloc)
+        for number in range(first + offset, first + count, WRITERS):
+            path = f"/upload/storage/v1/b/{bucket}/o?uploadType=media&name=fill/{number:07d}"
+            connection.request("POST", path, SMALL, {"Content-Type": "text/plain"})
+            connection.getresponse().read()
+
+    threads = [threading.Thread(target=write, args=(offset,)) for offset in range(WRITERS)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+
+
+def main() -> None:
+    """Run and print."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--uploads", type=int, default=10_000)
+    parser.add_argument("--objects", type=int, default=100_000)
+    options = parser.parse_args()
+    with tempfile.TemporaryDirectory() as folder:
+        process, variables = start(Path(folder))
+        os.environ.update(variables)
+        try:
+            measure(process, variables, options.uploads, options.objects, Path(folder))
+        finally:
+            process.terminate()
+            process.wait()
+
+
+def measure(
+    process: subprocess.Popen[bytes],
+    variables: dict[str, str],
+    uploads: int,
+    objects: int,
+    folder: Path,
+) -> None:
+    """All figures of one emulator."""
+    from google.cloud import storage
+
+    client = storage.Client()
+    bucket = client.create_bucket("benchmark")
+
+    def upload(prefix: str, count: int) -> None:
+        for number in range(count):
+            bucket.blob(f"{prefix}/{number:07d}").upload_from_string(SMALL)
+
+    def list_all(expected: int) -> None:
+        found = sum(1 for _ in client.list_blobs(bucket))
+        assert found == expected, found
+
+    upload("warm", SAMPLE)
+    memory = megabytes(process)
+    used = cpu_seconds(process)
+    seconds = timed(lambda: upload("small", uploads))
+    used = cpu_seconds(process) - used
+    listing = timed(lambda: list_all(uploads + SAMPLE))
+    print(f"{uploads:,} uploads over Google's client   {seconds:8.2f} s")
+    print(f"  of it in the emulator             {used / uploads * 1000:8.2f} ms an upload")
+    print(f"list of {uploads + SAMPLE:,} objects            {listing:8.2f} s")
+    print(f"uploads and list together           {seconds + listing:8.2f} s   (target: under 20 s)")
+
+    empty = timed(lambda: upload("before", SAMPLE)) / SAMPLE
+    present = uploads + 2 * SAMPLE
+    fill(variables["STORAGE_EMULATOR_HOST"], bucket.name, present, max(objects - present, 0))
+    full = timed(lambda: upload("after", SAMPLE)) / SAMPLE
+    print(f"one upload at {present:,} objects          {empty * 1000:8.2f} ms")
+    print(f"one upload at {max(objects, present):,} objects         {full * 1000:8.2f} ms")
+    page = timed(lambda: next(client.list_blobs(bucket, prefix="fill/", page_size=1000).pages))
+    folders = timed(lambda: list(client.list_blobs(bucket, delimiter="/")))
+    print(f"one page of 1,000                   {page * 1000:8.2f} ms")
+    print(f"folders of the whole bucket         {folders * 1000:8.2f} ms")
+    print(f"memory at first and now             {memory:8.0f} MB {megabytes(process):8.0f} MB")
+
+    source = folder / "large"
+    with source.open("wb") as file:
+        for _ in range(LARGE_BYTES // 2**20):
+            file.write(os.urandom(2**20))
+    blob = bucket.blob("large")
+    up = timed(lambda: blob.upload_from_filename(str(source)))
+    down = timed(lambda: blob.download_to_filename(str(folder / "back")))
+    with source.open("rb") as one, (folder / "back").open("rb") as other:
+        same = (
+            hashlib.file_digest(one, "md5").digest() == hashlib.file_digest(other, "md5").digest()
+        )
+    assert same
+    print(f"{LARGE_BYTES // 2**20} MiB in and out                 {up:8.2f} s  {down:8.2f} s")
+    print(f"memory after it                     {megabytes(process):8.0f} MB")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,71 @@
+"""What all assets of a use case have in common, and the metadata that Dagster's pages show."""
+
+from __future__ import annotations
+
+import base64
+from collections.abc import Iterable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias
+
+import dagster as dg
+
+from genaiops_dagster.use_case import UseCase
+
+Stage = Literal[
+    "data", "prompts", "budget", "tuning", "evaluation", "comparison", "promotion", "serving"
+]
+
+if TYPE_CHECKING:
+    import altair as alt
+
+    Materialized: TypeAlias = dg.MaterializeResult[Any]
+else:
+    # Dagster reads the annotation of an asset that also has checks, and takes no generic alias.
+    Materialized = dg.MaterializeResult
+
+
+def asset_options(use_case: UseCase, stage: Stage) -> dict[str, Any]:
+    """Arguments that every asset of a use case passes to `dg.asset`: key, group, owners, stage."""
+    return {
+        "key_prefix": use_case.name,
+        "group_name": use_case.name,
+        "owners": use_case.owners,
+        "tags": {"stage": stage},
+    }
+
+
+def asset_key(use_case: UseCase, *parts: str) -> dg.AssetKey:
+    """Key of an asset of a use case, such as `asset_key(use_case, "examples")`."""
+    return dg.AssetKey([use_case.name, *parts])
+
+
+def column_schema(columns: Mapping[str, str]) -> dg.TableSchema:
+    """Column types by name, in the form that the UI shows as a table's schema."""
+    return dg.TableSchema([dg.TableColumn(name, type=kind) for name, kind in columns.items()])
+
+
+def chart_image(chart: alt.Chart, text: str) -> dg.MetadataValue:
+    """A chart that the UI renders, as a PNG in Markdown; `text` says what it shows."""
+    import vl_convert
+
+    png = base64.b64encode(vl_convert.vegalite_to_png(chart.to_json(), scale=2)).decode()
+    return dg.MetadataValue.md(f"![{text}](data:image/png;base64,{png})")
+
+
+def markdown_table(headers: Sequence[str], rows: Iterable[Sequence[Any]]) -> dg.MetadataValue:
+    """A table that the UI renders; None is shown as a dash, floats with four digits.
+
+    Without padding, because the UI folds Markdown of 1000 characters away behind a link.
+    """
+
+    def line(cells: Iterable[Any]) -> str:
+        return f"| {' | '.join(_shown(cell) for cell in cells)} |"
+
+    return dg.MetadataValue.md(
+        "\n".join([line(headers), f"|{'---|' * len(headers)}", *(line(row) for row in rows)])
+    )
+
+
+def _shown(cell: Any) -> str:
+    if cell is None:
+        return "-"
+    return f"{cell:.4g}" if isinstance(cell, float) else str(cell).replace("|", "\\|")

@@ -1,0 +1,159 @@
+"""The estimate of a run as an asset, and the check that it is within the budget."""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections.abc import Sequence
+
+import dagster as dg
+
+from genaiops_dagster.asset_options import asset_key, asset_options, chart_image, markdown_table
+from genaiops_dagster.budget.charts import spend_chart
+from genaiops_dagster.budget.estimate import estimate_run, models_of
+from genaiops_dagster.budget.ledger import MonthlySpend, spend_by_month
+from genaiops_dagster.budget.limits import refusals, sweep_refusals, too_long
+from genaiops_dagster.budget.records import CostEstimate
+from genaiops_dagster.budget.tokens import api_counter
+from genaiops_dagster.budget.volume import measure_run
+from genaiops_dagster.data.records import DatasetSplit
+from genaiops_dagster.google_cloud.base_models import concerns
+from genaiops_dagster.google_cloud.resources import ObjectStoreResource, VertexAIResource
+from genaiops_dagster.prompts.records import PromptVersion
+from genaiops_dagster.use_case import UseCase
+
+
+def build_assets(use_case: UseCase) -> list[dg.AssetsDefinition | dg.AssetChecksDefinition]:
+    """The asset `cost_estimate` of a use case with its check `within_budget`."""
+
+    @dg.asset(
+        **asset_options(use_case, "budget"),
+        name="cost_estimate",
+        description="What a run would cost, stage by stage, before anything is paid.",
+        kinds={"gemini", "json"},
+        code_version="1",
+        ins={
+            "training_set": dg.AssetIn(key=asset_key(use_case, "training_set")),
+            "validation_set": dg.AssetIn(key=asset_key(use_case, "validation_set")),
+            "evaluation_set": dg.AssetIn(key=asset_key(use_case, "evaluation_set")),
+            "prompt": dg.AssetIn(key=asset_key(use_case, "prompt")),
+        },
+    )
+    def cost_estimate(
+        training_set: DatasetSplit,
+        validation_set: DatasetSplit,
+        evaluation_set: DatasetSplit,
+        prompt: PromptVersion,
+        object_store: ObjectStoreResource,
+        vertex_ai: VertexAIResource,
+    ) -> dg.MaterializeResult[CostEstimate]:
+        clients, store = vertex_ai.get_clients(), object_store.get_store()
+        volume = measure_run(
+            use_case,
+            store,
+            api_counter(clients.genai, use_case.tuning.base_model),
+            training_set=training_set,
+            validation_set=validation_set,
+            evaluation_set=evaluation_set,
+            prompt=prompt,
+        )
+        estimate = estimate_run(use_case, volume, emulated=clients.emulated)
+        metadata = {
+            **estimate_metadata(estimate),
+            **spend_metadata(spend_by_month(store, use_case.name), use_case.budget.per_month_usd),
+        }
+        return dg.MaterializeResult(value=estimate, metadata=metadata)
+
+    @dg.asset_check(
+        asset=asset_key(use_case, "cost_estimate"),
+        name="within_budget",
+        description="What a run may cost at most is within the limits of the use case.",
+        blocking=True,
+    )
+    def within_budget(cost_estimate: CostEstimate) -> dg.AssetCheckResult:
+        reasons = [
+            *refusals(cost_estimate, use_case.budget),
+            *sweep_refusals(cost_estimate, use_case.tuning.sweep),
+        ]
+        return dg.AssetCheckResult(
+            passed=not reasons,
+            description="\n".join(reasons) or None,
+            metadata={
+                "limit_usd": use_case.budget.per_run_usd,
+                "asked_usd": cost_estimate.maximum_usd,
+                "asked_tokens": cost_estimate.maximum_tokens,
+            },
+        )
+
+    @dg.asset_check(
+        asset=asset_key(use_case, "cost_estimate"),
+        name="fits_context",
+        description="The longest request of every stage fits the model's context window.",
+        blocking=True,
+    )
+    def fits_context(cost_estimate: CostEstimate) -> dg.AssetCheckResult:
+        problems = too_long(cost_estimate)
+        return dg.AssetCheckResult(
+            passed=not problems,
+            description="\n".join(problems) or None,
+            metadata={"longest_request_tokens": cost_estimate.largest_request_tokens},
+        )
+
+    @dg.asset_check(
+        asset=asset_key(use_case, "cost_estimate"),
+        name="models_available",
+        description="No model of the use case is retired, or will be within half a year.",
+    )
+    def models_available() -> dg.AssetCheckResult:
+        found = concerns(models_of(use_case), dt.datetime.now(dt.UTC).date())
+        retired = any(concern.standing == "retired" for concern in found)
+        return dg.AssetCheckResult(
+            passed=not found,
+            severity=dg.AssetCheckSeverity.ERROR if retired else dg.AssetCheckSeverity.WARN,
+            description="\n".join(concern.sentence for concern in found) or None,
+            metadata={concern.model: concern.standing for concern in found},
+        )
+
+    return [cost_estimate, within_budget, fits_context, models_available]
+
+
+def estimate_metadata(estimate: CostEstimate) -> dict[str, dg.MetadataValue | float | int | str]:
+    """What the page of the asset shows of an estimate."""
+    charged = "emulated, nothing was charged" if estimate.emulated else "Google Cloud charges this"
+    return {
+        "expected_usd": estimate.cost_usd,
+        "maximum_usd": estimate.maximum_usd,
+        "tokens": estimate.tokens,
+        "sampling_error": f"{estimate.error_share:.1%}",
+        "charged": charged,
+        "unknown_prices": ", ".join(estimate.unknown_prices) or "none",
+        "stages": markdown_table(
+            ["stage", "candidate", "model", "calls", "tokens in", "tokens out", "USD", "at most"],
+            [
+                (
+                    stage.stage,
+                    stage.candidate or None,
+                    stage.model,
+                    stage.calls,
+                    stage.input_tokens,
+                    stage.output_tokens,
+                    stage.cost_usd,
+                    stage.maximum_usd,
+                )
+                for stage in estimate.stages
+            ],
+        ),
+    }
+
+
+def spend_metadata(
+    spend: Sequence[MonthlySpend], limit_usd: float | None
+) -> dict[str, dg.MetadataValue]:
+    """What was spent so far, month by month; nothing before the first payment."""
+    if not spend:
+        return {}
+    return {
+        "spent": markdown_table(
+            ["month", "stage", "USD"], [(one.month, one.stage, one.usd) for one in spend]
+        ),
+        "spent_by_month": chart_image(spend_chart(spend, limit_usd), "US dollars spent by month"),
+    }

@@ -1,0 +1,378 @@
+"""What a run of a use case would cost, stage by stage, before anything is paid."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+from genaiops_dagster.budget.pricing import token_cost, tuning_cost
+from genaiops_dagster.budget.records import CostEstimate, Stage, StageCost, totals
+from genaiops_dagster.budget.tokens import TokenTotal
+from genaiops_dagster.budget.volume import OWN_PROMPT, PromptVolume, RunVolume
+from genaiops_dagster.budget_policy import ModelPrice
+from genaiops_dagster.candidates import Candidate
+from genaiops_dagster.section import CHAMPION, TUNED
+from genaiops_dagster.use_case import UseCase
+
+JUDGE_INSTRUCTION_TOKENS = 400
+"""Tokens that a judge's own instruction adds to prompt and answer."""
+
+JUDGE_ANSWER_TOKENS = 150
+"""Tokens of a rating with its explanation."""
+
+JUDGE_MAXIMUM_ANSWER_TOKENS = 1024
+
+MOST_CHECKPOINTS = 10
+"""Checkpoints that the service keeps of a job.
+
+Source: https://cloud.google.com/vertex-ai/generative-ai/docs/models/tuning-checkpoints
+"""
+
+SUITE_PROMPT_TOKENS = 300
+"""More than any shipped case has, with a system instruction."""
+
+SUITE_CASES = {"safety": 18, "off_task": 14}
+"""Cases of the suites that are shipped with the evaluation."""
+
+
+def default_epochs(training_rows: int) -> int:
+    """Epochs that are assumed where the use case leaves them to the service.
+
+    Source: recommended configurations,
+    https://cloud.google.com/vertex-ai/generative-ai/docs/models/tune_gemini/tune-gemini-learn
+    """
+    return 20 if training_rows < 1000 else 10
+
+
+def models_of(use_case: UseCase) -> set[str]:
+    """Base models that a use case tunes, asks or lets judge."""
+    judge = use_case.evaluation.judge
+    asked = {candidate.model for candidate in use_case.candidates.values()} - {TUNED}
+    return {use_case.tuning.base_model, *asked, *([judge.model] if judge else [])}
+
+
+def estimate_run(use_case: UseCase, volume: RunVolume, *, emulated: bool) -> CostEstimate:
+    """Price every stage of a run.
+
+    Args:
+        use_case: Candidates, tuning, judge and prices.
+        volume: Counted or sampled tokens.
+        emulated: Whether the emulator would serve, so that nothing is charged.
+    """
+    stages = [
+        *_tuning(use_case, volume),
+        *_checkpoints(use_case, volume),
+        *_evaluation(use_case, volume),
+        *_judging(use_case, volume),
+        *_generation(use_case, volume),
+    ]
+    counted = [
+        volume.training,
+        *(prompts.tokens for prompts in volume.prompts.values()),
+        volume.references,
+        volume.sample_prompts.tokens,
+    ]
+    tokens = sum(total.tokens for total in counted)
+    return estimate_of(
+        use_case.name,
+        stages,
+        emulated=emulated,
+        error_share=sum(total.error for total in counted) / tokens if tokens else 0.0,
+        training_digest=volume.training_digest,
+        evaluation_digest=volume.evaluation_digest,
+        prompt_digest=volume.prompt_digest,
+    )
+
+
+def estimate_of(
+    use_case: str,
+    stages: Sequence[StageCost],
+    *,
+    emulated: bool,
+    error_share: float = 0.0,
+    training_digest: str = "",
+    evaluation_digest: str = "",
+    prompt_digest: str = "",
+) -> CostEstimate:
+    """Stages as an estimate; digests are empty where it is of one step's requests alone."""
+    return CostEstimate(
+        use_case=use_case,
+        training_digest=training_digest,
+        evaluation_digest=evaluation_digest,
+        prompt_digest=prompt_digest,
+        stages=list(stages),
+        error_share=error_share,
+        emulated=emulated,
+        **totals(stages),
+    )
+
+
+def _tuning(use_case: UseCase, volume: RunVolume) -> list[StageCost]:
+    """The tuned model, and each variant of the sweep."""
+    sweep = use_case.tuning.sweep
+    variants = [name for name, _ in sweep.variants()] if sweep else []
+    return [_tuning_job(use_case, volume, name) for name in ("", *variants)]
+
+
+def _tuning_job(use_case: UseCase, volume: RunVolume, variant: str) -> StageCost:
+    tuning = use_case.tuning.variant(variant or None)
+    epochs = tuning.epochs or default_epochs(volume.training_rows)
+    prices = use_case.budget.prices
+    tokens = round(volume.training.tokens * epochs)
+    at_most = round(volume.training.at_most * epochs)
+    return StageCost(
+        stage="tuning",
+        candidate=variant,
+        model=tuning.base_model,
+        calls=1,
+        input_tokens=tokens,
+        output_tokens=0,
+        maximum_output_tokens=0,
+        cost_usd=tuning_cost(tuning.base_model, tokens, prices=prices),
+        maximum_usd=tuning_cost(tuning.base_model, at_most, prices=prices),
+        basis=f"{volume.training_rows} examples x {epochs} epochs"
+        + ("" if tuning.epochs else " (assumed; the service chooses)"),
+    )
+
+
+def _checkpoints(use_case: UseCase, volume: RunVolume) -> list[StageCost]:
+    """Every checkpoint's answers to validation rows, for candidates that take the best one.
+
+    A validation row is taken to be as long as an evaluation row.
+    """
+    rows = max(volume.evaluation_rows, 1)
+    prompts, stages = volume.prompts[OWN_PROMPT], []
+    for name, candidate in use_case.candidates.items():
+        if candidate.checkpoint != "best":
+            continue
+        tuning = use_case.tuning.variant(candidate.variant)
+        epochs = tuning.epochs or default_epochs(volume.training_rows)
+        calls = volume.validation_rows * min(epochs, MOST_CHECKPOINTS)
+        longest = candidate.generation.max_output_tokens
+        stages.append(
+            price_requests(
+                use_case.budget.prices,
+                stage="checkpoints",
+                candidate=name,
+                model=use_case.tuning.base_model,
+                calls=calls,
+                prompts=TokenTotal(
+                    prompts.tokens.tokens * calls / rows, prompts.tokens.error * calls / rows
+                ),
+                output_tokens=min(round(volume.references.tokens * calls / rows), calls * longest),
+                maximum_output_tokens=calls * longest,
+                longest=(prompts.longest, longest),
+                basis=f"{volume.validation_rows} validation rows x {min(epochs, MOST_CHECKPOINTS)}",
+            )
+        )
+    return stages
+
+
+def _evaluation(use_case: UseCase, volume: RunVolume) -> list[StageCost]:
+    """Every candidate's answers, and the champion's."""
+    evaluation, rows = use_case.evaluation, volume.evaluation_rows
+    batch = evaluation.batch_from_rows is not None and rows >= evaluation.batch_from_rows
+    stages = [
+        _calls(
+            use_case,
+            stage="evaluation",
+            candidate=name,
+            calls=rows,
+            prompts=_prompts_of(candidate, volume),
+            answers=volume.references,
+            batch=batch,
+        )
+        for name, candidate in use_case.candidates.items()
+    ]
+    if volume.champion is not None:
+        longest = volume.champion.max_output_tokens
+        stages.append(
+            price_requests(
+                use_case.budget.prices,
+                stage="evaluation",
+                candidate=CHAMPION,
+                model=volume.champion.base_model,
+                calls=rows,
+                prompts=volume.champion.prompts.tokens,
+                output_tokens=min(round(volume.references.tokens), rows * longest),
+                maximum_output_tokens=rows * longest,
+                longest=(volume.champion.prompts.longest, longest),
+                basis=f"{rows} rows, unless they are kept",
+                batch=batch,
+            )
+        )
+    return [*stages, *_suites(use_case)]
+
+
+def _suites(use_case: UseCase) -> list[StageCost]:
+    """What each candidate is asked besides the evaluation set, a tuned one's base model, too."""
+    shipped = sum(SUITE_CASES[name] for name in use_case.evaluation.suites)
+    golden = len(use_case.evaluation.golden)
+    stages = []
+    for name, candidate in use_case.candidates.items():
+        calls = golden + shipped * (2 if candidate.model == TUNED else 1)
+        longest = candidate.generation.max_output_tokens
+        if calls:
+            stages.append(
+                price_requests(
+                    use_case.budget.prices,
+                    stage="suites",
+                    candidate=name,
+                    model=_base_of(use_case, name),
+                    calls=calls,
+                    prompts=TokenTotal(calls * SUITE_PROMPT_TOKENS),
+                    output_tokens=calls * min(SUITE_PROMPT_TOKENS, longest),
+                    maximum_output_tokens=calls * longest,
+                    longest=(SUITE_PROMPT_TOKENS, longest),
+                    basis=f"{calls} cases",
+                )
+            )
+    return stages
+
+
+def _judging(use_case: UseCase, volume: RunVolume) -> list[StageCost]:
+    """Every rating of every candidate's answers."""
+    judge = use_case.evaluation.judge
+    if judge is None:
+        return []
+    ratings = len(judge.metrics) * judge.repeats
+    calls = volume.evaluation_rows * ratings
+    own = TokenTotal(calls * JUDGE_INSTRUCTION_TOKENS)
+    stages = []
+    for name, candidate in use_case.candidates.items():
+        prompts = _prompts_of(candidate, volume)
+        read = prompts.tokens + volume.references
+        stages.append(
+            price_requests(
+                use_case.budget.prices,
+                stage="judging",
+                candidate=name,
+                model=judge.model,
+                calls=calls,
+                prompts=own + TokenTotal(read.tokens * ratings, read.error * ratings),
+                output_tokens=calls * JUDGE_ANSWER_TOKENS,
+                maximum_output_tokens=calls * JUDGE_MAXIMUM_ANSWER_TOKENS,
+                longest=(
+                    prompts.longest
+                    + candidate.generation.max_output_tokens
+                    + JUDGE_INSTRUCTION_TOKENS,
+                    JUDGE_MAXIMUM_ANSWER_TOKENS,
+                ),
+                basis=f"{volume.evaluation_rows} answers x {ratings} ratings",
+            )
+        )
+    return stages
+
+
+def _generation(use_case: UseCase, volume: RunVolume) -> list[StageCost]:
+    """The samples, by the challenger: it serves them if it is promoted."""
+    if not volume.samples:
+        return []
+    per_row = volume.references.tokens / max(volume.evaluation_rows, 1)
+    return [
+        _calls(
+            use_case,
+            stage="generation",
+            candidate=use_case.gate.challenger,
+            calls=volume.samples,
+            prompts=volume.sample_prompts,
+            answers=TokenTotal(per_row * volume.samples),
+        )
+    ]
+
+
+def _prompts_of(candidate: Candidate, volume: RunVolume) -> PromptVolume:
+    return volume.prompts[candidate.prompt or OWN_PROMPT]
+
+
+def _base_of(use_case: UseCase, candidate: str) -> str:
+    """Base model by which a candidate is priced."""
+    model = use_case.candidates[candidate].model
+    return use_case.tuning.base_model if model == TUNED else model
+
+
+def _calls(
+    use_case: UseCase,
+    *,
+    stage: Stage,
+    candidate: str,
+    calls: int,
+    prompts: PromptVolume,
+    answers: TokenTotal,
+    batch: bool = False,
+) -> StageCost:
+    """Requests to a candidate, whose answers are expected to be as long as the references."""
+    generation = use_case.candidates[candidate].generation
+    return price_requests(
+        use_case.budget.prices,
+        stage=stage,
+        candidate=candidate,
+        model=_base_of(use_case, candidate),
+        calls=calls,
+        prompts=prompts.tokens,
+        output_tokens=min(round(answers.tokens), calls * generation.max_output_tokens),
+        maximum_output_tokens=calls * generation.max_output_tokens,
+        longest=(prompts.longest, generation.max_output_tokens),
+        basis=f"{calls} rows" + (" in a batch job" if batch else ""),
+        batch=batch,
+        searches=calls if "google_search" in generation.tools else 0,
+    )
+
+
+def price_requests(
+    prices: Mapping[str, ModelPrice],
+    *,
+    stage: Stage,
+    candidate: str,
+    model: str,
+    calls: int,
+    prompts: TokenTotal,
+    output_tokens: int,
+    maximum_output_tokens: int,
+    longest: tuple[int, int],
+    basis: str,
+    batch: bool = False,
+    searches: int = 0,
+) -> StageCost:
+    """Price the requests of one stage.
+
+    Args:
+        prices: The use case's own prices.
+        stage: Part of the run.
+        candidate: Candidate that is asked.
+        model: Base model that is paid.
+        calls: How many requests.
+        prompts: Tokens of all prompts together.
+        output_tokens: Expected tokens of all answers together.
+        maximum_output_tokens: The same at most.
+        longest: Tokens in and, at most, out of the longest request.
+        basis: What the figures rest on, for a reader.
+        batch: Whether the requests are a batch job, which costs less.
+        searches: Web searches that ground answers, one for each request that may search.
+    """
+    input_tokens, at_most = round(prompts.tokens), round(prompts.at_most)
+
+    def price(tokens_in: int, tokens_out: int) -> float | None:
+        return token_cost(
+            model,
+            tokens_in,
+            tokens_out,
+            requests=calls,
+            searches=searches,
+            batch=batch,
+            prices=prices,
+        )
+
+    return StageCost(
+        stage=stage,
+        candidate=candidate,
+        model=model,
+        calls=calls,
+        input_tokens=input_tokens,
+        output_tokens=output_tokens,
+        maximum_output_tokens=maximum_output_tokens,
+        cost_usd=price(input_tokens, output_tokens),
+        maximum_usd=price(at_most, maximum_output_tokens),
+        largest_request_tokens=sum(longest),
+        largest_request_usd=token_cost(model, *longest, prices=prices) or 0.0,
+        basis=basis,
+    )

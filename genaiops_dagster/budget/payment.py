@@ -1,0 +1,153 @@
+"""A paid step from reservation to record: nothing is paid that was not reserved before."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from genaiops_dagster.budget.ledger import Ledger
+from genaiops_dagster.budget.pricing import token_cost
+from genaiops_dagster.budget.records import CostEstimate, Stage
+from genaiops_dagster.budget.spend import Spend, record_spend
+from genaiops_dagster.use_case import UseCase
+
+if TYPE_CHECKING:
+    from genaiops_dagster.google_cloud.object_store import ObjectStore
+    from genaiops_dagster.google_cloud.warehouse import Warehouse
+
+_FLUSH_SECONDS = 10.0
+
+
+Price = Callable[[int, int, int], float | None]
+"""US dollars of tokens in, tokens out and requests; None when no price is known."""
+
+
+@dataclass
+class Usage:
+    """What requests used."""
+
+    requests: int = 0
+    input_tokens: int = 0
+    output_tokens: int = 0
+
+    def add(self, requests: int, input_tokens: int, output_tokens: int) -> None:
+        """Count more."""
+        self.requests += requests
+        self.input_tokens += input_tokens
+        self.output_tokens += output_tokens
+
+
+class Payment:
+    """A reservation that is being spent.
+
+    Args:
+        ledger: Where it is reserved.
+        work: What is paid.
+        run_id: Dagster run that pays.
+        price: What usage costs.
+    """
+
+    def __init__(self, ledger: Ledger, work: str, run_id: str, price: Price) -> None:
+        self._ledger, self._work, self._run_id, self._price = ledger, work, run_id, price
+        self._pending = Usage()
+        self._flushed_at = time.monotonic()
+        self.total = Usage()
+
+    def add(self, *, input_tokens: int, output_tokens: int, requests: int = 1) -> None:
+        """Count what was used; goes to the ledger every ten seconds and at the end."""
+        self._pending.add(requests, input_tokens, output_tokens)
+        self.total.add(requests, input_tokens, output_tokens)
+        if time.monotonic() - self._flushed_at >= _FLUSH_SECONDS:
+            self.flush()
+
+    def flush(self) -> None:
+        """Write what was counted since the last time to the ledger."""
+        used, self._pending = self._pending, Usage()
+        if used.requests:
+            usd = self._price(used.input_tokens, used.output_tokens, used.requests) or 0.0
+            self._ledger.spend(
+                self._work, self._run_id, usd, used.input_tokens + used.output_tokens
+            )
+        self._flushed_at = time.monotonic()
+
+
+@dataclass(frozen=True)
+class Purse:
+    """What the paid steps of one run need in order to reserve, spend and record.
+
+    Attributes:
+        use_case: Whose budget.
+        store: Bucket of the ledger.
+        warehouse: Dataset of the table `spend`.
+        run_id: Dagster run that pays.
+    """
+
+    use_case: UseCase
+    store: ObjectStore
+    warehouse: Warehouse
+    run_id: str
+
+    @contextmanager
+    def paying(
+        self,
+        work: str,
+        *,
+        stage: Stage,
+        model: str,
+        estimate: CostEstimate,
+        batch: bool = False,
+        grounded: bool = False,
+    ) -> Iterator[Payment]:
+        """Reserve what a step may cost, let it be spent, and record what it did cost.
+
+        What was used is recorded also when the step fails.
+
+        Args:
+            work: Identifies what is paid; the same work of the same run is recorded once.
+            stage: Part of the run.
+            model: Base model by which it is priced.
+            estimate: What the step may cost.
+            batch: Whether the requests are a batch job, which costs less.
+            grounded: Whether each request searches the web, which costs more.
+
+        Raises:
+            BudgetExceededError: a limit would be broken; nothing was reserved.
+        """
+        ledger = Ledger(self.store, self.use_case.name, self.use_case.budget)
+        ledger.reserve(work, self.run_id, estimate)
+
+        def price(input_tokens: int, output_tokens: int, requests: int) -> float | None:
+            return token_cost(
+                model,
+                input_tokens,
+                output_tokens,
+                requests=requests,
+                searches=requests if grounded else 0,
+                batch=batch,
+                prices=self.use_case.budget.prices,
+            )
+
+        payment = Payment(ledger, work, self.run_id, price)
+        try:
+            yield payment
+        finally:
+            payment.flush()
+            ledger.release(work, self.run_id)
+            used = payment.total
+            if used.requests:
+                spend = Spend(
+                    id=f"{work}@{self.run_id}",
+                    use_case=self.use_case.name,
+                    stage=stage,
+                    run_id=self.run_id,
+                    model=model,
+                    requests=used.requests,
+                    input_tokens=used.input_tokens,
+                    output_tokens=used.output_tokens,
+                    cost_usd=price(used.input_tokens, used.output_tokens, used.requests),
+                    emulated=estimate.emulated,
+                )
+                record_spend(self.warehouse, [spend])

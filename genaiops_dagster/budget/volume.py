@@ -1,0 +1,265 @@
+"""How much text a run handles: the stored data sets and prompts, counted or sampled."""
+
+from __future__ import annotations
+
+import hashlib
+import itertools
+import json
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from pydantic import Field
+
+from genaiops_dagster.budget.tokens import (
+    Content,
+    CountTokens,
+    TokenTotal,
+    count_all,
+    count_sample,
+    sample,
+    user_message,
+)
+from genaiops_dagster.candidates import GenerationConfig
+from genaiops_dagster.data.records import DatasetSplit, Example
+from genaiops_dagster.prompts.records import PromptVersion
+from genaiops_dagster.prompts.rendering import request_contents, version
+from genaiops_dagster.record import Record
+from genaiops_dagster.use_case import Prompt, UseCase
+
+if TYPE_CHECKING:
+    from genaiops_dagster.google_cloud.object_store import ObjectStore
+
+_LINES_AT_ONCE = 2000
+_CHUNK_BYTES = 1 << 20
+_LONGEST_COUNTED = 5
+
+
+OWN_PROMPT = ""
+"""In place of a variant's name: the use case's own prompt."""
+
+
+@dataclass(frozen=True)
+class PromptVolume:
+    """The evaluation set rendered with one prompt.
+
+    Attributes:
+        tokens: Of all prompts, system instruction included.
+        longest: Tokens of the longest one.
+    """
+
+    tokens: TokenTotal
+    longest: int
+
+
+@dataclass(frozen=True)
+class ChampionVolume:
+    """What the champion is asked, with its own prompt, and how long it may answer."""
+
+    base_model: str
+    max_output_tokens: int
+    prompts: PromptVolume
+
+
+@dataclass(frozen=True)
+class RunVolume:
+    """How much text the stages of a run handle.
+
+    Attributes:
+        training_digest, evaluation_digest, prompt_digest: What was counted.
+        training_rows: Lines of the training set.
+        training: Tokens of the training set, once through.
+        evaluation_rows: Rows that each candidate answers.
+        prompts: The evaluation set by prompt variant, `OWN_PROMPT` among them.
+        references: Tokens of all expected outputs.
+        samples: Rows of serving samples.
+        sample_prompts: Their prompts.
+        validation_rows: Rows by which the best checkpoint is chosen, where one is.
+        champion: What production serves now is evaluated, too; None: there is no champion.
+    """
+
+    training_digest: str
+    evaluation_digest: str
+    prompt_digest: str
+    training_rows: int
+    training: TokenTotal
+    evaluation_rows: int
+    prompts: Mapping[str, PromptVolume]
+    references: TokenTotal
+    samples: int
+    sample_prompts: PromptVolume
+    validation_rows: int = 0
+    champion: ChampionVolume | None = None
+
+
+def measure_run(
+    use_case: UseCase,
+    store: ObjectStore,
+    count: CountTokens,
+    *,
+    training_set: DatasetSplit,
+    validation_set: DatasetSplit,
+    evaluation_set: DatasetSplit,
+    prompt: PromptVersion,
+) -> RunVolume:
+    """Count the tokens that the stages of a run would handle.
+
+    Args:
+        use_case: Says how many rows are counted (`budget.token_sample_rows`) and what is served.
+        store: Where the data sets are.
+        count: Counts the tokens of messages.
+        training_set: Lines in tuning form.
+        validation_set: Lines in tuning form.
+        evaluation_set: Lines that are examples.
+        prompt: Prompt of evaluation and serving.
+    """
+    training_uri, training_digest = training_data(use_case, store, training_set)
+    size, seed = use_case.budget.token_sample_rows, use_case.split.seed
+    examples = [Example.model_validate_json(line) for line in _lines(store, evaluation_set.uri)]
+    rows = [example.variables for example in examples]
+    variants = {candidate.prompt for candidate in use_case.candidates.values()} - {None}
+    prompts = {
+        OWN_PROMPT: prompt,
+        **{name: version(use_case.prompts[name]) for name in variants if name},
+    }
+
+    def measure(told: PromptVersion) -> PromptVolume:
+        return _measure(count, told, rows, size, seed)
+
+    answers = [[{"role": "model", "parts": [{"text": e.output}]}] for e in examples]
+    return RunVolume(
+        training_digest=training_digest,
+        evaluation_digest=evaluation_set.digest,
+        prompt_digest=prompt.digest,
+        training_rows=training_set.rows,
+        training=count_training(count, _lines(store, training_uri), size, seed),
+        evaluation_rows=len(examples),
+        prompts={name: measure(told) for name, told in prompts.items()},
+        references=_count(count, answers, size, seed),
+        samples=len(use_case.serving.samples),
+        sample_prompts=_measure(count, prompt, use_case.serving.samples, None, seed),
+        validation_rows=min(validation_set.rows, use_case.tuning.checkpoint_rows),
+        champion=_champion(use_case, store, measure),
+    )
+
+
+def _measure(
+    count: CountTokens,
+    prompt: PromptVersion,
+    rows: Sequence[Mapping[str, Any]],
+    size: int | None,
+    seed: int,
+) -> PromptVolume:
+    """Rows rendered with a prompt."""
+    asked = [request_contents(prompt, row) for row in rows]
+    instruction = (
+        count([user_message(prompt.system_instruction)]) if prompt.system_instruction else 0
+    )
+    return PromptVolume(
+        tokens=_count(count, asked, size, seed) + TokenTotal(instruction * len(asked)),
+        longest=_longest(count, asked) + instruction,
+    )
+
+
+class _Champion(Record, extra="ignore"):
+    """What an estimate needs of `champion.json`, which promotion writes."""
+
+    base_model: str
+    generation: GenerationConfig
+    prompt_template: str
+    system_instruction: str
+    prompt_files: list[str] = Field(default_factory=list)
+
+
+def _champion(
+    use_case: UseCase, store: ObjectStore, measure: Callable[[PromptVersion], PromptVolume]
+) -> ChampionVolume | None:
+    content = store.read(f"{use_case.name}/champion.json")
+    if content is None:
+        return None
+    champion = _Champion.model_validate_json(content)
+    told = Prompt(
+        template=champion.prompt_template,
+        system_instruction=champion.system_instruction,
+        files=champion.prompt_files,
+    )
+    return ChampionVolume(
+        champion.base_model, champion.generation.max_output_tokens, measure(version(told))
+    )
+
+
+def training_data(
+    use_case: UseCase, store: ObjectStore, training_set: DatasetSplit
+) -> tuple[str, str]:
+    """Address and digest of what is trained on: the training set, or the file of the use case.
+
+    Raises:
+        ValueError: the use case names a file in another bucket.
+    """
+    uri = use_case.tuning.data
+    if uri is None:
+        return training_set.uri, training_set.digest
+    digest = hashlib.sha256()
+    with store.open(store.name_of(uri)) as stream:
+        while chunk := stream.read(_CHUNK_BYTES):
+            digest.update(chunk)
+    return uri, digest.hexdigest()
+
+
+def count_training(
+    count: CountTokens, lines: Iterable[bytes], size: int | None, seed: int
+) -> TokenTotal:
+    """Tokens of tuning lines, once through; `size` None counts every line exactly."""
+    if size is None:
+        total = TokenTotal(0)
+        iterator = iter(lines)
+        while chunk := list(itertools.islice(iterator, _LINES_AT_ONCE)):
+            total += count_all(count, [m for line in chunk for m in _messages(line)])
+        return total
+    total_size = 0
+
+    def measured() -> Iterator[bytes]:
+        nonlocal total_size
+        for line in lines:
+            total_size += len(line)
+            yield line
+
+    chosen, rows = sample(measured(), size, seed)
+    sampled = [(_messages(line), len(line)) for line in chosen]
+    return count_sample(count, sampled, total_size, rows)
+
+
+def _count(
+    count: CountTokens, rows: Sequence[Sequence[Content]], size: int | None, seed: int
+) -> TokenTotal:
+    """Tokens of rows of messages."""
+    if size is None or len(rows) <= size:
+        return count_all(count, [message for row in rows for message in row])
+    sized = [(row, _characters(row)) for row in rows]
+    chosen, total = sample(sized, size, seed)
+    return count_sample(count, chosen, sum(characters for _, characters in sized), total)
+
+
+def _longest(count: CountTokens, rows: Sequence[Sequence[Content]]) -> int:
+    """Tokens of the longest row, looked for among those with the most characters."""
+    candidates = sorted(rows, key=_characters, reverse=True)[:_LONGEST_COUNTED]
+    return max((count(row) for row in candidates), default=0)
+
+
+def _characters(messages: Sequence[Content]) -> int:
+    return sum(len(part.get("text", "")) for m in messages for part in m["parts"])
+
+
+def _messages(line: bytes) -> list[Content]:
+    """The messages of a tuning line: system instruction, turns, and completions of preferences."""
+    content = json.loads(line)
+    instruction = content.get("systemInstruction")
+    first = [{"role": "user", "parts": instruction["parts"]}] if instruction else []
+    rated = [choice["completion"] for choice in content.get("completions", [])]
+    return [*first, *content["contents"], *rated]
+
+
+def _lines(store: ObjectStore, uri: str) -> Iterator[bytes]:
+    """Lines of a JSONL file, fetched as they are read."""
+    with store.open(store.name_of(uri)) as stream:
+        yield from (line for line in stream if line.strip())

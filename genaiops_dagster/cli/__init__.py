@@ -1,0 +1,5 @@
+"""The `genaiops` command."""
+
+from genaiops_dagster.cli.app import main
+
+__all__ = ["main"]

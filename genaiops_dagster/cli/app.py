@@ -1,0 +1,42 @@
+"""The commands of `genaiops`, in the order in which `--help` shows them."""
+
+from __future__ import annotations
+
+import typer
+
+from genaiops_dagster.cli import (
+    approve,
+    dev,
+    doctor,
+    emulator,
+    history,
+    plan,
+    prune,
+    report,
+    rollback,
+    run,
+    use_cases,
+)
+
+app = typer.Typer(
+    name="genaiops",
+    help="Generative-AI operations on Vertex AI, as Dagster assets.",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+)
+app.command("plan")(plan.plan)
+app.command("run")(run.run)
+app.command("report")(report.report)
+app.command("history")(history.history)
+app.command("approve")(approve.approve)
+app.command("rollback")(rollback.rollback)
+app.command("prune")(prune.prune)
+app.command("dev")(dev.dev)
+app.command("use-cases")(use_cases.use_cases)
+app.command("doctor")(doctor.doctor)
+app.command("emulator")(emulator.emulator)
+
+
+def main() -> None:
+    """Run the command line."""
+    app()

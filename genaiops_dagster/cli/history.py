@@ -1,0 +1,98 @@
+"""`genaiops history`: the decision log of a use case, verified."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+from rich.console import Console
+from rich.table import Table
+
+from genaiops_dagster.cli.options import FOLDER, fail, known_use_case
+from genaiops_dagster.cli.session import SessionError, open_session
+from genaiops_dagster.use_case import UseCaseError
+
+if TYPE_CHECKING:
+    from genaiops_dagster.promotion.records import LogEntry
+
+_STYLES = {"PROMOTE": "green", "REJECT": "red", "INSUFFICIENT": "yellow"}
+
+
+def history(
+    use_case: Annotated[str, typer.Argument(help="Name of the use case.")] = "python_modules",
+    as_json: Annotated[
+        bool, typer.Option("--json", help="Print the entries as JSON lines.")
+    ] = False,
+    folder: FOLDER = Path(".genaiops"),
+) -> None:
+    """Verify and print every decision, approval, promotion and rollback of a use case.
+
+    Exits with 1 when an entry was changed or removed, or when the champion is not the one that the
+    log says.
+    """
+    from genaiops_dagster.cli.clients import places
+    from genaiops_dagster.promotion.champion import ChampionError, settle
+    from genaiops_dagster.promotion.log import BrokenLogError
+
+    try:
+        chosen = known_use_case(use_case)
+        with open_session(folder) as session:
+            here = places(session, chosen.name)
+            try:
+                entries = here.log.read()
+                _print(entries, as_json=as_json)
+                champion = settle(here, entries)
+            except (BrokenLogError, ChampionError) as error:
+                fail(str(error))
+    except (UseCaseError, SessionError) as error:
+        fail(str(error), code=2)
+    if not as_json:
+        serves = (
+            f"champion {champion.number} serves: {champion.model}"
+            if champion
+            else "there is no champion yet"
+        )
+        Console().print(f"[green]The log is whole[/]; {serves}", highlight=False)
+
+
+def _print(entries: Sequence[LogEntry], *, as_json: bool) -> None:
+    if as_json:
+        for entry in entries:
+            typer.echo(json.dumps(entry.model_dump(mode="json")))
+        return
+    table = Table("#", "when", "what", "who", "why", "digest", box=None, pad_edge=False)
+    for entry in entries:
+        table.add_row(
+            str(entry.number),
+            entry.at[:19].replace("T", " "),
+            _what(entry),
+            entry.by or "-",
+            "\n".join(_why(entry)),
+            entry.digest[:8],
+        )
+    Console().print(table)
+
+
+def _what(entry: LogEntry) -> str:
+    if entry.decision:
+        outcome = entry.decision.verdict.outcome
+        return f"decision on {entry.decision.challenger}: [{_STYLES[outcome]}]{outcome}[/]"
+    if entry.champion:
+        return f"{entry.kind}: champion {entry.champion.number} is {entry.champion.candidate}"
+    if entry.completes:
+        return f"champion {entry.completes} in place"
+    return entry.kind
+
+
+def _why(entry: LogEntry) -> Iterator[str]:
+    """Why the entry was written; of a decision the rules that did not simply hold."""
+    if entry.decision is None:
+        yield entry.reason
+        return
+    rules = entry.decision.verdict.rules
+    held = [rule for rule in rules if rule.outcome == "PROMOTE"]
+    yield f"{len(held)} of {len(rules)} rules hold"
+    yield from (f"{rule.rule}: {rule.reason}" for rule in rules if rule not in held)

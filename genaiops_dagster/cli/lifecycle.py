@@ -1,0 +1,205 @@
+"""One run of a use case's job in this process, watched while it goes on."""
+
+from __future__ import annotations
+
+import os
+import threading
+import time
+import uuid
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Literal
+
+if TYPE_CHECKING:
+    import dagster as dg
+
+Status = Literal["waiting", "running", "done", "failed", "skipped"]
+PROCESS_TAG = "genaiops/process"
+GATE_CHECK = "gate"
+
+
+@dataclass
+class StepProgress:
+    """How far one step of the run is."""
+
+    name: str
+    status: Status = "waiting"
+    seconds: float = 0.0
+    started: float | None = None
+    error: str | None = None
+
+
+@dataclass
+class RunOutcome:
+    """How a run ended.
+
+    Attributes:
+        run_id: Dagster's id of the run.
+        steps: Every step, in the order of the plan.
+        failed_checks: Names of the blocking checks that failed, with what they said.
+        completed: Whether every stage did its work; a gate that refuses is a completed run.
+    """
+
+    run_id: str
+    steps: dict[str, StepProgress]
+    failed_checks: dict[str, str] = field(default_factory=dict)
+
+    @property
+    def completed(self) -> bool:
+        """Whether nothing failed but the gate."""
+        failed = [step for step in self.steps.values() if step.status == "failed"]
+        return all(step.name.endswith(f"_{GATE_CHECK}") for step in failed) and set(
+            self.failed_checks
+        ) <= {GATE_CHECK}
+
+    @property
+    def errors(self) -> list[str]:
+        """Error texts of the failed steps."""
+        return [
+            f"{step.name}: {step.error or 'failed'}"
+            for step in self.steps.values()
+            if step.status == "failed"
+        ]
+
+
+def run_job(
+    job: dg.JobDefinition,
+    instance: dg.DagsterInstance,
+    on_progress: Callable[[dict[str, StepProgress]], None],
+    log_level: str = "CRITICAL",
+) -> RunOutcome:
+    """Run `job` here to its end.
+
+    Args:
+        job: Job to run.
+        instance: Where the run is recorded.
+        on_progress: Called with all steps whenever one of them changed.
+        log_level: Least level of the log lines that are printed; all are kept in the instance.
+
+    Returns:
+        The outcome; a failure is reported there, not raised.
+    """
+    run_id = str(uuid.uuid4())
+    steps: dict[str, StepProgress] = {}
+    with _watching(instance, run_id, steps, on_progress):
+        result = job.execute_in_process(
+            instance=instance,
+            run_id=run_id,
+            raise_on_error=False,
+            tags={PROCESS_TAG: str(os.getpid())},
+            run_config={"loggers": {"console": {"config": {"log_level": log_level}}}},
+        )
+    outcome = RunOutcome(run_id, steps)
+    for event in result.all_events:
+        if event.event_type_value == "ASSET_CHECK_EVALUATION":
+            check = event.asset_check_evaluation_data
+            if not check.passed and check.blocking:
+                outcome.failed_checks[check.check_name] = check.description or ""
+    for step in steps.values():
+        if step.status in ("waiting", "running"):
+            step.status = "skipped"
+    return outcome
+
+
+@contextmanager
+def _watching(
+    instance: dg.DagsterInstance,
+    run_id: str,
+    steps: dict[str, StepProgress],
+    on_progress: Callable[[dict[str, StepProgress]], None],
+) -> Iterator[None]:
+    """Follow the run's event log from a second thread until the block ends."""
+    stop = threading.Event()
+
+    def follow() -> None:
+        cursor: str | None = None
+        while True:
+            last_look = stop.is_set()
+            cursor, changed = _read_events(instance, run_id, cursor, steps)
+            if changed or not last_look:
+                on_progress(steps)
+            if last_look:
+                return
+            stop.wait(0.25)
+
+    thread = threading.Thread(target=follow, daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        stop.set()
+        thread.join()
+
+
+def _read_events(
+    instance: dg.DagsterInstance,
+    run_id: str,
+    cursor: str | None,
+    steps: dict[str, StepProgress],
+) -> tuple[str | None, bool]:
+    """Apply the events after `cursor` to `steps`; the new cursor, and whether any changed."""
+    if not steps:
+        run = instance.get_run_by_id(run_id)
+        if run is None or run.execution_plan_snapshot_id is None:
+            return cursor, False
+        plan = instance.get_execution_plan_snapshot(run.execution_plan_snapshot_id)
+        for key in plan.step_keys_to_execute:
+            steps[key] = StepProgress(key)
+    connection = instance.get_records_for_run(run_id, cursor=cursor)
+    changed = False
+    for record in connection.records:
+        entry = record.event_log_entry
+        event = entry.dagster_event
+        if event is None or event.step_key is None:
+            continue
+        step = steps.setdefault(event.step_key, StepProgress(event.step_key))
+        changed = True
+        if event.is_step_start:
+            step.status, step.started = "running", entry.timestamp
+        elif event.is_step_success:
+            step.status = "done"
+        elif event.is_step_failure:
+            step.status = "failed"
+            step.error = step.error or _innermost(event.step_failure_data.error)
+        elif event.event_type_value == "ASSET_CHECK_EVALUATION":
+            check = event.asset_check_evaluation_data
+            if check.blocking and not check.passed:
+                step.error = check.description
+        elif event.is_step_skipped:
+            step.status = "skipped"
+        if step.started is not None:
+            step.seconds = (
+                time.time() if step.status == "running" else entry.timestamp
+            ) - step.started
+    return connection.cursor, changed
+
+
+def _innermost(error: object) -> str:
+    """What the asset itself raised, without Dagster's frame around it."""
+    while getattr(error, "cause", None) is not None:
+        error = error.cause  # type: ignore[attr-defined]
+    return str(getattr(error, "message", error)).strip()
+
+
+def fail_abandoned_runs(instance: dg.DagsterInstance) -> int:
+    """Mark runs as failed whose process on this machine is gone; how many there were."""
+    import dagster as dg
+
+    abandoned = 0
+    for run in instance.get_runs(dg.RunsFilter(statuses=[dg.DagsterRunStatus.STARTED])):
+        process = run.tags.get(PROCESS_TAG)
+        if process and not _alive(int(process)):
+            instance.report_run_failed(run, "The process that executed this run is gone.")
+            abandoned += 1
+    return abandoned
+
+
+def _alive(process: int) -> bool:
+    try:
+        os.kill(process, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        return True
+    return True

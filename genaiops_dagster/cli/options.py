@@ -1,0 +1,38 @@
+"""What several commands share: options, and how an error is told."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, NoReturn
+
+import typer
+from rich.console import Console
+from rich.text import Text
+
+from genaiops_dagster.use_case import UseCase, UseCaseError, load_use_cases
+
+FOLDER = Annotated[
+    Path, typer.Option("--folder", help="Where Dagster's history and the emulator's state are.")
+]
+
+
+def fail(message: str, code: int = 1) -> NoReturn:
+    """End the command with a message on standard error.
+
+    Raises:
+        typer.Exit: always, with `code`.
+    """
+    Console(stderr=True).print(Text("Error: ", style="bold red").append(message, style="default"))
+    raise typer.Exit(code)
+
+
+def known_use_case(name: str) -> UseCase:
+    """The use case called `name`.
+
+    Raises:
+        UseCaseError: there is none, or a file is wrong.
+    """
+    use_cases = load_use_cases()
+    if name not in use_cases:
+        raise UseCaseError(f"no use case {name!r}; there are: {', '.join(use_cases)}")
+    return use_cases[name]

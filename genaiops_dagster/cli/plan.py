@@ -1,0 +1,211 @@
+"""`genaiops plan`: what a run would do and cost, before anything is paid."""
+
+from __future__ import annotations
+
+import datetime as dt
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, TypeVar
+
+import typer
+from rich.console import Console
+from rich.table import Table
+
+from genaiops_dagster.budget.estimate import models_of
+from genaiops_dagster.budget.ledger import Ledger
+from genaiops_dagster.budget.limits import refusals, sweep_refusals
+from genaiops_dagster.budget.records import CostEstimate, StageCost, totals
+from genaiops_dagster.cli.lifecycle import run_job
+from genaiops_dagster.cli.options import FOLDER, fail, known_use_case
+from genaiops_dagster.cli.session import SessionError, open_session
+from genaiops_dagster.data.records import DatasetSplit
+from genaiops_dagster.evaluation.records import EvaluationReport
+from genaiops_dagster.google_cloud.base_models import concerns
+from genaiops_dagster.record import Record
+from genaiops_dagster.section import TUNED
+from genaiops_dagster.tuning.recipe import tuning_recipe
+from genaiops_dagster.tuning.records import TunedModel
+from genaiops_dagster.use_case import UseCase, UseCaseError
+
+if TYPE_CHECKING:
+    from genaiops_dagster.google_cloud.object_store import ObjectStore
+
+
+R = TypeVar("R", bound=Record)
+
+
+class Plan(Record):
+    """What a run would cost, and what of it is paid already.
+
+    Attributes:
+        estimate: The whole run, as if nothing were there.
+        kept: Stages whose results are kept, as `stage` or `stage/candidate`.
+        to_pay: The estimate without them.
+        refusals: Why the budget would not allow it; empty when it would.
+        spent_this_month_usd: What all runs of this month have spent and reserved.
+        concerns: Base models that are retired, or will be soon.
+    """
+
+    estimate: CostEstimate
+    kept: list[str]
+    to_pay: CostEstimate
+    refusals: list[str]
+    spent_this_month_usd: float
+    concerns: list[str]
+
+
+def plan(
+    use_case: Annotated[str, typer.Argument(help="Name of the use case.")] = "python_modules",
+    exact: Annotated[
+        bool, typer.Option("--exact", help="Count the tokens of every row, not of a sample.")
+    ] = False,
+    json_file: Annotated[
+        Path | None, typer.Option("--json", help="Also write the plan to this file.")
+    ] = None,
+    folder: FOLDER = Path(".genaiops"),
+) -> None:
+    """Show what a run would cost, stage by stage, and whether the budget allows it.
+
+    Reads the data and counts tokens; no model is called and nothing is tuned. Exits with 0 when the
+    budget allows the run, with 2 when the configuration is wrong, and with 1 when it does not
+    allow it or the data could not be made.
+    """
+    console = Console()
+    try:
+        chosen = known_use_case(use_case)
+        if exact:
+            counted = chosen.budget.model_copy(update={"token_sample_rows": None})
+            chosen = chosen.model_copy(update={"budget": counted})
+        with open_session(folder) as session:
+            errors = _make_data(chosen)
+            if errors:
+                fail("\n".join(errors))
+            from genaiops_dagster.cli.clients import object_store
+
+            planned = plan_run(chosen, object_store(session), dt.datetime.now(dt.UTC).date())
+    except (UseCaseError, SessionError) as error:
+        fail(str(error), code=2)
+    _show(planned, console)
+    if json_file is not None:
+        json_file.write_text(planned.model_dump_json(indent=2) + "\n")
+    if planned.refusals:
+        raise typer.Exit(1)
+
+
+def plan_run(use_case: UseCase, store: ObjectStore, today: dt.date) -> Plan:
+    """The plan of a use case whose data and estimate are in the bucket.
+
+    Args:
+        use_case: Whose run.
+        store: Its bucket.
+        today: By which base models are judged.
+
+    Raises:
+        FileNotFoundError: the estimate was never made.
+    """
+    estimate = _read(store, use_case, "cost_estimate", CostEstimate)
+    if estimate is None:
+        raise FileNotFoundError(f"materialize {use_case.name}/cost_estimate first")
+    kept = _kept(use_case, store, estimate)
+    left = [stage for stage in estimate.stages if _name(stage) not in kept]
+    to_pay = estimate.model_copy(update={"stages": left, **totals(left)})
+    spent = Ledger(store, use_case.name, use_case.budget).read().taken()
+    return Plan(
+        estimate=estimate,
+        kept=sorted(kept),
+        to_pay=to_pay,
+        refusals=[
+            *refusals(to_pay, use_case.budget, month=spent),
+            *sweep_refusals(to_pay, use_case.tuning.sweep),
+        ],
+        spent_this_month_usd=spent.usd,
+        concerns=[concern.sentence for concern in concerns(models_of(use_case), today)],
+    )
+
+
+def _make_data(use_case: UseCase) -> list[str]:
+    """Materialize everything up to the estimate; what went wrong, but for the budget."""
+    import dagster as dg
+
+    from genaiops_dagster.asset_options import asset_key
+    from genaiops_dagster.definitions import build_definitions
+
+    estimate = dg.AssetSelection.assets(asset_key(use_case, "cost_estimate")).upstream()
+    selection = estimate.materializable().required_multi_asset_neighbors()
+    job = dg.define_asset_job("plan", selection)
+    definitions = dg.Definitions.merge(build_definitions([use_case]), dg.Definitions(jobs=[job]))
+    with dg.DagsterInstance.get() as instance:
+        outcome = run_job(definitions.resolve_job_def("plan"), instance, on_progress=lambda _: None)
+    return [
+        f"{step.name}: {step.error or 'failed'}"
+        for step in outcome.steps.values()
+        if step.status == "failed" and not step.name.endswith("within_budget")
+    ]
+
+
+def _kept(use_case: UseCase, store: ObjectStore, estimate: CostEstimate) -> set[str]:
+    """Names of the stages that a run would find done."""
+    kept = set()
+    training = _read(store, use_case, "training_set", DatasetSplit)
+    validation = _read(store, use_case, "validation_set", DatasetSplit)
+    sweep = use_case.tuning.sweep
+    for variant in (None, *(name for name, _ in sweep.variants())) if sweep else (None,):
+        asset = f"tuned_model/{variant}" if variant else "tuned_model"
+        tuned = _read(store, use_case, asset, TunedModel)
+        if training and validation and tuned:
+            recipe = tuning_recipe(use_case, store, training, validation, variant)
+            if tuned.fingerprint == recipe.fingerprint:
+                kept.add(f"tuning/{variant}" if variant else "tuning")
+    for name, candidate in use_case.candidates.items():
+        report = _read(store, use_case, f"evaluation_report/{name}", EvaluationReport)
+        if report is None or report.evaluation_digest != estimate.evaluation_digest:
+            continue
+        job = f"tuning/{candidate.variant}" if candidate.variant else "tuning"
+        if candidate.model == TUNED and job not in kept:
+            continue
+        if candidate.prompt is None and report.prompt_digest != estimate.prompt_digest:
+            continue
+        kept |= {f"evaluation/{name}", f"judging/{name}"}
+    return kept
+
+
+def _name(stage: StageCost) -> str:
+    return f"{stage.stage}/{stage.candidate}" if stage.candidate else stage.stage
+
+
+def _read(store: ObjectStore, use_case: UseCase, asset: str, record: type[R]) -> R | None:
+    content = store.read(f"{use_case.name}/assets/{asset}.json")
+    return record.model_validate_json(content) if content else None
+
+
+def _show(planned: Plan, console: Console) -> None:
+    table = Table(title=f"{planned.estimate.use_case}: what a run would cost", title_justify="left")
+    for heading in ("Stage", "Candidate", "Model", "Calls", "Tokens", "Expected $", "At most $"):
+        table.add_column(heading, overflow="fold")
+    for stage in planned.estimate.stages:
+        done = _name(stage) in planned.kept
+        table.add_row(
+            stage.stage,
+            stage.candidate,
+            stage.model,
+            "kept" if done else f"{stage.calls:,}",
+            f"{stage.input_tokens + stage.output_tokens:,}",
+            _usd(0.0 if done else stage.cost_usd),
+            _usd(0.0 if done else stage.maximum_usd),
+            style="dim" if done else None,
+        )
+    console.print(table)
+    to_pay = planned.to_pay
+    console.print(
+        f"To pay: ${to_pay.cost_usd:.4f} expected, ${to_pay.maximum_usd:.4f} at most"
+        + (f"; tokens are estimated to ±{to_pay.error_share:.1%}" if to_pay.error_share else "")
+        + ("; emulated, nothing will be charged" if to_pay.emulated else "")
+    )
+    console.print(f"Spent and reserved this month: ${planned.spent_this_month_usd:.4f}")
+    for concern in planned.concerns:
+        console.print(f"[yellow]{concern}[/]")
+    for refusal in planned.refusals:
+        console.print(f"[red]{refusal}[/]")
+
+
+def _usd(amount: float | None) -> str:
+    return "unknown" if amount is None else f"{amount:.4f}"

@@ -1,0 +1,78 @@
+"""`genaiops report`: one self-contained HTML page of a use case's comparison."""
+
+from __future__ import annotations
+
+import webbrowser
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+from rich.console import Console
+
+from genaiops_dagster.cli.options import FOLDER, fail, known_use_case
+from genaiops_dagster.cli.session import Session, SessionError, open_session
+from genaiops_dagster.use_case import UseCase, UseCaseError
+
+if TYPE_CHECKING:
+    from genaiops_dagster.promotion.page import PageContent
+
+
+def report(
+    use_case: Annotated[str, typer.Argument(help="Name of the use case.")] = "python_modules",
+    output: Annotated[
+        Path | None, typer.Option(help="File to write; default <use case>.html in the folder.")
+    ] = None,
+    open_page: Annotated[
+        bool, typer.Option("--open/--no-open", help="Open the page in a browser.")
+    ] = True,
+    folder: FOLDER = Path(".genaiops"),
+) -> None:
+    """Write the newest comparison, verdict, cost and worst rows as one page, and open it."""
+    from genaiops_dagster.promotion.champion import ChampionError
+    from genaiops_dagster.promotion.page import report_page
+
+    try:
+        chosen = known_use_case(use_case)
+        with open_session(folder) as session:
+            try:
+                content = _content(chosen, session)
+            except ChampionError as error:
+                fail(str(error))
+    except (UseCaseError, SessionError) as error:
+        fail(str(error), code=2)
+    if content is None:
+        fail(f"{chosen.name} was not compared yet; `genaiops run {chosen.name}` does that")
+    page = (output or folder / f"{chosen.name}.html").resolve()
+    page.parent.mkdir(parents=True, exist_ok=True)
+    page.write_text(report_page(content), encoding="utf-8")
+    Console().print(f"[green]Report[/] is in {page}", highlight=False)
+    if open_page:
+        webbrowser.open(page.as_uri())
+
+
+def _content(use_case: UseCase, session: Session) -> PageContent | None:
+    """What the page shows, from the bucket and the tables; None before the first comparison."""
+    from genaiops_dagster.cli.clients import object_store, warehouse
+    from genaiops_dagster.comparison.records import Comparison
+    from genaiops_dagster.comparison.trend import read_trend
+    from genaiops_dagster.evaluation.report import read_rows
+    from genaiops_dagster.promotion.champion import read_champion
+    from genaiops_dagster.promotion.page import PageContent
+    from genaiops_dagster.promotion.records import Decision
+    from genaiops_dagster.record import record_name
+
+    store = object_store(session)
+    found = store.read(record_name(use_case.name, "model_comparison"))
+    if found is None:
+        return None
+    comparison = Comparison.model_validate_json(found)
+    decided = store.read(record_name(use_case.name, "promotion_decision"))
+    decision = Decision.model_validate_json(decided) if decided else None
+    return PageContent(
+        use_case=use_case,
+        comparison=comparison,
+        rows={r.candidate: read_rows(store, r) for r in comparison.leaderboard},
+        decision=decision if decision and decision.comparison_id == comparison.id else None,
+        champion=read_champion(store, use_case.name),
+        trend=read_trend(warehouse(session), use_case.name, comparison.primary_metric),
+    )

@@ -1,0 +1,61 @@
+"""`genaiops rollback`: a former champion serves again."""
+
+from __future__ import annotations
+
+import getpass
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+
+from genaiops_dagster.cli.options import FOLDER, fail, known_use_case
+from genaiops_dagster.cli.session import SessionError, open_session
+from genaiops_dagster.use_case import UseCaseError
+
+
+def rollback(
+    use_case: Annotated[str, typer.Argument(help="Name of the use case.")],
+    reason: Annotated[
+        str, typer.Option(prompt="Why", help="Why; kept in the decision log, asked for if missing.")
+    ],
+    by: Annotated[str, typer.Option(default_factory=getpass.getuser, help="Who rolls back.")],
+    to: Annotated[
+        int | None, typer.Option(help="Number of the champion; default the one before.")
+    ] = None,
+    folder: FOLDER = Path(".genaiops"),
+) -> None:
+    """Bring a former champion back, after it was asked whether it still answers.
+
+    What was rolled back from is not promoted again unless it is rolled back to.
+    """
+    from genaiops_dagster.cli.clients import places, vertex_ai, warehouse
+    from genaiops_dagster.promotion.champion import ChampionError
+    from genaiops_dagster.promotion.log import BrokenLogError
+    from genaiops_dagster.promotion.rollback import RollbackError
+    from genaiops_dagster.promotion.rollback import rollback as roll_back
+    from genaiops_dagster.promotion.smoke_test import SmokeTestError, smoke_test
+    from genaiops_dagster.promotion.tables import publish_log
+
+    try:
+        chosen = known_use_case(use_case)
+        with open_session(folder) as session:
+            here, clients = places(session, chosen.name), vertex_ai(session)
+            try:
+                champion = roll_back(
+                    here,
+                    lambda former: smoke_test(clients, chosen, former),
+                    by=by,
+                    reason=reason,
+                    to=to,
+                )
+            except (RollbackError, ChampionError, BrokenLogError, SmokeTestError) as error:
+                fail(str(error))
+            publish_log(warehouse(session), here.log)
+    except (UseCaseError, SessionError) as error:
+        fail(str(error), code=2)
+    Console().print(
+        f"[green]Champion {champion.restores} serves again[/] as champion {champion.number}: "
+        f"{champion.model}",
+        highlight=False,
+    )

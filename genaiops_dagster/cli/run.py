@@ -1,0 +1,124 @@
+"""`genaiops run`: the whole lifecycle of one use case, from data to a served champion."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+from rich.console import Console
+from rich.live import Live
+
+from genaiops_dagster.cli.lifecycle import (
+    StepProgress,
+    fail_abandoned_runs,
+    run_job,
+)
+from genaiops_dagster.cli.options import FOLDER, fail, known_use_case
+from genaiops_dagster.cli.session import Session, SessionError, open_session
+from genaiops_dagster.cli.summary import print_summary, progress_table, summarize
+from genaiops_dagster.use_case import UseCase, UseCaseError
+
+if TYPE_CHECKING:
+    import dagster as dg
+
+INTERRUPTED = 130
+
+
+def run(
+    use_case: Annotated[str, typer.Argument(help="Name of the use case.")] = "python_modules",
+    json_file: Annotated[
+        Path | None, typer.Option("--json", help="Also write the results to this file.")
+    ] = None,
+    folder: FOLDER = Path(".genaiops"),
+    verbose: Annotated[
+        bool, typer.Option("--verbose", "-v", help="Print the log lines of the run.")
+    ] = False,
+) -> None:
+    """Run a use case from data to a served champion; what did not change is reused.
+
+    Works on Google Cloud when GENAIOPS_BUCKET is set, else on an emulator on this machine, where
+    nothing is charged. Exits with 0 when the lifecycle completed (also when the gate refused the
+    challenger), with 2 when the configuration is wrong, and with 1 when something failed.
+    """
+    console = Console()
+    try:
+        chosen = known_use_case(use_case)
+        with open_session(folder) as session:
+            completed = _run(chosen, session, json_file, verbose, console)
+    except (UseCaseError, SessionError) as error:
+        fail(str(error), code=2)
+    except KeyboardInterrupt:
+        fail("interrupted; what was finished is kept, run again to go on", code=INTERRUPTED)
+    if not completed:
+        raise typer.Exit(1)
+
+
+def _run(
+    use_case: UseCase, session: Session, json_file: Path | None, verbose: bool, console: Console
+) -> bool:
+    """Run the lifecycle and print what came of it; whether it completed."""
+    import dagster as dg
+    from google.cloud import storage
+
+    from genaiops_dagster.definitions import build_definitions, lifecycle_job_name
+    from genaiops_dagster.google_cloud.object_store import ObjectStore
+
+    where = f"the emulator at {session.emulator_url}" if session.emulator_url else "Google Cloud"
+    console.print(f"[bold]{use_case.name}[/] on {where}, project {session.settings.project}")
+    definitions = build_definitions([use_case])
+    job = definitions.resolve_job_def(lifecycle_job_name(use_case.name))
+    names, checks = _step_names(definitions, job)
+    with dg.DagsterInstance.get() as instance:
+        fail_abandoned_runs(instance)
+        with _progress(console, names, checks) as on_progress:
+            outcome = run_job(job, instance, on_progress, "INFO" if verbose else "CRITICAL")
+    store = ObjectStore(storage.Client(session.settings.project), session.settings.bucket)
+    summary = summarize(use_case.name, outcome, names, store)
+    print_summary(summary, console)
+    if json_file is not None:
+        json_file.write_text(json.dumps(summary.as_json(), indent=2, allow_nan=False) + "\n")
+        console.print(f"[dim]Results are in {json_file}[/]")
+    return outcome.completed
+
+
+def _step_names(
+    definitions: dg.Definitions, job: dg.JobDefinition
+) -> tuple[dict[str, str], set[str]]:
+    """What each step makes, by step key: assets without the use case's prefix; and the checks."""
+    names: dict[str, str] = {}
+    checks: set[str] = set()
+    assets = definitions.get_repository_def().assets_defs_by_key.values()
+    for definition in assets:
+        if definition.is_executable:
+            keys = ["/".join(key.path[1:]) for key in sorted(definition.keys)]
+            names[definition.node_def.name] = ", ".join(keys)
+    for node in job.all_node_defs:
+        if node.name not in names and node.name != job.graph.name:
+            names[node.name] = node.name.partition("__")[2] or node.name
+            checks.add(node.name)
+    return names, checks
+
+
+@contextmanager
+def _progress(
+    console: Console, names: dict[str, str], checks: set[str]
+) -> Iterator[Callable[[dict[str, StepProgress]], None]]:
+    """Show steps as they go: a table that is redrawn on a terminal, else a line for each end."""
+    if console.is_terminal:
+        with Live(console=console, refresh_per_second=8) as live:
+            yield lambda steps: live.update(progress_table(steps, names, checks))
+        return
+    told: set[str] = set()
+
+    def tell(steps: dict[str, StepProgress]) -> None:
+        for key, step in steps.items():
+            if step.status in ("done", "failed") and key not in told:
+                told.add(key)
+                if key not in checks or step.status == "failed":
+                    console.print(f"{step.status:6} {names.get(key, key)} {step.seconds:.1f} s")
+
+    yield tell

@@ -1,0 +1,219 @@
+"""What a run came to: the comparison, the gate's verdict, the champion and the cost."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, TypeVar
+
+from rich.box import SIMPLE_HEAD
+from rich.console import Console, Group
+from rich.panel import Panel
+from rich.table import Table
+from rich.text import Text
+
+from genaiops_dagster.cli.lifecycle import RunOutcome, StepProgress
+from genaiops_dagster.comparison.records import Comparison
+from genaiops_dagster.evaluation.records import EvaluationReport, MetricSummary
+from genaiops_dagster.google_cloud.object_store import ObjectStore
+from genaiops_dagster.promotion.records import Champion, Decision
+from genaiops_dagster.record import Record
+from genaiops_dagster.tuning.records import TunedModel
+
+_VERDICT_STYLES = {"PROMOTE": "green", "REJECT": "red", "INSUFFICIENT": "yellow"}
+AnyRecord = TypeVar("AnyRecord", bound=Record)
+
+
+class RunSummary(Record):
+    """A run's results; fields are None where the run did not get that far.
+
+    Attributes:
+        use_case: Name of the use case.
+        run_id: Dagster's id of the run.
+        completed: Whether the lifecycle completed; a gate that refuses is a completed one.
+        errors: Error texts of what failed.
+        assets: Every step's status and seconds, by asset or check.
+        comparison, decision, tuned_model: Records of this run.
+        champion: What production serves now, promoted by this run or an earlier one.
+    """
+
+    use_case: str
+    run_id: str
+    completed: bool
+    errors: list[str]
+    assets: dict[str, dict[str, str | float]]
+    comparison: Comparison | None
+    decision: Decision | None
+    tuned_model: TunedModel | None
+    champion: Champion | None
+
+    @property
+    def emulated(self) -> bool:
+        """Whether the emulator answered, so that nothing was charged."""
+        return bool(self.comparison and any(r.emulated for r in self.comparison.leaderboard))
+
+    @property
+    def cost_usd(self) -> float | None:
+        """Price of the tuning job and of all answers; None when a price is not known."""
+        if self.comparison is None:
+            return None
+        costs = [report.cost_usd for report in self.comparison.leaderboard]
+        if self.tuned_model is not None:
+            costs.append(self.tuned_model.cost_usd)
+        known = [cost for cost in costs if cost is not None]
+        return sum(known) if len(known) == len(costs) else None
+
+    def as_json(self) -> dict[str, Any]:
+        """The summary as `genaiops run --json` writes it."""
+        leaderboard = self.comparison.leaderboard if self.comparison else []
+        return {
+            "use_case": self.use_case,
+            "run_id": self.run_id,
+            "completed": self.completed,
+            "emulated": self.emulated,
+            "candidates": {report.candidate: _candidate(report) for report in leaderboard},
+            "verdict": self.decision.verdict.outcome if self.decision else None,
+            "reasons": self.decision.verdict.reasons if self.decision else [],
+            "champion": self.champion.model_dump(mode="json") if self.champion else None,
+            "cost_usd": self.cost_usd,
+            "errors": self.errors,
+            "assets": self.assets,
+        }
+
+
+def _candidate(report: EvaluationReport) -> dict[str, Any]:
+    return {
+        "model": report.model,
+        "model_version": report.model_version,
+        "rows": report.rows,
+        "states": report.states,
+        "metrics": {name: summary.mean for name, summary in report.metrics.items()},
+        "intervals": {name: [m.low, m.high] for name, m in report.metrics.items()},
+        "cost_usd": report.cost_usd,
+        "latency_p50_seconds": report.latency_p50_seconds,
+    }
+
+
+def summarize(
+    use_case: str, outcome: RunOutcome, step_assets: Mapping[str, str], store: ObjectStore
+) -> RunSummary:
+    """Read what the run's assets recorded.
+
+    Args:
+        use_case: Name of the use case.
+        outcome: How the run ended.
+        step_assets: Name of the asset or check by step key.
+        store: Bucket of the records.
+    """
+
+    def record(kind: type[AnyRecord], asset: str) -> AnyRecord | None:
+        """The record of `asset`, if this run materialized it."""
+        steps = [outcome.steps[key] for key, name in step_assets.items() if name == asset]
+        if not any(step.status == "done" for step in steps):
+            return None
+        content = store.read(f"{use_case}/assets/{asset}.json")
+        return None if content is None else kind.model_validate_json(content)
+
+    champion = store.read(f"{use_case}/champion.json")
+    return RunSummary(
+        use_case=use_case,
+        run_id=outcome.run_id,
+        completed=outcome.completed,
+        errors=[] if outcome.completed else outcome.errors,
+        assets={
+            step_assets.get(key, key): {"status": step.status, "seconds": round(step.seconds, 3)}
+            for key, step in outcome.steps.items()
+        },
+        comparison=record(Comparison, "model_comparison"),
+        decision=record(Decision, "promotion_decision"),
+        tuned_model=record(TunedModel, "tuned_model"),
+        champion=None if champion is None else Champion.model_validate_json(champion),
+    )
+
+
+def print_summary(summary: RunSummary, console: Console) -> None:
+    """Print the leaderboard, the verdict with its reasons, the champion and the cost."""
+    if summary.comparison is not None:
+        console.print(_leaderboard(summary.comparison))
+    if summary.decision is not None:
+        console.print(_verdict(summary.decision))
+    champion = summary.champion
+    if champion is None:
+        console.print("[bold]Champion[/]  none yet")
+    else:
+        console.print(
+            f"[bold]Champion[/]  {champion.candidate} (number {champion.number}), "
+            f"served by {champion.model}"
+        )
+    if summary.comparison is not None:
+        cost = "unknown" if summary.cost_usd is None else f"${summary.cost_usd:.4f}"
+        note = " at Google's prices; emulated, nothing was charged" if summary.emulated else ""
+        console.print(f"[bold]Cost[/]      {cost}{note}")
+    for error in summary.errors:
+        console.print(Text(f"Failed: {error}", style="red"))
+
+
+def _leaderboard(comparison: Comparison) -> Table:
+    reports = comparison.leaderboard
+    metrics = list(reports[0].metrics) if reports else []
+    title = f"{comparison.use_case}: {reports[0].rows if reports else 0} held-out rows"
+    if any(report.emulated for report in reports):
+        title += ", emulated models"
+    table = Table(title=title, box=SIMPLE_HEAD, title_justify="left")
+    for heading in ("Candidate", "Model"):
+        table.add_column(heading, no_wrap=True)
+    for heading in (*metrics, "Cost $"):
+        table.add_column(heading.replace("_", " "), justify="right")
+    for report in reports:
+        table.add_row(
+            report.candidate,
+            (report.model_version or report.model).removesuffix("-emulated"),
+            *(
+                _metric(report.metrics.get(metric), interval=metric == comparison.primary_metric)
+                for metric in metrics
+            ),
+            "-" if report.cost_usd is None else f"{report.cost_usd:.4f}",
+        )
+    return table
+
+
+def _metric(metric: MetricSummary | None, *, interval: bool) -> str:
+    if metric is None or metric.mean is None:
+        return "-"
+    if not interval or metric.low is None or metric.high is None:
+        return f"{metric.mean:.3f}"
+    return f"{metric.mean:.3f} ({metric.low:.2f} to {metric.high:.2f})"
+
+
+def _verdict(decision: Decision) -> Panel:
+    style = _VERDICT_STYLES[decision.verdict.outcome]
+    marks = {"PROMOTE": "[green]pass[/]", "REJECT": "[red]fail[/]", "INSUFFICIENT": "[yellow]?[/]"}
+    lines = [
+        Text.from_markup(f"{marks[rule.outcome]}  ").append(f"{rule.rule}: {rule.reason}")
+        for rule in decision.verdict.rules
+    ]
+    return Panel(
+        Group(*lines),
+        title=f"Gate: {decision.verdict.outcome} {decision.challenger}",
+        border_style=style,
+        title_align="left",
+    )
+
+
+def progress_table(
+    steps: Mapping[str, StepProgress], step_assets: Mapping[str, str], checks: set[str]
+) -> Table:
+    """Every asset with its status and seconds; checks only where they failed."""
+    marks = {
+        "waiting": "[dim]...[/]",
+        "running": "[cyan]run[/]",
+        "done": "[green]ok[/]",
+        "failed": "[red]fail[/]",
+        "skipped": "[yellow]skip[/]",
+    }
+    table = Table.grid(padding=(0, 2))
+    for key, step in steps.items():
+        if key in checks and step.status != "failed":
+            continue
+        seconds = f"{step.seconds:.1f} s" if step.started else ""
+        table.add_row(marks[step.status], step_assets.get(key, key), seconds)
+    return table

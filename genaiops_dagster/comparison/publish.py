@@ -1,0 +1,120 @@
+"""Comparisons in the bucket and in BigQuery, written so that a second time changes nothing."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from genaiops_dagster.comparison.compare import compare
+from genaiops_dagster.comparison.records import Comparison
+from genaiops_dagster.comparison.tables import (
+    LATEST_LEADERBOARD,
+    LATEST_LEADERBOARD_DESCRIPTION,
+    MODEL_COMPARISONS,
+    comparison_rows,
+    latest_leaderboard_sql,
+    table_rows,
+)
+from genaiops_dagster.evaluation.records import ChampionEvaluation, EvaluationReport, RowResult
+from genaiops_dagster.evaluation.report import read_rows
+from genaiops_dagster.google_cloud.object_store import ObjectStore
+from genaiops_dagster.google_cloud.warehouse import Warehouse
+from genaiops_dagster.prompts.records import PromptVersion
+from genaiops_dagster.use_case import UseCase
+
+Rows = Mapping[str, Sequence[RowResult]]
+"""Every evaluation row, by candidate."""
+
+
+def compare_stored(
+    store: ObjectStore,
+    use_case: UseCase,
+    reports: Sequence[EvaluationReport],
+    champion: ChampionEvaluation,
+) -> tuple[Comparison, Rows]:
+    """Compare reports on the rows that lie in the bucket; the comparison and these rows.
+
+    Raises:
+        IncomparableError: the reports say nothing about each other.
+        FileNotFoundError: a report's rows are gone.
+    """
+    given = [*reports, *([champion.report] if champion.report else [])]
+    rows = {report.candidate: read_rows(store, report) for report in given}
+    return compare(use_case, reports, champion, rows), rows
+
+
+def folder(comparison: Comparison) -> str:
+    """Object prefix of a comparison's files, with its trailing slash."""
+    return f"{comparison.use_case}/comparisons/{comparison.id}/"
+
+
+def publish(
+    store: ObjectStore,
+    warehouse: Warehouse,
+    use_case: UseCase,
+    comparison: Comparison,
+    rows: Rows,
+    prompt: PromptVersion,
+) -> str:
+    """Write tables and files of a comparison; the address of its JSON.
+
+    Every row has the key of what it tells, and every file the id of its comparison in its name, so
+    that writing again, or two runs at once, come to the same.
+    """
+    if not _is_in_tables(warehouse, comparison):
+        for table, records in table_rows(use_case, comparison, rows, prompt):
+            warehouse.merge(table, records)
+    warehouse.ensure_view(
+        LATEST_LEADERBOARD, latest_leaderboard_sql(warehouse), LATEST_LEADERBOARD_DESCRIPTION
+    )
+    for name, records in {
+        "leaderboard": comparison_rows(use_case, comparison, prompt),
+        "differences": [found.model_dump(mode="json") for found in comparison.differences],
+    }.items():
+        flat = [_flat(record) for record in records]
+        store.write(f"{folder(comparison)}{name}.csv", _csv(flat), "text/csv")
+        store.write(
+            f"{folder(comparison)}{name}.parquet", _parquet(flat), "application/vnd.apache.parquet"
+        )
+    name = f"{folder(comparison)}comparison.json"
+    store.write_once(name, comparison.model_dump_json(indent=2).encode())
+    return store.uri(name)
+
+
+def _is_in_tables(warehouse: Warehouse, comparison: Comparison) -> bool:
+    """Whether the table that is written last has the comparison."""
+    table = warehouse.ensure_table(MODEL_COMPARISONS)
+    found = warehouse.rows(
+        f"SELECT COUNT(*) AS count FROM `{table}` "  # noqa: S608 - the name is a constant
+        "WHERE use_case = @use_case AND comparison_id = @id",
+        {"use_case": comparison.use_case, "id": comparison.id},
+    )
+    return bool(next(found)["count"] == len(comparison.leaderboard))
+
+
+def _flat(record: Mapping[str, Any]) -> dict[str, Any]:
+    """A record whose nested values are JSON text."""
+    return {
+        name: json.dumps(value) if isinstance(value, (dict, list)) else value
+        for name, value in record.items()
+    }
+
+
+def _csv(records: Sequence[Mapping[str, Any]]) -> bytes:
+    text = io.StringIO()
+    writer = csv.DictWriter(text, fieldnames=list(records[0]) if records else [])
+    writer.writeheader()
+    writer.writerows(records)
+    return text.getvalue().encode()
+
+
+def _parquet(records: Sequence[Mapping[str, Any]]) -> bytes:
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    target = io.BytesIO()
+    pq.write_table(pa.Table.from_pylist(list(records)), target, compression="zstd")
+    return target.getvalue()

@@ -1,0 +1,180 @@
+"""A comparison as tables that people read: headers and rows, for Dagster's pages and the report."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from genaiops_dagster.comparison.records import Comparison, Difference
+from genaiops_dagster.evaluation.records import EvaluationReport, MetricSummary, RowResult
+from genaiops_dagster.section import CHAMPION
+
+
+@dataclass(frozen=True)
+class Sheet:
+    """A table: what its columns are called, and its rows; a cell without a value is None."""
+
+    headers: list[str]
+    rows: list[list[Any]]
+
+
+@dataclass(frozen=True)
+class RowChange:
+    """A row that two candidates answered differently well."""
+
+    id: str
+    score: float
+    baseline_score: float
+
+    @property
+    def gain(self) -> float:
+        """How much higher the challenger scores."""
+        return self.score - self.baseline_score
+
+
+def leaderboard_sheet(comparison: Comparison, metrics: Iterable[str]) -> Sheet:
+    """Candidates, best first, with an interval for each mean; the primary metric leads."""
+    primary = comparison.primary_metric
+    metrics = [primary, *(metric for metric in metrics if metric != primary)]
+    return Sheet(
+        ["#", "candidate", *metrics, "answered", "cost, USD", "latency p50, s"],
+        [
+            [
+                rank,
+                display_name(comparison, report.candidate),
+                *(interval(report.metrics.get(metric)) for metric in metrics),
+                f"{report.states.get('answered', 0)} of {report.rows}",
+                report.cost_usd,
+                report.latency_p50_seconds,
+            ]
+            for rank, report in enumerate(comparison.leaderboard, start=1)
+        ],
+    )
+
+
+def differences_sheet(differences: Iterable[Difference]) -> Sheet:
+    """Differences from the challenger's side; p values are Holm's, for all pairs of a metric."""
+    return Sheet(
+        ["metric", "against", "difference", "p (Holm)", "wins", "losses", "test"],
+        [
+            [
+                d.metric,
+                d.baseline,
+                _with_bounds(d.difference, d.low, d.high),
+                d.p_adjusted,
+                d.wins,
+                d.losses,
+                d.method,
+            ]
+            for d in differences
+        ],
+    )
+
+
+def significance_sheet(comparison: Comparison, metric: str) -> Sheet:
+    """Every candidate against every other: the difference (row minus column) and what it is worth.
+
+    `**` and `*` mark p values of at most 0.01 and 0.05 after Holm's correction for all pairs.
+    """
+    names = [report.candidate for report in comparison.leaderboard]
+    return Sheet(
+        [f"{metric}: row minus column", *names],
+        [[ours, *(_cell(comparison, metric, ours, theirs) for theirs in names)] for ours in names],
+    )
+
+
+def cost_sheet(comparison: Comparison) -> Sheet:
+    """What each candidate's answers took."""
+    return Sheet(
+        [
+            "candidate",
+            "tokens in",
+            "tokens out",
+            "cost, USD",
+            "USD for 1000 rows",
+            "latency p95, s",
+        ],
+        [
+            [
+                report.candidate,
+                report.input_tokens,
+                report.output_tokens,
+                report.cost_usd,
+                _per_thousand(report),
+                report.latency_p95_seconds,
+            ]
+            for report in comparison.leaderboard
+        ],
+    )
+
+
+def changed_rows(
+    ours: Iterable[RowResult], theirs: Iterable[RowResult], metric: str
+) -> list[RowChange]:
+    """Rows on which two candidates score differently, the challenger's worst losses first."""
+    baseline = {row.id: score for row in theirs if (score := row.scores.get(metric)) is not None}
+    changes = [
+        RowChange(row.id, score, baseline[row.id])
+        for row in ours
+        if row.id in baseline and (score := row.scores.get(metric)) is not None
+    ]
+    return sorted((c for c in changes if c.gain), key=lambda change: (change.gain, change.id))
+
+
+def opponent(comparison: Comparison, challenger: str) -> str | None:
+    """Whom the challenger is to replace: the champion, or else the best other candidate."""
+    names = [
+        report.candidate for report in comparison.leaderboard if report.candidate != challenger
+    ]
+    return comparison.champion if comparison.champion in names else next(iter(names), None)
+
+
+def display_name(comparison: Comparison, candidate: str) -> str:
+    """A candidate's name, marked where it is the champion."""
+    is_champion = candidate == comparison.champion and candidate != CHAMPION
+    return f"{candidate} (champion)" if is_champion else candidate
+
+
+def interval(summary: MetricSummary | None) -> str | None:
+    """A mean with its interval."""
+    return _with_bounds(summary.mean, summary.low, summary.high) if summary else None
+
+
+def _with_bounds(figure: float | None, low: float | None, high: float | None) -> str | None:
+    if figure is None or low is None or high is None:
+        return None if figure is None else f"{figure:.4g}"
+    return f"{figure:.4g} ({low:.4g} to {high:.4g})"
+
+
+def _cell(comparison: Comparison, metric: str, ours: str, theirs: str) -> str | None:
+    found = None if ours == theirs else comparison.difference(metric, ours, theirs)
+    if found is None or found.difference is None:
+        return None
+    p = found.p_adjusted
+    mark = "" if p is None or p > 0.05 else " **" if p <= 0.01 else " *"
+    return f"{found.difference:+.3f}{mark}"
+
+
+def _per_thousand(report: EvaluationReport) -> float | None:
+    if report.cost_usd is None or not report.rows:
+        return None
+    return 1000 * report.cost_usd / report.rows
+
+
+def losses_sheet(
+    comparison: Comparison,
+    rows: Mapping[str, Sequence[RowResult]],
+    challenger: str,
+    metric: str,
+    count: int = 10,
+) -> Sheet | None:
+    """Rows on which the challenger lost most to its opponent; None without an opponent."""
+    against = opponent(comparison, challenger)
+    if against is None or challenger not in rows:
+        return None
+    changes = [c for c in changed_rows(rows[challenger], rows[against], metric) if c.gain < 0]
+    return Sheet(
+        ["row", challenger, against],
+        [[change.id, change.score, change.baseline_score] for change in changes[:count]],
+    )

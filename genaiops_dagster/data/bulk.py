@@ -1,0 +1,89 @@
+"""Files that may be larger than memory: DuckDB over them, their digests, and their transfer."""
+
+from __future__ import annotations
+
+import hashlib
+import shutil
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from itertools import islice
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import TYPE_CHECKING, Any
+
+from genaiops_dagster.google_cloud.object_store import ObjectStore
+
+if TYPE_CHECKING:
+    import duckdb
+
+_MEMORY_LIMIT = "400MB"
+_BATCH_ROWS = 5_000
+
+
+@contextmanager
+def workspace() -> Iterator[tuple[Path, duckdb.DuckDBPyConnection]]:
+    """A temporary folder and a database in it that spills to that folder, both gone at the end."""
+    import duckdb
+
+    with TemporaryDirectory(prefix="genaiops-") as name:
+        folder = Path(name)
+        settings = {"memory_limit": _MEMORY_LIMIT, "temp_directory": str(folder / "spill")}
+        with duckdb.connect(str(folder / "work.duckdb"), config=settings) as connection:
+            connection.execute("SET TimeZone = 'UTC'; SET preserve_insertion_order = false")
+            yield folder, connection
+
+
+def insert(
+    connection: duckdb.DuckDBPyConnection,
+    table: str,
+    columns: Sequence[str],
+    rows: Iterable[Sequence[Any]],
+) -> None:
+    """Add rows to a table, a batch at a time; `rows` may come from a query of the connection."""
+    import pyarrow as pa
+
+    remaining = iter(rows)
+    with connection.cursor() as cursor:  # the connection itself may still be reading
+        schema = cursor.sql(f"SELECT {', '.join(columns)} FROM {table} LIMIT 0")  # noqa: S608
+        kinds = schema.to_arrow_table().schema
+        while batch := list(islice(remaining, _BATCH_ROWS)):
+            values = zip(*batch, strict=True)
+            arrays = [
+                pa.array(column, field.type) for column, field in zip(values, kinds, strict=True)
+            ]
+            cursor.register("batch", pa.table(arrays, schema=kinds))
+            cursor.execute(f"INSERT INTO {table} ({', '.join(columns)}) FROM batch")
+
+
+def number(connection: duckdb.DuckDBPyConnection, query: str) -> int:
+    """The one whole number that a query gives; 0 for NULL."""
+    ((found,),) = connection.execute(query).fetchall()
+    return int(found or 0)
+
+
+def content_digest(connection: duckdb.DuckDBPyConnection, query: str) -> str:
+    """sha256 over the rows of a query whose column `digest` is each row's own; order is ignored."""
+    whole = hashlib.sha256()
+    rows = connection.execute(f"SELECT digest FROM ({query}) ORDER BY digest")  # noqa: S608
+    while batch := rows.fetchmany(10_000):
+        whole.update("".join(digest for (digest,) in batch).encode())
+    return whole.hexdigest()
+
+
+def file_digest(path: Path) -> str:
+    """sha256 of a file's content."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def fetch(store: ObjectStore, name: str, path: Path, generation: int | None = None) -> Path:
+    """Copy an object to a local file, a piece at a time; the file."""
+    with store.open(name, generation) as content, path.open("wb") as target:
+        shutil.copyfileobj(content, target, 1 << 20)
+    return path
+
+
+def keep(store: ObjectStore, name: str, path: Path) -> None:
+    """Put a local file into the bucket, unless the object is there already."""
+    with path.open("rb") as content:
+        store.write_once(name, content, "application/octet-stream")

@@ -1,0 +1,174 @@
+"""The SQL of curation: what is read from a source row, and which rows each rule rejects.
+
+Names in `getvariable` are set by `curation.curate`; `live` are the rows that no rule rejected yet.
+"""
+
+# ruff: noqa: S608 - SQL is put together from constants of this module alone
+
+from __future__ import annotations
+
+FUNCTIONS = """
+CREATE MACRO mapped(path) AS TABLE
+SELECT file_row_number AS row, error, source_uri, source_generation, source_row,
+  coalesce(json_extract_string(fields, getvariable('id')), left(sha256(fields), 16)) AS id,
+  coalesce(json_extract_string(fields, getvariable('group')), id) AS "group",
+  to_json(map(getvariable('slices'), list_transform(
+    json_extract_string(fields, getvariable('slice_columns')),
+    lambda value: coalesce(value, '(none)'))))::VARCHAR AS slices,
+  to_json(CASE
+    WHEN json_array_length(fields, '/contents') > 0
+      THEN map(['contents'], [json_extract(fields, '/contents')])
+    ELSE map(getvariable('names'), json_extract(fields, getvariable('columns')))
+  END)::VARCHAR AS variables,
+  coalesce(json_extract_string(fields, getvariable('output')), '') AS output
+FROM read_parquet(path, file_row_number = true);
+
+CREATE MACRO input_text(variables) AS concat_ws(' ',
+  array_to_string(list_transform(json_extract_string(variables, getvariable('pointers')),
+    lambda value: coalesce(value, '')), ' '),
+  array_to_string(json_extract_string(variables, '$.contents[*].parts[*].text'), ' '),
+  array_to_string(json_extract_string(variables, '$.contents[*].parts[*].fileData.fileUri'), ' '));
+
+CREATE MACRO with_files(variables) AS variables LIKE '%"fileData"%' OR len(list_filter(
+  json_extract_string(variables, getvariable('files')), lambda uri: uri <> '')) > 0;
+
+CREATE MACRO normal(text) AS
+  array_to_string(list_filter(string_split(
+    translate(lower(text), E'\\t\\n\\r', '   '), ' '), lambda word: word <> ''), ' ');
+"""
+"""SQL functions: source rows with the columns that the use case names, and the text of an input."""
+
+TEXTS = """
+CREATE TABLE redacted (row BIGINT, variables VARCHAR, output VARCHAR);
+CREATE TABLE rejections (row BIGINT, reason VARCHAR, detail VARCHAR);
+CREATE VIEW texts AS
+SELECT source.* REPLACE (coalesce(redacted.variables, source.variables) AS variables,
+  coalesce(redacted.output, source.output) AS output)
+FROM mapped(getvariable('source')) AS source LEFT JOIN redacted USING (row);
+"""
+
+ROWS = """
+CREATE TABLE rows AS
+WITH normalized AS (
+  SELECT *, normal(input_text(variables)) AS input, normal(output) AS answer,
+    md5_number(getvariable('salt') || "group") / pow(2, 128) AS share,
+    json_extract_string(variables, '$.contents[*].role') AS roles
+  FROM texts
+)
+SELECT
+  row, error, source_uri, source_generation, source_row, id, "group",
+  md5_number(getvariable('salt') || id) AS shuffle,
+  CASE
+    WHEN share < getvariable('training') THEN 'training'
+    WHEN share < getvariable('training') + getvariable('validation') THEN 'validation'
+    ELSE 'evaluation'
+  END AS side,
+  input = '' AS input_empty, md5_number(input) AS input_key,
+  answer = '' AS output_empty, md5_number(answer) AS output_key,
+  roles <> list_transform(range(len(roles)), lambda i: if(i % 2 = 0, 'user', 'model'))
+    OR (len(roles) > 0 AND len(roles) % 2 = 0) AS wrong_roles,
+  with_files(variables) AS has_files,
+  row_number() OVER (ORDER BY source_generation NULLS FIRST, source_uri, source_row, id,
+    input_key, output_key) AS rank
+FROM normalized;
+
+CREATE VIEW live AS FROM rows ANTI JOIN rejections USING (row);
+"""
+
+COMPARABLE = """
+SELECT rank, "group", side, input_text(variables) AS text
+FROM live JOIN (SELECT row, variables FROM texts) USING (row) WHERE NOT has_files
+"""
+"""Inputs that can be compared by their words; with a file, the words do not say enough."""
+
+
+def comparable_examples(path: str) -> str:
+    """The same of finished examples, ranked by their row in the file."""
+    return f"""
+        SELECT file_row_number AS rank, "group", side, input_text(variables) AS text
+        FROM read_parquet('{path}', file_row_number = true) WHERE NOT with_files(variables)"""
+
+
+def golden_inputs(path: str) -> str:
+    """Inputs of golden cases, each a group of its own."""
+    return f"""
+        SELECT input_text(variables) AS text, 'golden ' || row AS "group" FROM mapped('{path}')
+        WHERE error IS NULL"""
+
+
+# Rules: by reason, a query for the rows that it applies to, with a detail.
+
+UNUSABLE = {
+    "unreadable": "SELECT row, error FROM live WHERE error IS NOT NULL",
+    "empty_input": "SELECT row, NULL FROM live WHERE input_empty",
+    "empty_output": "SELECT row, NULL FROM live WHERE output_empty",
+    "wrong_roles": "SELECT row, NULL FROM live WHERE wrong_roles",
+}
+REPEATED = {
+    "repeated_id": """
+        SELECT row, NULL FROM live QUALIFY row_number() OVER (
+          PARTITION BY id ORDER BY source_generation DESC NULLS LAST, rank) > 1""",
+    "duplicate": """
+        SELECT row, 'of ' || first_value(id) OVER same FROM live
+        WINDOW same AS (PARTITION BY input_key, output_key ORDER BY rank)
+        QUALIFY row_number() OVER same > 1""",
+}
+CONFLICTING = {
+    "conflicting_outputs": """
+        SELECT row, count(*) OVER same || ' outputs' FROM live
+        WINDOW same AS (PARTITION BY input_key) QUALIFY count(*) OVER same > 1""",
+}
+NEAR_DUPLICATE = {
+    "reject": {
+        "near_duplicate": """
+            SELECT later.row, 'of ' || earlier.id FROM near
+            JOIN live AS later USING (rank) JOIN live AS earlier ON earlier.rank = first"""
+    },
+    "keep_together": {
+        "near_duplicate": """
+            SELECT later.row, 'of ' || earlier.id || ' on another side' FROM near
+            JOIN live AS later USING (rank) JOIN live AS earlier ON earlier.rank = first
+            WHERE later.side <> earlier.side"""
+    },
+}
+LIMITED = {
+    f"over_{side}_limit": f"""
+        SELECT row, NULL FROM live WHERE side = '{side}'
+        QUALIFY row_number() OVER (ORDER BY shuffle) > getvariable('{side}_limit')"""
+    for side in ("training", "validation", "evaluation")
+}
+SAME_INPUT = {
+    "contaminated": """
+        SELECT row, 'same input' FROM live WHERE side <> 'evaluation' AND input_key IN
+          (SELECT input_key FROM live WHERE side = 'evaluation')
+        UNION ALL
+        SELECT row, 'same input' FROM live WHERE side = 'training' AND input_key IN
+          (SELECT input_key FROM live WHERE side = 'validation') AND input_key NOT IN
+          (SELECT input_key FROM live WHERE side = 'evaluation')""",
+}
+OVERLAPPING = {
+    "contaminated": """
+        SELECT row, 'shares a run of words with a held-out input'
+        FROM live JOIN overlapping USING (rank)"""
+}
+
+EXPECTED = ("repeated_id", "duplicate", "near_duplicate", "contaminated", *LIMITED)
+"""Reasons that say nothing against the quality of a delivery."""
+
+EXAMPLES = """
+COPY (
+  SELECT texts.id, texts."group", slices, variables, output,
+    side, row_number() OVER (PARTITION BY side ORDER BY shuffle) AS position,
+    texts.source_uri, texts.source_generation, texts.source_row
+  FROM live JOIN texts USING (row)
+  ORDER BY side, position
+) TO '{target}' (FORMAT parquet, COMPRESSION zstd, ROW_GROUP_SIZE 20480)
+"""
+
+REJECTED = """
+COPY (
+  SELECT id, reason, detail, source_uri, source_generation, source_row
+  FROM rejections JOIN rows USING (row)
+  ORDER BY reason, source_uri, source_generation, source_row, id
+) TO '{target}' (FORMAT parquet, COMPRESSION zstd, ROW_GROUP_SIZE 20480)
+"""

@@ -1,0 +1,264 @@
+"""Texts that are nearly the same, and texts that share a long run of words.
+
+Words are compared by hash and read from DuckDB a batch at a time; what stays in memory is a few
+numbers a row, whatever the length of the texts.
+"""
+
+# ruff: noqa: S608 - SQL is put together from constants and from queries of this package
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    import duckdb
+    import numpy as np
+    import numpy.typing as npt
+
+    Hashes = npt.NDArray[np.uint64]
+    Numbers = npt.NDArray[np.int64]
+
+SHINGLE_WORDS = 3
+"""Words of a shingle: short, so that texts of a sentence can be compared."""
+
+OVERLAP_WORDS = 13
+"""Words of a run that counts as the same text.
+
+Source: T. Brown et al., Language Models are Few-Shot Learners, arXiv 2005.14165, appendix C.
+"""
+
+COMMON_GROUPS = 3
+"""A run of words in this many groups of held-out rows is a phrase, not a leak."""
+
+_BANDS, _BAND_ROWS = 16, 4
+"""64 MinHash values in bands: of pairs with similarity 0.8 all but 2 in 10,000 share a band.
+
+Source: J. Leskovec et al., Mining of Massive Datasets, section 3.4: 1 - (1 - s^r)^b.
+"""
+
+_SEED = 1
+_BATCH_ROWS = 10_000
+_MULTIPLIER = 0x9E3779B97F4A7C15
+_FILTER_BITS = 22
+
+_SEPARATORS = "\t\n\r.,;:!?\"'()[]{}<>"
+
+MACROS = f"""
+CREATE MACRO spaced(text) AS
+  translate(lower(text), '{_SEPARATORS.replace("'", "''")}', '{" " * len(_SEPARATORS)}');
+CREATE MACRO split_words(text) AS
+  list_filter(string_split(spaced(text), ' '), lambda word: word <> '');
+CREATE MACRO characters_if_unspaced(words, text) AS
+  CASE WHEN len(words) * 20 < length(text) THEN string_split(text, '') ELSE words END;
+CREATE MACRO word_hashes(text) AS
+  list_transform(characters_if_unspaced(split_words(text), text), lambda word: hash(word));
+CREATE MACRO at_least(hashes, size) AS list_resize(hashes, greatest(len(hashes), size), 0::UBIGINT);
+"""
+"""SQL functions: hashes of the words of a text, lower case and without punctuation marks; signs
+that change the meaning of code or of a formula stay.
+
+Scripts that put no spaces between words are compared by character. A text of fewer words than a
+run is filled up, so that it counts as one run.
+"""
+
+
+def near_duplicates(
+    connection: duckdb.DuckDBPyConnection, query: str, similarity: float, folder: Path
+) -> Iterator[tuple[int, int]]:
+    """Rows that are nearly the same as an earlier one, each with the first of its cluster.
+
+    Args:
+        connection: Has the functions of `MACROS`.
+        query: Gives `rank`, a number that orders rows, and `text`.
+        similarity: Least share of common shingles among all of two texts (Jaccard).
+        folder: Where intermediate files may be put.
+    """
+    import numpy as np
+    from scipy.sparse import coo_array
+    from scipy.sparse.csgraph import connected_components
+
+    signatures = folder / "signatures.parquet"
+    _write_signatures(connection, query, signatures)
+    pairs = _similar_pairs(connection, query, signatures, similarity)
+    if not len(pairs):
+        return
+    ranks, places = np.unique(pairs, return_inverse=True)
+    ends = places.reshape(pairs.shape)
+    graph = coo_array((np.ones(len(ends)), (ends[:, 0], ends[:, 1])), shape=(len(ranks),) * 2)
+    _, clusters = connected_components(graph, directed=False)
+    _, first = np.unique(clusters, return_index=True)  # ranks ascend: the first is the earliest
+    for rank, origin in zip(ranks, ranks[first[clusters]], strict=True):
+        if rank != origin:
+            yield int(rank), int(origin)
+
+
+def _write_signatures(connection: duckdb.DuckDBPyConnection, query: str, target: Path) -> None:
+    """MinHash of every text, a hash for each band, to a Parquet file."""
+    import numpy as np
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+    from rensa import RMinHash
+
+    names = [f"band{band}" for band in range(_BANDS)]
+    schema = pa.schema([("rank", pa.int64()), *((name, pa.uint64()) for name in names)])
+    with pq.ParquetWriter(target, schema) as writer:
+        for ranks, words, offsets in _words(connection, query, SHINGLE_WORDS):
+            shingles, starts = runs(words, offsets, SHINGLE_WORDS)
+            matrix = RMinHash.digest_matrix_from_flat_token_hashes(
+                shingles, starts.astype(np.uint64), _BANDS * _BAND_ROWS, _SEED
+            )
+            values = np.array(matrix.to_rows(), dtype=np.uint64)
+            bands = values.reshape(len(ranks), _BANDS, _BAND_ROWS)
+            keys = np.zeros((len(ranks), _BANDS), dtype=np.uint64)
+            for place in range(_BAND_ROWS):
+                keys = keys * np.uint64(_MULTIPLIER) + bands[:, :, place]
+            columns = [pa.array(ranks), *(pa.array(keys[:, band]) for band in range(_BANDS))]
+            writer.write_batch(pa.record_batch(columns, schema=schema))
+
+
+def _similar_pairs(
+    connection: duckdb.DuckDBPyConnection, query: str, signatures: Path, similarity: float
+) -> Numbers:
+    """Pairs of ranks (later, earlier) whose texts are as similar as asked, by their shingles."""
+    import numpy as np
+
+    candidates = " UNION ".join(
+        f"""SELECT rank, first FROM (
+              SELECT rank, min(rank) OVER (PARTITION BY band{band}) AS first
+              FROM read_parquet('{signatures}')
+            ) WHERE first < rank"""
+        for band in range(_BANDS)
+    )
+    connection.execute(f"CREATE OR REPLACE TEMP TABLE candidates AS {candidates}")
+    reader = connection.sql(f"""
+        SELECT later.rank, first, at_least(word_hashes(later.text), {SHINGLE_WORDS}) AS a,
+          at_least(word_hashes(earlier.text), {SHINGLE_WORDS}) AS b
+        FROM candidates JOIN ({query}) AS later USING (rank)
+        JOIN ({query}) AS earlier ON earlier.rank = first
+    """).to_arrow_reader(_BATCH_ROWS)
+    found = []
+    for batch in reader:
+        later, earlier = (batch.column(place).to_numpy() for place in (0, 1))
+        sides = [runs(*_flat(batch.column(place)), SHINGLE_WORDS) for place in (2, 3)]
+        for row in range(len(batch)):
+            a, b = (np.unique(all_[at[row] : at[row + 1]]) for all_, at in sides)
+            common = len(np.intersect1d(a, b, assume_unique=True))
+            if common >= similarity * (len(a) + len(b) - common):
+                found.append((later[row], earlier[row]))
+    return np.array(found, dtype=np.int64).reshape(-1, 2)
+
+
+class HeldOutRuns:
+    """Runs of words of the rows that no other row may repeat."""
+
+    def __init__(self) -> None:
+        self._runs: list[Hashes] = []
+        self._groups: list[Hashes] = []
+
+    def add(self, connection: duckdb.DuckDBPyConnection, query: str) -> None:
+        """Hold out the rows of a query that gives `text` and `group`."""
+        import numpy as np
+
+        words = f"""
+            SELECT at_least(word_hashes(text), {OVERLAP_WORDS}), hash("group") FROM ({query})
+        """
+        for batch in _read(connection, words):
+            hashes, starts = runs(*_flat(batch.column(0)), OVERLAP_WORDS)
+            self._runs.append(hashes)
+            self._groups.append(np.repeat(batch.column(1).to_numpy(), np.diff(starts)))
+
+    def _rare(self) -> Hashes:
+        """Held-out runs that are not common phrases, sorted."""
+        import numpy as np
+
+        empty = np.zeros(0, dtype=np.uint64)
+        hashes = np.concatenate([empty, *self._runs])
+        groups = np.concatenate([empty, *self._groups])
+        order = np.lexsort((groups, hashes))
+        hashes, groups = hashes[order], groups[order]
+        first = np.ones(len(hashes), dtype=bool)
+        first[1:] = (hashes[1:] != hashes[:-1]) | (groups[1:] != groups[:-1])
+        distinct, count = np.unique(hashes[first], return_counts=True)
+        return distinct[count < COMMON_GROUPS]
+
+    def overlapping(self, connection: duckdb.DuckDBPyConnection, query: str) -> Iterator[int]:
+        """Ranks of the rows of a query (`rank`, `text`) that repeat a held-out run."""
+        import numpy as np
+
+        held_out = self._rare()
+        if not len(held_out):
+            return
+        shift = np.uint64(64 - _FILTER_BITS)
+        quick = np.zeros(1 << _FILTER_BITS, dtype=bool)
+        quick[held_out >> shift] = True
+        for ranks, words, offsets in _words(connection, query, OVERLAP_WORDS):
+            hashes, starts = runs(words, offsets, OVERLAP_WORDS)
+            (possible,) = np.nonzero(quick[hashes >> shift])
+            hits = possible[np.isin(hashes[possible], held_out)]
+            rows = np.unique(np.searchsorted(starts, hits, side="right") - 1)
+            yield from ranks[rows].tolist()
+
+
+def overlapping(
+    connection: duckdb.DuckDBPyConnection, query: str, golden: str | None = None
+) -> Iterator[list[int]]:
+    """Ranks of rows that repeat a run of words of a held-out row, one exposed side at a time.
+
+    Evaluation rows and golden cases must not be repeated on either other side, validation rows not
+    in training. A caller that drops the rows it is given holds out only what is left.
+
+    Args:
+        connection: Has the functions of `MACROS`.
+        query: Gives `rank`, `text`, `group` and `side` of all rows.
+        golden: Gives `text` and `group` of cases that no side may repeat.
+    """
+    held_out = HeldOutRuns()
+    if golden is not None:
+        held_out.add(connection, golden)
+    for held, exposed in (("evaluation", "validation"), ("validation", "training")):
+        held_out.add(connection, f"SELECT * FROM ({query}) WHERE side = '{held}'")
+        rows = f"SELECT rank, text FROM ({query}) WHERE side = '{exposed}'"
+        yield list(held_out.overlapping(connection, rows))
+
+
+def runs(words: Hashes, offsets: Numbers, size: int) -> tuple[Hashes, Numbers]:
+    """Hashes of all runs of `size` words that lie within one row, and where each row's begin.
+
+    Args:
+        words: Hashes of the words of all rows, one row after the other.
+        offsets: Where each row begins, and the end; every row has at least `size` words.
+        size: Words of a run.
+    """
+    import numpy as np
+
+    count = max(len(words) - size + 1, 0)
+    hashes = np.zeros(count, dtype=np.uint64)
+    for place in range(size):
+        hashes = hashes * np.uint64(_MULTIPLIER) + words[place : place + count]
+    within = np.ones(count, dtype=bool)
+    crossing = (offsets[1:-1, None] - np.arange(1, size)).ravel()
+    within[crossing] = False
+    return hashes[within], offsets - np.arange(len(offsets)) * (size - 1)
+
+
+def _words(
+    connection: duckdb.DuckDBPyConnection, query: str, size: int
+) -> Iterator[tuple[Numbers, Hashes, Numbers]]:
+    """Ranks, word hashes and offsets of the rows of a query (`rank`, `text`), in batches."""
+    padded = f"SELECT rank, at_least(word_hashes(text), {size}) FROM ({query})"
+    for batch in _read(connection, padded):
+        yield batch.column(0).to_numpy(), *_flat(batch.column(1))
+
+
+def _read(connection: duckdb.DuckDBPyConnection, query: str) -> Iterable[Any]:
+    return (batch for batch in connection.sql(query).to_arrow_reader(_BATCH_ROWS) if len(batch))
+
+
+def _flat(column: Any) -> tuple[Hashes, Numbers]:
+    """Values and offsets of a list column."""
+    import numpy as np
+
+    offsets = np.asarray(column.offsets, dtype=np.int64)
+    return column.flatten().to_numpy(), offsets - offsets[0]

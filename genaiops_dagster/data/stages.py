@@ -1,0 +1,293 @@
+"""The stages of the data, from bucket to bucket: read, work in a temporary folder, keep once."""
+
+# ruff: noqa: S608 - the only text put into SQL is the path of a temporary file
+
+from __future__ import annotations
+
+import json
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from genaiops_dagster.budget.tokens import CountTokens as CountContents
+from genaiops_dagster.budget.tokens import user_message
+from genaiops_dagster.data import checks
+from genaiops_dagster.data.bulk import content_digest, fetch, file_digest, keep, number, workspace
+from genaiops_dagster.data.checks import Finding
+from genaiops_dagster.data.curation import curate, prepare, prompt_bytes
+from genaiops_dagster.data.inbox import complete
+from genaiops_dagster.data.profile import Balance, Profile, balance, profile, slices_by_side
+from genaiops_dagster.data.records import DatasetSplit, SplitName, StoredRows
+from genaiops_dagster.data.screening import CountTokens
+from genaiops_dagster.data.sources import (
+    SourceRow,
+    check_query,
+    export_query,
+    read_objects,
+    required_columns,
+    write_source_rows,
+)
+from genaiops_dagster.data.splits import write_splits
+from genaiops_dagster.fingerprint import fingerprint
+from genaiops_dagster.google_cloud.object_store import ObjectStore
+from genaiops_dagster.google_cloud.warehouse import Warehouse
+from genaiops_dagster.prompts.records import PromptVersion
+from genaiops_dagster.prompts.rendering import tuning_line, version
+from genaiops_dagster.use_case import UseCase
+
+if TYPE_CHECKING:
+    import duckdb
+
+SHOWN_VALUES = 20
+"""Most values of a slice that are told."""
+
+
+class Delivery(NamedTuple):
+    """One source of the rows.
+
+    Attributes:
+        uri: Address of the object, or `bigquery:` and the query's digest.
+        generation: Generation of the object; None for a query.
+        rows: Rows that it holds; a whole object that cannot be read is one.
+        unusable: How many of them cannot be read.
+        reasons: Why.
+    """
+
+    uri: str
+    generation: int | None
+    rows: int
+    unusable: int
+    reasons: str
+
+
+class SourceReport(NamedTuple):
+    """What reading the sources found, for people.
+
+    Attributes:
+        deliveries: What each source gave; those with unusable rows first.
+        waiting: Objects whose batch is not complete, which were left out.
+        bytes_estimated, bytes_billed: Of the query; None without one.
+    """
+
+    deliveries: list[Delivery]
+    waiting: int
+    bytes_estimated: int | None
+    bytes_billed: int | None
+
+
+def store_source_rows(
+    use_case: UseCase, store: ObjectStore, warehouse: Warehouse
+) -> tuple[StoredRows, SourceReport, dict[str, Finding]]:
+    """Read all sources and keep their rows at `<use case>/sources/<digest>.parquet`.
+
+    Returns:
+        The rows, what was found where, and the outcome of the checks by name.
+
+    Raises:
+        SourceError: the query would read too much or lacks a column.
+    """
+    ready, waiting = complete(store.list(use_case.inbox), use_case.source, time.time())
+    estimated = billed = None
+    with workspace() as (folder, connection):
+        parts = folder / "parts"
+        parts.mkdir()
+        if use_case.source.sql:
+            estimated = check_query(use_case, warehouse).bytes
+            billed = export_query(use_case, store, warehouse, connection, parts)
+        read_objects(use_case, store, ready, connection, parts)
+        path = folder / "rows.parquet"
+        connection.execute(
+            f"COPY (FROM read_parquet('{parts}/*.parquet')) TO '{path}' "
+            "(FORMAT parquet, COMPRESSION zstd, ROW_GROUP_SIZE 20480)"
+        )
+        rows = _stored(use_case, store, connection, path)
+        report = SourceReport(_deliveries(connection, path), len(waiting), estimated, billed)
+        findings = {
+            "schema": checks.schema(rows, required_columns(use_case)),
+            "readable": checks.readable(connection, path),
+        }
+    return rows, report, findings
+
+
+def _stored(
+    use_case: UseCase, store: ObjectStore, connection: duckdb.DuckDBPyConnection, path: Path
+) -> StoredRows:
+    relation = f"read_parquet('{path}')"
+    text = "concat_ws('|', source_uri, source_generation, source_row, fields, error)"
+    digest = content_digest(connection, f"SELECT sha256({text}) AS digest FROM {relation}")
+    count = number(connection, f"SELECT count(*) FROM {relation}")
+    columns = connection.execute(f"""
+        SELECT name, string_agg(DISTINCT kind, ' | ' ORDER BY kind) FILTER (kind <> 'NULL')
+        FROM (SELECT name, json_type(fields, '/' || replace(replace(name, '~', '~0'), '/', '~1'))
+                AS kind
+              FROM (SELECT fields, unnest(json_keys(fields)) AS name FROM {relation}))
+        GROUP BY name ORDER BY name
+    """).fetchall()
+    name = f"{use_case.name}/sources/{digest}.parquet"
+    keep(store, name, path)
+    return StoredRows(
+        uri=store.uri(name),
+        digest=digest,
+        rows=count,
+        columns={column: kind or "NULL" for column, kind in columns},
+    )
+
+
+def _deliveries(connection: duckdb.DuckDBPyConnection, path: Path) -> list[Delivery]:
+    rows = connection.execute(f"""
+        SELECT source_uri, source_generation, count(*), count(error),
+          coalesce(string_agg(DISTINCT error, ', ' ORDER BY error), '')
+        FROM read_parquet('{path}') GROUP BY ALL ORDER BY count(error) DESC, source_uri
+    """).fetchall()
+    return [Delivery(*row) for row in rows]
+
+
+def store_examples(
+    use_case: UseCase, store: ObjectStore, source_rows: StoredRows, count_contents: CountContents
+) -> tuple[StoredRows, dict[str, int], dict[str, Finding]]:
+    """Curate source rows; keep examples and rejected rows under `<use case>/examples/<digest>/`.
+
+    Returns:
+        The examples, figures on them (rows by side, and `redacted`), and the outcome of the checks
+        by name.
+    """
+    policy = use_case.curation
+    with workspace() as (folder, connection):
+        source = fetch(store, store.name_of(source_rows.uri), folder / "source.parquet")
+        golden = _golden(use_case, folder)
+        curated = curate(
+            connection, source, folder, use_case, example_counter(use_case, count_contents), golden
+        )
+        path = curated.examples
+        digest = content_digest(
+            connection,
+            f"SELECT sha256(to_json(t)::VARCHAR) AS digest FROM read_parquet('{path}') AS t",
+        )
+        columns = connection.execute(f"DESCRIBE FROM read_parquet('{path}')").fetchall()
+        prefix = f"{use_case.name}/examples/{digest}"
+        keep(store, f"{prefix}/examples.parquet", path)
+        rejected = f"{prefix}/rejected-{file_digest(curated.rejected)[:16]}.parquet"
+        keep(store, rejected, curated.rejected)
+        rows = StoredRows(
+            uri=store.uri(f"{prefix}/examples.parquet"),
+            digest=digest,
+            rows=sum(curated.sides.values()),
+            columns={name: kind for name, kind, *_ in columns},
+            rejected=curated.counts,
+            rejected_uri=store.uri(rejected),
+        )
+        findings = {
+            "few_rejected": checks.few_rejected(
+                connection, rows, curated.rejected, policy.maximum_rejected
+            ),
+            "no_duplicates": checks.no_duplicates(connection, path),
+            "no_leakage": checks.no_leakage(connection, path, golden),
+            "no_sensitive_data": checks.no_sensitive_data(connection, path, policy),
+        }
+    return rows, curated.sides | {"redacted": curated.redacted}, findings
+
+
+def example_counter(use_case: UseCase, count_contents: CountContents) -> CountTokens:
+    """Counts the tokens of an example with everything that the prompt adds."""
+    prompt = version(use_case.prompt)
+
+    def count(variables: dict[str, Any], output: str) -> int:
+        asked = [user_message(prompt.system_instruction)] if prompt.system_instruction else []
+        return count_contents([*asked, *tuning_line(prompt, variables, output)["contents"]])
+
+    return count
+
+
+def _golden(use_case: UseCase, folder: Path) -> Path | None:
+    """Inputs of the use case's golden cases as source rows, if it has some."""
+    column_of = use_case.columns.variables
+    rows = [
+        json.dumps({column_of.get(name, name): value for name, value in case.variables.items()})
+        for case in use_case.evaluation.golden
+    ]
+    if not rows:
+        return None
+    path = folder / "golden.parquet"
+    write_source_rows(
+        (SourceRow("golden", None, number, row, None) for number, row in enumerate(rows, 1)), path
+    )
+    return path
+
+
+class Sets(NamedTuple):
+    """The three sets, and what is to be said about them.
+
+    Attributes:
+        splits: The sets by name.
+        slices: Rows of each slice: slice, value, training, validation, evaluation.
+        balance: Rows by label, where outputs are labels.
+        findings: Outcome of the checks by name.
+    """
+
+    splits: dict[SplitName, DatasetSplit]
+    slices: list[tuple[str, str, int, int, int]]
+    balance: Balance
+    findings: dict[str, Finding]
+
+
+def store_sets(
+    use_case: UseCase,
+    store: ObjectStore,
+    examples: StoredRows,
+    prompt: PromptVersion,
+    count_contents: CountContents,
+) -> Sets:
+    """Write the three sets once under `<use case>/datasets/<dataset digest>/`."""
+    with workspace() as (folder, connection):
+        prepare(connection, use_case)
+        source = fetch(store, store.name_of(examples.uri), folder / "examples.parquet")
+        files = write_splits(connection, source, prompt, folder)
+        dataset_digest = fingerprint({name: file.digest for name, file in files.items()})
+        prefix = f"{use_case.name}/datasets/{dataset_digest}"
+        for name, file in files.items():
+            keep(store, f"{prefix}/{name}.jsonl", file.path)
+        splits = {
+            name: DatasetSplit(
+                name=name,
+                uri=store.uri(f"{prefix}/{name}.jsonl"),
+                digest=file.digest,
+                dataset_digest=dataset_digest,
+                prompt_digest=prompt.digest,
+                rows=file.rows,
+                characters=file.characters,
+            )
+            for name, file in files.items()
+        }
+        described = profile(connection, source)
+        trained = _trained_profile(use_case, store)
+        store.write_once(
+            _profile_name(use_case, files["training"].digest), described.model_dump_json().encode()
+        )
+        labels = balance(connection, source, described)
+        findings = {
+            "enough_examples": checks.enough_examples(splits, use_case),
+            "within_tuning_limits": checks.within_limits(
+                connection,
+                source,
+                files,
+                prompt_bytes(use_case),
+                example_counter(use_case, count_contents),
+            ),
+            "prompt_parity": checks.prompt_parity(
+                connection, source, files["training"].path, prompt, use_case
+            ),
+            "label_balance": checks.label_balance(labels),
+            "no_drift": checks.no_drift(described, trained),
+        }
+        return Sets(splits, slices_by_side(connection, source, SHOWN_VALUES), labels, findings)
+
+
+def _trained_profile(use_case: UseCase, store: ObjectStore) -> Profile | None:
+    """Profile of the data that the last tuned model was trained on, if there is one."""
+    tuned = store.read_json(f"{use_case.name}/assets/tuned_model.json")
+    content = tuned and store.read(_profile_name(use_case, tuned["training_digest"]))
+    return Profile.model_validate_json(content) if content else None
+
+
+def _profile_name(use_case: UseCase, training_digest: str) -> str:
+    return f"{use_case.name}/profiles/{training_digest}.json"

@@ -1,0 +1,90 @@
+"""The code location: what Dagster loads, assembled in one place."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+import dagster as dg
+
+from genaiops_dagster.budget.assets import build_assets as budget_assets
+from genaiops_dagster.comparison.assets import build_assets as comparison_assets
+from genaiops_dagster.data.assets import build_assets as data_assets
+from genaiops_dagster.data.automation import build_automation, follow_data
+from genaiops_dagster.data.sensor import build_sensor as inbox_sensor
+from genaiops_dagster.evaluation.assets import build_assets as evaluation_assets
+from genaiops_dagster.google_cloud.bindings import build_resources
+from genaiops_dagster.promotion.assets import build_assets as promotion_assets
+from genaiops_dagster.promotion.jobs import build_jobs as promotion_jobs
+from genaiops_dagster.prompts.assets import build_assets as prompt_assets
+from genaiops_dagster.serving.assets import build_assets as serving_assets
+from genaiops_dagster.tuning.assets import build_assets as tuning_assets
+from genaiops_dagster.tuning.sensor import build_sensor as tuning_sensor
+from genaiops_dagster.use_case import UseCase, load_use_cases
+
+ROOMS = (
+    data_assets,
+    prompt_assets,
+    budget_assets,
+    tuning_assets,
+    evaluation_assets,
+    comparison_assets,
+    promotion_assets,
+    serving_assets,
+)
+"""In the order in which data flows through them."""
+
+_EXECUTOR = dg.multiprocess_executor.configured(
+    {
+        "max_concurrent": 4,
+        # Steps fork from a process that has the code location loaded, rather than load it again.
+        "start_method": {"forkserver": {"preload_modules": ["genaiops_dagster.definitions"]}},
+    }
+)
+
+
+def lifecycle_job_name(use_case: str) -> str:
+    """Name of the job that materializes every asset of a use case."""
+    return f"{use_case}_lifecycle"
+
+
+def build_use_case(use_case: UseCase) -> dg.Definitions:
+    """Everything that Dagster shows of one use case: assets, checks, job, schedule, sensor."""
+    job = dg.define_asset_job(
+        lifecycle_job_name(use_case.name),
+        selection=dg.AssetSelection.groups(use_case.name).materializable(),
+        description=f"From data to a served champion: {use_case.description}",
+    )
+    schedule = dg.ScheduleDefinition(
+        name=f"{use_case.name}_refresh",
+        job=job,
+        cron_schedule=use_case.automation.schedule,
+        default_status=(
+            dg.DefaultScheduleStatus.RUNNING
+            if use_case.automation.enabled
+            else dg.DefaultScheduleStatus.STOPPED
+        ),
+    )
+    return dg.Definitions(
+        assets=follow_data([asset for room in ROOMS for asset in room(use_case)]),
+        jobs=[job, *promotion_jobs(use_case)],
+        schedules=[schedule],
+        sensors=[
+            inbox_sensor(use_case, job),
+            tuning_sensor(use_case, job.name),
+            build_automation(use_case),
+        ],
+    )
+
+
+def build_definitions(use_cases: Iterable[UseCase]) -> dg.Definitions:
+    """The definitions of all use cases, with the resources that they share."""
+    return dg.Definitions.merge(
+        *(build_use_case(use_case) for use_case in use_cases),
+        dg.Definitions(resources=build_resources(), executor=_EXECUTOR),
+    )
+
+
+@dg.definitions
+def defs() -> dg.Definitions:
+    """All use cases that ship with the package or stand in the user's folder."""
+    return build_definitions(load_use_cases().values())

@@ -1,0 +1,221 @@
+"""The emulator as one web application, and the process that serves it."""
+
+from __future__ import annotations
+
+import os
+import socket
+import sys
+import threading
+import time
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import asynccontextmanager, contextmanager
+from pathlib import Path
+
+import uvicorn
+from filelock import FileLock, Timeout
+from starlette.applications import Starlette
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response
+from starlette.routing import Route
+from starlette.types import ASGIApp, Receive, Scope, Send
+
+from genaiops_dagster.emulator.bigquery.service import BigQueryService
+from genaiops_dagster.emulator.config import EmulatorConfig
+from genaiops_dagster.emulator.environment import (
+    client_variables,
+    write_credentials,
+    write_environment_file,
+)
+from genaiops_dagster.emulator.errors import ApiError
+from genaiops_dagster.emulator.fault_injection import AbortableProtocol, FaultInjector
+from genaiops_dagster.emulator.fault_injection import routes as fault_routes
+from genaiops_dagster.emulator.fault_kinds import parse_plan
+from genaiops_dagster.emulator.faults import FaultBook
+from genaiops_dagster.emulator.public_data import AfterPublicData, PublicData
+from genaiops_dagster.emulator.stats import Stats
+from genaiops_dagster.emulator.storage.service import StorageService
+from genaiops_dagster.emulator.vertex.service import VertexService
+
+ENVIRONMENT_FILE = "environment"
+"""File in the state folder with the variables of the emulator that serves it, or last did."""
+
+_LOCK_SECONDS = 10
+_BARE_CLIENT = (
+    " google-genai sends a request without its path when it has another base URL and takes project"
+    " and location from the environment: pass both to genai.Client(vertexai=True, ...)."
+)
+_LOOPBACK_NAMES = {"127.0.0.1", "localhost", "::1"}
+
+
+class StateInUseError(RuntimeError):
+    """Two emulators cannot serve one state folder."""
+
+
+class LoopbackOnly:
+    """Refuses requests whose `Host` is not a loopback name, so that no web page can reach in."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer 403, or pass the request on."""
+        if scope["type"] == "http":
+            host = dict(scope["headers"]).get(b"host", b"").decode("latin-1")
+            name = host.rsplit(":", 1)[0] if host.count(":") == 1 else host
+            if name.partition("]")[0].strip("[") not in _LOOPBACK_NAMES:
+                error = ApiError(403, f"The emulator answers on loopback only, not as {host!r}.")
+                await error.response()(scope, receive, send)
+                return
+        await self._app(scope, receive, send)
+
+
+def create_app(config: EmulatorConfig, stats: Stats | None = None) -> Starlette:
+    """Build the application with its services on the state folder of `config`.
+
+    Raises:
+        OSError: The fault file cannot be read.
+        FaultPlanError: The fault file is not of the form that `docs/emulator/faults.md` gives.
+    """
+    stats = stats or Stats()
+    faults = FaultBook(parse_plan(config.faults.read_bytes()) if config.faults else None)
+    config.state.mkdir(parents=True, exist_ok=True)
+    storage = StorageService(config, stats)
+    bigquery = BigQueryService(config, storage, stats)
+    vertex = VertexService(config, storage, bigquery, stats, faults)
+    storage.ensure_bucket(config.bucket)
+    public_data = PublicData(bigquery) if config.seed_public_data else None
+
+    async def token(_: Request) -> Response:
+        return JSONResponse(
+            {"access_token": "emulated", "token_type": "Bearer", "expires_in": 3600}
+        )
+
+    async def show_stats(_: Request) -> Response:
+        return JSONResponse(stats.snapshot())
+
+    async def clear_stats(_: Request) -> Response:
+        stats.clear()
+        return Response(status_code=204)
+
+    async def show_log(_: Request) -> Response:
+        return JSONResponse(stats.log())
+
+    async def ready(_: Request) -> Response:
+        return JSONResponse({"status": "ready", "process": os.getpid()})
+
+    async def on_api_error(_: Request, error: Exception) -> Response:
+        if not isinstance(error, ApiError):
+            raise error
+        return error.response()
+
+    async def on_unknown_path(request: Request, _: Exception) -> Response:
+        hint = _BARE_CLIENT if request.url.path == "/" else ""
+        return ApiError(
+            404, f"The emulator serves no {request.method} {request.url.path}.{hint}"
+        ).response()
+
+    @asynccontextmanager
+    async def lifespan(_: Starlette) -> AsyncIterator[None]:
+        yield
+        vertex.close()
+        if public_data:
+            public_data.wait()
+        bigquery.close()
+        storage.close()
+
+    app = Starlette(
+        routes=[
+            Route("/token", token, methods=["POST"]),
+            Route("/emulator/ready", ready),
+            Route("/emulator/stats", show_stats),
+            Route("/emulator/stats", clear_stats, methods=["DELETE"]),
+            Route("/emulator/log", show_log),
+            *fault_routes(faults),
+            *storage.routes(),
+            *bigquery.routes(),
+            *vertex.routes(),
+            *storage.xml_routes(),
+        ],
+        exception_handlers={ApiError: on_api_error, 404: on_unknown_path, 405: on_unknown_path},
+        lifespan=lifespan,
+    )
+    app.add_middleware(FaultInjector, book=faults, stats=stats)
+    if public_data:
+        app.add_middleware(AfterPublicData, public_data=public_data)
+    app.add_middleware(LoopbackOnly)
+    return app
+
+
+def serve(
+    config: EmulatorConfig,
+    *,
+    on_ready: Callable[[str, dict[str, str]], None] | None = None,
+    stop_when_input_ends: bool = False,
+) -> None:
+    """Serve until SIGINT or SIGTERM.
+
+    Args:
+        config: Settings; `port` 0 takes a free port.
+        on_ready: Called once requests are answered, with the URL and the client variables.
+        stop_when_input_ends: Stop when standard input closes, as it does when the parent dies.
+
+    Raises:
+        StateInUseError: another emulator serves the same state folder.
+        OSError: the port is taken, or the fault file cannot be read.
+        FaultPlanError: the fault file is not of its form.
+    """
+    config.state.mkdir(parents=True, exist_ok=True)
+    with _only_server_of(config.state):
+        _serve(config, on_ready, stop_when_input_ends)
+
+
+def _serve(
+    config: EmulatorConfig,
+    on_ready: Callable[[str, dict[str, str]], None] | None,
+    stop_when_input_ends: bool,
+) -> None:
+    listener = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
+    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    listener.bind((config.host, config.port))
+    url = f"http://{config.host}:{listener.getsockname()[1]}"
+    variables = client_variables(config, url, write_credentials(config, url))
+    server = uvicorn.Server(
+        uvicorn.Config(
+            create_app(config),
+            http=AbortableProtocol,
+            log_level="warning",
+            access_log=False,
+            lifespan="on",
+            timeout_graceful_shutdown=2,
+        )
+    )
+
+    def watch() -> None:
+        while not server.started and not server.should_exit:
+            time.sleep(0.01)
+        if server.started:
+            write_environment_file(config.state / ENVIRONMENT_FILE, variables)
+            if on_ready:
+                on_ready(url, variables)
+        if stop_when_input_ends:
+            sys.stdin.buffer.read()
+            server.should_exit = True
+
+    threading.Thread(target=watch, daemon=True).start()
+    server.run(sockets=[listener])
+
+
+@contextmanager
+def _only_server_of(state: Path) -> Iterator[None]:
+    """Hold the state folder; waits for a server that is just stopping."""
+    lock = FileLock(state / "lock", timeout=_LOCK_SECONDS)
+    try:
+        lock.acquire()
+    except Timeout as error:
+        raise StateInUseError(
+            f"another emulator serves {state}; stop it, or choose another folder"
+        ) from error
+    try:
+        yield
+    finally:
+        lock.release()

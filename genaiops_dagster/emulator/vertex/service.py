@@ -1,0 +1,75 @@
+"""The Vertex AI service: its parts behind one list of routes."""
+
+from __future__ import annotations
+
+from starlette.routing import BaseRoute
+
+from genaiops_dagster.emulator.bigquery.service import BigQueryService
+from genaiops_dagster.emulator.config import EmulatorConfig
+from genaiops_dagster.emulator.faults import FaultBook
+from genaiops_dagster.emulator.models.catalog import ModelCatalog
+from genaiops_dagster.emulator.stats import Stats
+from genaiops_dagster.emulator.storage.service import StorageService
+from genaiops_dagster.emulator.vertex import (
+    batches,
+    caches,
+    content,
+    embeddings,
+    evaluation,
+    metadata,
+    operations,
+    publishers,
+    registry,
+    tuning,
+)
+from genaiops_dagster.emulator.vertex.batch_worker import BatchWorker
+from genaiops_dagster.emulator.vertex.context import VertexContext
+from genaiops_dagster.emulator.vertex.resources import ResourceStore
+
+
+class VertexService:
+    """Serves `/v1` and `/v1beta1` of the Vertex AI API."""
+
+    def __init__(
+        self,
+        config: EmulatorConfig,
+        storage: StorageService,
+        bigquery: BigQueryService,
+        stats: Stats,
+        faults: FaultBook,
+    ) -> None:
+        folder = config.state / "vertex"
+        folder.mkdir(parents=True, exist_ok=True)
+        resources = ResourceStore(folder / "resources.sqlite")
+        self.context = VertexContext(
+            config=config,
+            storage=storage,
+            bigquery=bigquery,
+            resources=resources,
+            catalog=ModelCatalog(folder / "models", resources),
+            stats=stats,
+            faults=faults,
+        )
+        self.jobs = tuning.TuningWorker(self.context)
+        self.batches = BatchWorker(self.context)
+
+    def routes(self) -> list[BaseRoute]:
+        """Every route of the service."""
+        return [
+            *content.routes(self.context),
+            *embeddings.routes(self.context),
+            *publishers.routes(self.context),
+            *caches.routes(self.context),
+            *batches.routes(self.context, self.batches),
+            *tuning.routes(self.context, self.jobs),
+            *registry.routes(self.context),
+            *evaluation.routes(self.context),
+            *metadata.routes(self.context),
+            *operations.routes(self.context),
+        ]
+
+    def close(self) -> None:
+        """Stop background work and close the database."""
+        self.batches.close()
+        self.jobs.close()
+        self.context.resources.close()

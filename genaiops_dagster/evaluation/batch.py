@@ -1,0 +1,157 @@
+"""Answers from a batch prediction job: later than single requests, and cheaper.
+
+The job's answers go into the same cache as those of single requests; what it could not answer is
+asked singly afterwards, so that the report is the same. The job's state is in the service alone: a
+run that is killed finds its job again by name.
+
+Source: https://cloud.google.com/vertex-ai/generative-ai/docs/multimodal/batch-prediction-gemini
+"""
+
+from __future__ import annotations
+
+import io
+import json
+import logging
+import time
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+from genaiops_dagster.evaluation.inference import (
+    Contents,
+    Model,
+    contents_key,
+    read_answer,
+    request_body,
+)
+from genaiops_dagster.evaluation.records import Answer
+from genaiops_dagster.fingerprint import fingerprint
+from genaiops_dagster.google_cloud.object_store import ObjectStore
+
+if TYPE_CHECKING:
+    from google import genai
+    from google.genai import types
+
+_RUNNING = {"JOB_STATE_QUEUED", "JOB_STATE_PENDING", "JOB_STATE_RUNNING", "JOB_STATE_UPDATING"}
+_USABLE = {"JOB_STATE_SUCCEEDED", "JOB_STATE_PARTIALLY_SUCCEEDED"}
+_LONGEST_PAUSE = 30.0
+
+
+class BatchFailedError(RuntimeError):
+    """A batch job ended without answers, or has not ended in time; the message names it."""
+
+
+def answer_in_batch(
+    client: genai.Client,
+    store: ObjectStore,
+    folder: str,
+    model: Model,
+    system_instruction: str,
+    questions: Sequence[Contents],
+    wait_seconds: float,
+    log: logging.Logger,
+    *,
+    afresh: bool = False,
+) -> dict[str, Answer]:
+    """Answers by `contents_key`, as far as the job has them.
+
+    Args:
+        client: Gen AI client.
+        store: The bucket.
+        folder: Object prefix for requests and answers, with its trailing slash.
+        model: What answers.
+        system_instruction: As it is told.
+        questions: What is asked, each once.
+        wait_seconds: How long to wait for the job.
+        log: Told of the job and its state.
+        afresh: Whether the answers of a job that has ended are of no use.
+
+    Raises:
+        BatchFailedError: the job failed, or is still running after `wait_seconds`.
+    """
+    requests = [
+        request_body(contents, system_instruction, model.generation) for contents in questions
+    ]
+    name = f"evaluation-{fingerprint(folder, model.address, requests)[:40]}"
+    job = _find(client, name, _RUNNING if afresh else _RUNNING | _USABLE)
+    if job is None:
+        source = f"{folder}{name}/requests.jsonl"
+        lines = "".join(json.dumps({"request": request}) + "\n" for request in requests)
+        store.write_once(source, lines.encode(), "application/jsonl")
+        job = _create(client, model.address, name, store.uri(source), store.uri(f"{folder}{name}"))
+    job = _wait(client, job, wait_seconds, log)
+    return _read(store, job)
+
+
+def _find(client: genai.Client, name: str, states: set[str]) -> types.BatchJob | None:
+    """The job called `name` in one of `states`, if any."""
+    from google.genai import types
+
+    config = types.ListBatchJobsConfig(filter=f'display_name="{name}"')
+    for job in client.batches.list(config=config):
+        if job.display_name == name and _state(job) in states:
+            return job
+    return None
+
+
+def _create(
+    client: genai.Client, address: str, name: str, source: str, target: str
+) -> types.BatchJob:
+    from google.genai import types
+
+    return client.batches.create(
+        model=address,
+        src=source,
+        config=types.CreateBatchJobConfig(display_name=name, dest=target),
+    )
+
+
+def _wait(
+    client: genai.Client, job: types.BatchJob, seconds: float, log: logging.Logger
+) -> types.BatchJob:
+    deadline, pause, told = time.monotonic() + seconds, 0.25, ""
+    while True:
+        state = _state(job)
+        if state != told:
+            log.info("Batch job %s: %s", job.name, state)
+            told = state
+        if state in _USABLE:
+            return job
+        if state not in _RUNNING:
+            message = job.error.message if job.error else "no reason given"
+            raise BatchFailedError(
+                f"batch job {job.name} ended as {state}: {message}; "
+                "raise evaluation.batch_from_rows to ask row by row"
+            )
+        if time.monotonic() >= deadline:
+            raise BatchFailedError(
+                f"batch job {job.name} is still {state} after {seconds:g} seconds; it goes on: "
+                "materialize again later to use its answers"
+            )
+        time.sleep(min(pause, max(0.0, deadline - time.monotonic())))
+        pause = min(_LONGEST_PAUSE, pause * 1.5)
+        job = client.batches.get(name=job.name)
+
+
+def _state(job: types.BatchJob) -> str:
+    return job.state.name if job.state else "JOB_STATE_UNSPECIFIED"
+
+
+def _read(store: ObjectStore, job: types.BatchJob) -> dict[str, Answer]:
+    """Answers of all lines of the job's output that have one."""
+    from google.genai import types
+
+    if job.output_info is None or job.output_info.gcs_output_directory is None:
+        raise BatchFailedError(f"batch job {job.name} does not say where its answers are")
+    folder = store.name_of(job.output_info.gcs_output_directory)
+    found = {}
+    for stored in store.list(f"{folder.rstrip('/')}/"):
+        with io.TextIOWrapper(store.open(stored.name), encoding="utf-8") as lines:
+            for line in lines:
+                row: Mapping[str, Any] = json.loads(line)
+                if row.get("status") or not row.get("response"):
+                    continue
+                response = types.GenerateContentResponse.model_validate(row["response"])
+                answer = read_answer(response, latency_seconds=0.0)
+                key = contents_key(row["request"]["contents"])
+                found[key] = answer.model_copy(update={"batch": True})
+    return found

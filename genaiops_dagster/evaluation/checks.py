@@ -1,0 +1,146 @@
+"""The checks of a report: complete, judged, and above the gate's thresholds."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import dagster as dg
+
+from genaiops_dagster.asset_options import asset_key, markdown_table
+from genaiops_dagster.evaluation.records import EvaluationReport, SuiteReport
+from genaiops_dagster.evaluation.suites.cases import GOLDEN
+from genaiops_dagster.use_case import ThresholdRule, UseCase
+
+REPORT = "evaluation_report"
+"""First part of the reports' asset names; the second is the candidate."""
+
+_SUITES = {
+    GOLDEN: "Every golden case is answered right.",
+    "safety": "Refuses what it must and answers the rest, no worse than its base model.",
+    "off_task": "Still does what tuning on something else may unlearn.",
+}
+
+
+def _thresholds(use_case: UseCase, candidate: str) -> list[ThresholdRule]:
+    """The gate's thresholds of means, which only the challenger has to meet."""
+    if candidate != use_case.gate.challenger:
+        return []
+    return [
+        rule
+        for rule in use_case.gate.rules
+        if isinstance(rule, ThresholdRule) and rule.figure == "mean" and not rule.slice
+    ]
+
+
+def check_specs(use_case: UseCase, candidate: str) -> list[dg.AssetCheckSpec]:
+    """Checks that a candidate's report has."""
+    asset = asset_key(use_case, REPORT, candidate)
+    specs = [
+        dg.AssetCheckSpec(
+            "complete", asset=asset, blocking=True, description="Enough rows were answered."
+        )
+    ]
+    if use_case.evaluation.judge:
+        specs.append(
+            dg.AssetCheckSpec(
+                "judge_errors",
+                asset=asset,
+                blocking=True,
+                description="The judge rated nearly all answers.",
+            )
+        )
+    golden = [GOLDEN] if use_case.evaluation.golden else []
+    specs.extend(
+        # Not blocking: the gate asks them of the challenger, and its refusal is to be recorded.
+        dg.AssetCheckSpec(suite, asset=asset, description=_SUITES[suite])
+        for suite in [*use_case.evaluation.suites, *golden]
+    )
+    if _thresholds(use_case, candidate):
+        specs.append(
+            dg.AssetCheckSpec(
+                "thresholds", asset=asset, description="Metrics meet the gate's thresholds."
+            )
+        )
+    return specs
+
+
+def check_results(use_case: UseCase, report: EvaluationReport) -> Iterator[dg.AssetCheckResult]:
+    """What the checks of a report found."""
+    evaluation = use_case.evaluation
+    share = report.states["answered"] / report.rows if report.rows else 0.0
+    yield dg.AssetCheckResult(
+        check_name="complete",
+        passed=report.rows > 0 and share >= evaluation.minimum_coverage,
+        description=f"{share:.1%} of {report.rows} rows answered; "
+        f"at least {evaluation.minimum_coverage:.1%} are needed.",
+        metadata={"answered share": share, **dict(report.states.items())},
+    )
+    if evaluation.judge:
+        errors = {name: judge_error_share(report, name) for name in evaluation.judge.metrics}
+        worst = max(errors.values())
+        yield dg.AssetCheckResult(
+            check_name="judge_errors",
+            passed=worst <= evaluation.maximum_judge_errors,
+            description=f"The judge failed on {worst:.1%} of the answers; "
+            f"at most {evaluation.maximum_judge_errors:.1%} are allowed.",
+            metadata=errors,
+        )
+    for name, suite in report.suites.items():
+        yield _suite_result(name, suite)
+    thresholds = _thresholds(use_case, report.candidate)
+    if thresholds:
+        missed = [rule for rule in thresholds if not _meets(report, rule)]
+        yield dg.AssetCheckResult(
+            check_name="thresholds",
+            passed=not missed,
+            severity=dg.AssetCheckSeverity.WARN,
+            description="; ".join(_missed(report, rule) for rule in missed) or "All are met.",
+        )
+
+
+def _suite_result(name: str, suite: SuiteReport) -> dg.AssetCheckResult:
+    """Golden cases must all pass; the other suites must not be worse than the base model's."""
+    failed = [case for case in suite.cases if not case.passed]
+    passed = not failed if name == GOLDEN else not suite.worse_than_base
+    share = f"{len(suite.cases) - len(failed)} of {len(suite.cases)} cases passed"
+    base = ""
+    if suite.base_passed is not None and suite.base_passed.mean is not None:
+        base = f"; {suite.base_model} passes {suite.base_passed.mean:.0%} of them"
+    return dg.AssetCheckResult(
+        check_name=name,
+        passed=passed,
+        severity=dg.AssetCheckSeverity.WARN if name == "off_task" else dg.AssetCheckSeverity.ERROR,
+        description=f"{share}{base}.",
+        metadata={
+            "blocked": suite.blocked,
+            "refused": suite.refused,
+            "p value against base": suite.p_value,
+            "not passed": markdown_table(
+                ["case", "category", "ended as", "why"],
+                ([case.id, case.category, case.state, case.reason] for case in failed),
+            ),
+        },
+    )
+
+
+def judge_error_share(report: EvaluationReport, metric: str) -> float:
+    """Share of the answers that the judge did not rate."""
+    summary = report.metrics[metric]
+    asked = summary.rows + summary.errors
+    return summary.errors / asked if asked else 0.0
+
+
+def _meets(report: EvaluationReport, rule: ThresholdRule) -> bool:
+    mean = report.metrics[rule.metric].mean
+    if mean is None:
+        return False
+    return mean >= rule.at_least if rule.at_least is not None else mean <= (rule.at_most or 0.0)
+
+
+def _missed(report: EvaluationReport, rule: ThresholdRule) -> str:
+    mean = report.metrics[rule.metric].mean
+    bound = (
+        f"at least {rule.at_least:g}" if rule.at_least is not None else f"at most {rule.at_most:g}"
+    )
+    found = "not computed" if mean is None else f"{mean:.4g}"
+    return f"{rule.metric} is {found}, {bound} is asked"

@@ -1,0 +1,286 @@
+"""Evaluating one candidate: every row is asked, scored and accounted for."""
+
+from __future__ import annotations
+
+import datetime as dt
+import logging
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Literal
+
+from genaiops_dagster.budget.payment import Purse
+from genaiops_dagster.budget.pricing import token_cost
+from genaiops_dagster.budget.tokens import api_counter
+from genaiops_dagster.data.records import DatasetSplit, Example
+from genaiops_dagster.evaluation.cache import CacheMode
+from genaiops_dagster.evaluation.classification import classify
+from genaiops_dagster.evaluation.concurrency import Progress, map_in_order
+from genaiops_dagster.evaluation.inference import (
+    Contents,
+    Model,
+    Responder,
+    contents_key,
+    contents_text,
+)
+from genaiops_dagster.evaluation.judge import JudgePanel, judge_digest
+from genaiops_dagster.evaluation.metrics import CLASS_METRICS, metrics_digest, row_metrics
+from genaiops_dagster.evaluation.records import EvaluationReport, RowResult, SuiteReport
+from genaiops_dagster.evaluation.report import find_report, report_prefix, write_report
+from genaiops_dagster.evaluation.scoring import score_row
+from genaiops_dagster.evaluation.service_metrics import SERVICE_METRICS
+from genaiops_dagster.evaluation.session import Session
+from genaiops_dagster.evaluation.spending import Asked, spending
+from genaiops_dagster.evaluation.suites.run import ask_suites, count_requests, suites_digest
+from genaiops_dagster.evaluation.summary import (
+    count_states,
+    judge_quality,
+    latency_percentiles,
+    summarize_all,
+    summarize_slices,
+)
+from genaiops_dagster.evaluation_policy import Evaluation
+from genaiops_dagster.fingerprint import fingerprint
+from genaiops_dagster.google_cloud.object_store import ObjectStore
+from genaiops_dagster.google_cloud.vertex_ai import VertexAI
+from genaiops_dagster.prompts.records import PromptVersion
+from genaiops_dagster.prompts.rendering import request_contents
+from genaiops_dagster.use_case import UseCase
+
+_LOG = logging.getLogger(__name__)
+
+VERSION = 3
+"""Raised when the same inputs would give another report than before."""
+
+
+@dataclass(frozen=True)
+class EvaluationTask:
+    """What is evaluated on what.
+
+    Attributes:
+        use_case: Whose metrics and judge apply.
+        candidate: Name under which the report stands.
+        model: What answers.
+        prompt: What it is told.
+        evaluation_set: What it is asked.
+        base: What `model` was tuned from; None for a base model.
+    """
+
+    use_case: UseCase
+    candidate: str
+    model: Model
+    prompt: PromptVersion
+    evaluation_set: DatasetSplit
+    base: Model | None = None
+
+    @cached_property
+    def configuration(self) -> str:
+        """sha256 over all that decides an answer but the message."""
+        return self.model.configuration(self.prompt.system_instruction)
+
+    @cached_property
+    def fingerprint(self) -> str:
+        """sha256 over all that decides the report."""
+        evaluation = self.use_case.evaluation
+        return fingerprint(
+            VERSION,
+            self.candidate,
+            self.configuration,
+            self.prompt.digest,
+            self.evaluation_set.digest,
+            metrics_digest(evaluation.metrics),
+            evaluation.computed_by,
+            judge_digest(evaluation.judge),
+            suites_digest(evaluation, self.prompt),
+        )
+
+
+def evaluate(
+    task: EvaluationTask,
+    store: ObjectStore,
+    vertex_ai: VertexAI,
+    purse: Purse,
+    progress: Progress,
+    mode: CacheMode = "reuse",
+    log: logging.Logger = _LOG,
+) -> EvaluationReport:
+    """The report of a candidate: the stored one where there is one, else made and stored now.
+
+    A stored report stands, unless rows of it failed or lack a score: those are tried again.
+
+    Raises:
+        BudgetExceededError: the budget does not allow what would have to be paid.
+        ServiceUnusableError: the model or the judge cannot be called at all.
+        CacheMissError: the run is strict and would have to pay.
+        PromptError: the prompt needs a variable that a row does not have.
+    """
+    stored = find_report(store, task.use_case.name, task.fingerprint)
+    if stored and is_complete(stored) and mode != "refresh":
+        return stored
+    examples = read_examples(store, task.evaluation_set)
+    with Session(task.use_case, store, vertex_ai, mode, log) as session:
+        rows, suites = _evaluate(session, task, examples, purse, progress)
+    report = build_report(task, rows, suites, store)
+    if stored and stored == report.model_copy(update={"created": stored.created}):
+        return stored
+    write_report(store, report, rows)
+    return report
+
+
+def _evaluate(
+    session: Session,
+    task: EvaluationTask,
+    examples: Sequence[Example],
+    purse: Purse,
+    progress: Progress,
+) -> tuple[list[RowResult], dict[str, SuiteReport]]:
+    """Rows and suites, within the budget."""
+    evaluation, vertex_ai = task.use_case.evaluation, session.vertex_ai
+    questions = [request_contents(task.prompt, example.variables) for example in examples]
+    system = task.prompt.system_instruction
+    answers = session.answers(task.model, system, questions)
+    judgements = session.judgements(task.configuration)
+    missing = [contents for contents in questions if answers.cache.lacks(contents_key(contents))]
+    answers.cache.refuse_if_strict(len(missing), f"of {len(questions)} answers")
+    batch = evaluation.batch_from_rows is not None and len(missing) >= evaluation.batch_from_rows
+    asked = Asked(
+        use_case=task.use_case.name,
+        candidate=task.candidate,
+        work=task.fingerprint,
+        base_model=task.model.base_model,
+        system_instruction=system,
+        questions=questions,
+        missing=len(missing),
+        max_output_tokens=task.model.generation.max_output_tokens,
+        judge=evaluation.judge,
+        batch=batch,
+        grounded="google_search" in task.model.generation.tools,
+        suite_requests=count_requests(evaluation, task.prompt, with_base=task.base is not None),
+    )
+
+    async def work() -> tuple[list[RowResult], dict[str, SuiteReport]]:
+        responder = session.responder(task.model, system, answers)
+        panel = session.panel(evaluation.judge, judgements) if evaluation.judge else None
+        rows = await evaluate_rows(task, examples, questions, responder, panel, progress)
+        rows = await session.score_by_service(rows, _metrics_of(evaluation, "service"))
+        return rows, await ask_suites(
+            session, task.model, task.base, evaluation, task.prompt, meter.suite_answered
+        )
+
+    counter = api_counter(vertex_ai.genai, task.model.base_model)
+    with spending(asked, purse, counter, emulated=vertex_ai.emulated) as meter:
+        answers.on_paid, judgements.on_paid = meter.answered, meter.judged
+        if batch:
+            session.answer_in_batch(task.model, system, missing, answers)
+        return session.run(work)
+
+
+def is_complete(report: EvaluationReport) -> bool:
+    """Whether there is nothing in a report that another try could mend."""
+    unsure = [*report.metrics.values(), *(suite.passed for suite in report.suites.values())]
+    return not report.states["failed"] and not any(summary.errors for summary in unsure)
+
+
+def read_examples(store: ObjectStore, split: DatasetSplit) -> list[Example]:
+    """Examples of an evaluation set.
+
+    Raises:
+        FileNotFoundError: the file is gone.
+    """
+    content = store.read(store.name_of(split.uri))
+    if content is None:
+        raise FileNotFoundError(f"{split.uri} does not exist; materialize evaluation_set")
+    return [Example.model_validate_json(line) for line in content.splitlines() if line.strip()]
+
+
+async def evaluate_rows(
+    task: EvaluationTask,
+    examples: Sequence[Example],
+    questions: Sequence[Contents],
+    responder: Responder,
+    panel: JudgePanel | None,
+    progress: Progress,
+) -> list[RowResult]:
+    """Every example with its answer and scores, in order.
+
+    There are as many workers as there may be requests to model and judge together, so that a row
+    is judged while others are still asked.
+    """
+    evaluation = task.use_case.evaluation
+    metrics = row_metrics(_metrics_of(evaluation, "here"))
+
+    async def evaluate_row(place: int) -> RowResult:
+        contents = questions[place]
+        answer = await responder.respond(contents)
+        return await score_row(examples[place], contents_text(contents), answer, metrics, panel)
+
+    return await map_in_order(evaluate_row, len(examples), 2 * evaluation.concurrency, progress)
+
+
+def _metrics_of(evaluation: Evaluation, by: Literal["here", "service"]) -> list[str]:
+    """Computed metrics of the use case that are computed here, or by the service."""
+    served = SERVICE_METRICS if evaluation.computed_by == "service" else ()
+    return [metric for metric in evaluation.metrics if (metric in served) == (by == "service")]
+
+
+def build_report(
+    task: EvaluationTask,
+    rows: Sequence[RowResult],
+    suites: dict[str, SuiteReport],
+    store: ObjectStore,
+) -> EvaluationReport:
+    """Summary of an evaluation's rows."""
+    evaluation = task.use_case.evaluation
+    metrics, judge = evaluation.metric_names(), evaluation.judge
+    versions = sorted({row.model_version for row in rows if row.model_version})
+    median, slow = latency_percentiles(rows)
+    prefix = report_prefix(task.use_case.name, task.fingerprint)
+    has_classes = any(metric in CLASS_METRICS for metric in evaluation.metrics)
+    judging = (
+        {name: judge_quality(rows, name, judge.repeats) for name in judge.metrics} if judge else {}
+    )
+    return EvaluationReport(
+        use_case=task.use_case.name,
+        candidate=task.candidate,
+        model=task.model.address,
+        model_version=", ".join(versions),
+        fingerprint=task.fingerprint,
+        evaluation_digest=task.evaluation_set.digest,
+        prompt_digest=task.prompt.digest,
+        judge_digest=judge_digest(judge),
+        rows_uri=store.uri(f"{prefix}rows.parquet"),
+        summary_uri=store.uri(f"{prefix}summary.json"),
+        rows=len(rows),
+        states=count_states(rows),
+        metrics=summarize_all(rows, metrics),
+        slices=summarize_slices(rows, metrics),
+        input_tokens=sum(row.input_tokens for row in rows),
+        output_tokens=sum(row.output_tokens for row in rows),
+        cost_usd=_cost(task.model, rows),
+        latency_p50_seconds=median,
+        latency_p95_seconds=slow,
+        created=dt.datetime.now(dt.UTC).isoformat(timespec="seconds"),
+        emulated=any("emulated" in version for version in versions),
+        judging=judging,
+        classification=classify(rows) if has_classes else None,
+        suites=suites,
+    )
+
+
+def _cost(model: Model, rows: Sequence[RowResult]) -> float | None:
+    """Price of the answers in US dollars, or None when it is not known."""
+    total = 0.0
+    for batch in (False, True):
+        paid = [row for row in rows if row.batch == batch and row.input_tokens]
+        cost = token_cost(
+            model.address,
+            sum(row.input_tokens for row in paid),
+            sum(row.output_tokens for row in paid),
+            requests=len(paid),
+            base_model=model.base_model,
+            batch=batch,
+        )
+        if cost is None:
+            return None
+        total += cost
+    return total

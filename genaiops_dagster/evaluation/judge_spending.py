@@ -1,0 +1,63 @@
+"""What a judge alone is paid: for preferences and calibration."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+from genaiops_dagster.budget.estimate import (
+    JUDGE_ANSWER_TOKENS,
+    JUDGE_INSTRUCTION_TOKENS,
+    JUDGE_MAXIMUM_ANSWER_TOKENS,
+    estimate_of,
+    price_requests,
+)
+from genaiops_dagster.budget.payment import Purse
+from genaiops_dagster.budget.tokens import TokenTotal
+from genaiops_dagster.record import Record
+
+_CHARACTERS_PER_TOKEN = 3
+"""Fewer than texts have, so that the reservation is on the safe side."""
+
+
+@contextmanager
+def spending_on_judge(
+    purse: Purse,
+    *,
+    work: str,
+    judge_model: str,
+    calls: int,
+    characters: int,
+    emulated: bool,
+) -> Iterator[Callable[[Record], None]]:
+    """Reserve what a judge may cost; gives what counts each of its answers.
+
+    Args:
+        purse: The run's.
+        work: Identifies it in the ledger.
+        judge_model: Base model name of the judge.
+        calls: Requests that have to be paid.
+        characters: What the judge is shown in all of them together.
+        emulated: Whether nothing is charged.
+
+    Raises:
+        BudgetExceededError: it may not be spent; nothing was sent.
+    """
+    read = characters // _CHARACTERS_PER_TOKEN // max(calls, 1) + JUDGE_INSTRUCTION_TOKENS
+    stage = price_requests(
+        purse.use_case.budget.prices,
+        stage="judging",
+        candidate="",
+        model=judge_model,
+        calls=calls,
+        prompts=TokenTotal(calls * read),
+        output_tokens=calls * JUDGE_ANSWER_TOKENS,
+        maximum_output_tokens=calls * JUDGE_MAXIMUM_ANSWER_TOKENS,
+        longest=(read, JUDGE_MAXIMUM_ANSWER_TOKENS) if calls else (0, 0),
+        basis=f"{calls} judgements",
+    )
+    estimate = estimate_of(purse.use_case.name, [stage], emulated=emulated)
+    with purse.paying(
+        f"judging/{work}", stage="judging", model=judge_model, estimate=estimate
+    ) as payment:
+        yield lambda _: payment.add(input_tokens=read, output_tokens=JUDGE_ANSWER_TOKENS)

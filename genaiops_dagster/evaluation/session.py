@@ -1,0 +1,209 @@
+"""One evaluation under way: its clients, caches and limits."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable, Collection, Iterable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
+from types import TracebackType
+from typing import TypeVar
+
+from genaiops_dagster.evaluation.batch import answer_in_batch
+from genaiops_dagster.evaluation.cache import CacheMode, RecordCache
+from genaiops_dagster.evaluation.concurrency import AdaptiveLimit, PaidService, Patience
+from genaiops_dagster.evaluation.inference import (
+    Contents,
+    Model,
+    Responder,
+    content_config,
+    contents_key,
+)
+from genaiops_dagster.evaluation.judge import JudgePanel, judge_digest
+from genaiops_dagster.evaluation.pairwise import PairwiseJudge
+from genaiops_dagster.evaluation.records import Answer, Choice, Judgement, RowResult
+from genaiops_dagster.evaluation.service_metrics import score_by_service
+from genaiops_dagster.evaluation_policy import Judge, PairwiseMetric
+from genaiops_dagster.fingerprint import fingerprint
+from genaiops_dagster.google_cloud.object_store import ObjectStore
+from genaiops_dagster.google_cloud.vertex_ai import VertexAI
+from genaiops_dagster.record import Record
+from genaiops_dagster.use_case import UseCase
+
+R = TypeVar("R", bound=Record)
+T = TypeVar("T")
+
+
+class Session:
+    """Gives models and judge to one evaluation; a context manager after which all is written.
+
+    Args:
+        use_case: Whose limits, judge and cache folder apply.
+        store: The bucket.
+        vertex_ai: Vertex AI.
+        mode: How caches are used.
+        log: Told of long waits.
+    """
+
+    def __init__(
+        self,
+        use_case: UseCase,
+        store: ObjectStore,
+        vertex_ai: VertexAI,
+        mode: CacheMode,
+        log: logging.Logger,
+    ) -> None:
+        self.vertex_ai = vertex_ai
+        self._log = log
+        self._use_case = use_case
+        self._store = store
+        self._mode = mode
+        self._most = use_case.evaluation.concurrency
+        self._limits: dict[str, AdaptiveLimit] = {}
+        self._caches = ExitStack()
+
+    def __enter__(self) -> Session:
+        self.threads = self._caches.enter_context(
+            ThreadPoolExecutor(self._most, thread_name_prefix="evaluation-service")
+        )
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self._caches.__exit__(kind, error, traceback)
+
+    def run(self, work: Callable[[], Awaitable[T]]) -> T:
+        """The result of `work`, in an event loop with a client of its own."""
+
+        async def connected() -> T:
+            self._client = self.vertex_ai.new_genai()
+            try:
+                return await work()
+            finally:
+                await self._client.aio.aclose()
+
+        return asyncio.run(connected())
+
+    def answers(
+        self, model: Model, system_instruction: str, questions: Iterable[Contents]
+    ) -> PaidService[Answer]:
+        """The paid answers of one configuration to `questions`."""
+        folder = model.configuration(system_instruction)
+        keys = [contents_key(contents) for contents in questions]
+        return self.service(folder, Answer, quota=model.base_model, wanted=keys)
+
+    def judgements(self, configuration: str) -> PaidService[Judgement]:
+        """The paid ratings of the answers of one configuration."""
+        judge = self._use_case.evaluation.judge
+        folder = f"judged-{fingerprint(configuration, judge_digest(judge))}"
+        return self.service(folder, Judgement, quota="evaluation")
+
+    def responder(
+        self, model: Model, system_instruction: str, answers: PaidService[Answer]
+    ) -> Responder:
+        """`model`, to be asked within `run`."""
+        config = content_config(system_instruction, model.generation)
+        return Responder(self._client, model.address, config, answers)
+
+    def answer_in_batch(
+        self,
+        model: Model,
+        system_instruction: str,
+        questions: Iterable[Contents],
+        answers: PaidService[Answer],
+    ) -> None:
+        """Keep what a batch job answers to `questions`.
+
+        Raises:
+            BatchFailedError: the job failed, or is not done in the use case's time.
+        """
+        asked = {contents_key(contents): contents for contents in questions}
+        found = answer_in_batch(
+            self.vertex_ai.genai,
+            self._store,
+            f"{self._use_case.name}/batches/",
+            model,
+            system_instruction,
+            list(asked.values()),
+            self._use_case.evaluation.batch_wait_seconds,
+            self._log,
+            afresh=self._mode == "refresh",
+        )
+        for key in asked.keys() & found.keys():
+            answers.keep(key, found[key])
+
+    async def score_by_service(
+        self, rows: Sequence[RowResult], metrics: Collection[str]
+    ) -> list[RowResult]:
+        """Rows with the evaluation service's scores in `metrics`."""
+        if not metrics:
+            return list(rows)
+        service = self.service("computed", Judgement, quota="evaluation")
+        return await score_by_service(
+            rows,
+            metrics,
+            lambda: self.vertex_ai.evaluation,
+            self.vertex_ai.parent,
+            service,
+            self.threads,
+        )
+
+    def panel(self, judge: Judge, judgements: PaidService[Judgement]) -> JudgePanel:
+        """The judge, to be asked within `run`."""
+        return JudgePanel(
+            judge,
+            lambda: self.vertex_ai.evaluation,
+            self.vertex_ai.parent,
+            self.vertex_ai.model_address(judge.model),
+            judgements,
+            self.threads,
+        )
+
+    def pairwise_judge(
+        self, judge: Judge, metric: PairwiseMetric, choices: PaidService[Choice]
+    ) -> PairwiseJudge:
+        """The judge of pairs, to be asked within `run`."""
+        return PairwiseJudge(
+            judge,
+            metric,
+            lambda: self.vertex_ai.evaluation,
+            self.vertex_ai.parent,
+            self.vertex_ai.model_address(judge.model),
+            choices,
+            self.threads,
+        )
+
+    def service(
+        self,
+        folder: str,
+        record_type: type[R],
+        *,
+        quota: str,
+        wanted: Collection[str] | None = None,
+    ) -> PaidService[R]:
+        """A paid service whose records are kept in `folder`; all that share a quota share a limit.
+
+        Args:
+            folder: Below the use case's folder of responses.
+            record_type: What the service gives.
+            quota: Name of the quota that its requests use.
+            wanted: Fingerprints that will be asked for; None: any.
+        """
+        evaluation = self._use_case.evaluation
+        cache = RecordCache(
+            self._store,
+            f"{self._use_case.name}/responses/{folder}/",
+            record_type,
+            wanted,
+            self._mode,
+        )
+        return PaidService(
+            self._caches.enter_context(cache),
+            self._limits.setdefault(quota, AdaptiveLimit(self._most)),
+            Patience(evaluation.request_seconds, evaluation.row_seconds),
+        )

@@ -1,0 +1,1 @@
+"""Questions beside the evaluation set: golden cases, safety, and what tuning may unlearn."""

@@ -1,0 +1,72 @@
+"""How one asset hands its record to the next: as a JSON object in the bucket.
+
+Assets exchange small records (addresses, digests, counts, summaries); the data itself is at the
+addresses. A record is readable by a person and by another release, which a pickle is not.
+"""
+
+from typing import Any, TypeVar
+
+import dagster as dg
+from pydantic import BaseModel
+
+from genaiops_dagster.google_cloud.object_store import ObjectStore
+from genaiops_dagster.google_cloud.resources import ObjectStoreResource
+from genaiops_dagster.record import record_name
+
+R = TypeVar("R", bound=BaseModel)
+
+
+class RecordIOManager(dg.ConfigurableIOManager):
+    """Stores an asset's pydantic record at `<use case>/assets/<asset>[/<partition>].json`."""
+
+    object_store: dg.ResourceDependency[ObjectStoreResource]
+
+    def _name(self, context: dg.InputContext | dg.OutputContext) -> str:
+        use_case, *rest = context.asset_key.path
+        if context.has_asset_partitions:
+            rest.append(context.asset_partition_key)
+        return record_name(use_case, *rest)
+
+    def handle_output(self, context: dg.OutputContext, obj: Any) -> None:
+        """Write the record.
+
+        Raises:
+            TypeError: the asset returned something that is not a record.
+        """
+        if not isinstance(obj, BaseModel):
+            raise TypeError(
+                f"{context.asset_key.to_user_string()} returned {type(obj).__name__}; "
+                "an asset returns a pydantic record, and writes data to Cloud Storage or BigQuery"
+            )
+        store = self.object_store.get_store()
+        store.write(self._name(context), obj.model_dump_json(indent=2).encode())
+
+    def load_input(self, context: dg.InputContext) -> Any:
+        """Read the record that the annotation of the downstream parameter names.
+
+        Raises:
+            FileNotFoundError: the upstream asset was never materialized.
+        """
+        record_type = context.dagster_type.typing_type
+        if not (isinstance(record_type, type) and issubclass(record_type, BaseModel)):
+            raise TypeError(f"annotate the parameter for {context.asset_key} with its record type")
+        return _read(self.object_store.get_store(), self._name(context), record_type)
+
+
+def read_record(store: ObjectStore, record_type: type[R], use_case: str, *asset: str) -> R:
+    """The latest record of an asset that is far upstream, such as `"evaluation_report", "pro"`.
+
+    For evidence that is read again: an edge for each piece would hide the lineage.
+
+    Raises:
+        FileNotFoundError: the asset was never materialized.
+    """
+    return _read(store, record_name(use_case, *asset), record_type)
+
+
+def _read(store: ObjectStore, name: str, record_type: type[R]) -> R:
+    content = store.read(name)
+    if content is None:
+        asset = name.replace("/assets/", "/").removesuffix(".json")
+        raise FileNotFoundError(f"{store.uri(name)} does not exist: materialize {asset} first")
+    return record_type.model_validate_json(content)

@@ -1,0 +1,153 @@
+"""Clients of the Vertex AI API."""
+
+from __future__ import annotations
+
+import functools
+import json
+import threading
+import urllib.request
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from google.cloud.aiplatform_v1beta1 import (
+        EndpointServiceClient,
+        EvaluationServiceClient,
+        ModelServiceClient,
+    )
+    from google.genai import Client
+
+    from genaiops_dagster.google_cloud.settings import GoogleCloudSettings
+
+_RETRIED_STATUSES = [408, 429, 500, 502, 503, 504]
+_CONNECTIONS = 64
+
+
+class VertexAI:
+    """Builds clients for one project and location; each client is built once, on first use.
+
+    Args:
+        settings: Project, location and base URL.
+    """
+
+    def __init__(self, settings: GoogleCloudSettings) -> None:
+        self.settings = settings
+        self._genai: Client | None = None
+        self._services: dict[type, Any] = {}
+        self._lock = threading.Lock()
+
+    @property
+    def genai(self) -> Client:
+        """Client for content, tokens, tuning, batches and caches; retries what may pass."""
+        if self._genai is None:
+            self._genai = self.new_genai(attempts=5)
+        return self._genai
+
+    def new_genai(self, *, attempts: int = 1) -> Client:
+        """A client of its own, for one event loop or for callers that retry by themselves.
+
+        Args:
+            attempts: How often a request is sent before an error that may pass is raised.
+        """
+        from google import genai
+        from google.genai import types
+
+        return genai.Client(
+            vertexai=True,
+            project=self.settings.project,
+            location=self.settings.location,
+            http_options=types.HttpOptions(
+                base_url=self.settings.vertex_url,
+                timeout=120_000,
+                retry_options=types.HttpRetryOptions(
+                    attempts=attempts, initial_delay=0.5, http_status_codes=_RETRIED_STATUSES
+                ),
+            ),
+        )
+
+    @property
+    def evaluation(self) -> EvaluationServiceClient:
+        """Client of the evaluation service, over REST."""
+        from google.cloud.aiplatform_v1beta1 import EvaluationServiceClient
+        from google.cloud.aiplatform_v1beta1.services.evaluation_service.transports import (
+            EvaluationServiceRestTransport,
+        )
+
+        client: EvaluationServiceClient = self._service(
+            EvaluationServiceClient, EvaluationServiceRestTransport
+        )
+        return client
+
+    @property
+    def models(self) -> ModelServiceClient:
+        """Client of the model registry, over REST."""
+        from google.cloud.aiplatform_v1beta1 import ModelServiceClient
+        from google.cloud.aiplatform_v1beta1.services.model_service.transports import (
+            ModelServiceRestTransport,
+        )
+
+        client: ModelServiceClient = self._service(ModelServiceClient, ModelServiceRestTransport)
+        return client
+
+    @property
+    def endpoints(self) -> EndpointServiceClient:
+        """Client of the endpoints of tuned models, over REST."""
+        from google.cloud.aiplatform_v1beta1 import EndpointServiceClient
+        from google.cloud.aiplatform_v1beta1.services.endpoint_service.transports import (
+            EndpointServiceRestTransport,
+        )
+
+        client: EndpointServiceClient = self._service(
+            EndpointServiceClient, EndpointServiceRestTransport
+        )
+        return client
+
+    def _service(self, client: type, transport: type) -> Any:
+        with self._lock:
+            if client not in self._services:
+                import google.auth
+                from requests.adapters import HTTPAdapter
+
+                credentials, _ = google.auth.default(
+                    scopes=["https://www.googleapis.com/auth/cloud-platform"]
+                )
+                scheme, host = self._address()
+                wire = transport(host=host, url_scheme=scheme, credentials=credentials)
+                # Ten connections are kept by default: with more threads, most would be made anew.
+                wire._session.mount(f"{scheme}://", HTTPAdapter(pool_maxsize=_CONNECTIONS))
+                self._services[client] = client(transport=wire)
+            return self._services[client]
+
+    def _address(self) -> tuple[str, str]:
+        """URL scheme and host of the API for this location."""
+        if self.settings.vertex_url:
+            scheme, _, host = self.settings.vertex_url.partition("://")
+            return scheme, host.rstrip("/")
+        prefix = "" if self.settings.location == "global" else f"{self.settings.location}-"
+        return "https", f"{prefix}aiplatform.googleapis.com"
+
+    @functools.cached_property
+    def emulated(self) -> bool:
+        """Whether the API is served by the emulator, where nothing is charged.
+
+        Asked of the server itself, and only where the API is not at Google's own address: a proxy
+        on this machine may well lead to Google.
+        """
+        if not self.settings.vertex_url:
+            return False
+        address = f"{self.settings.vertex_url.rstrip('/')}/emulator/ready"
+        try:
+            with urllib.request.urlopen(address, timeout=10) as response:  # noqa: S310
+                return "ready" in json.load(response).get("status", "")
+        except (OSError, ValueError, AttributeError):
+            return False
+
+    @property
+    def parent(self) -> str:
+        """`projects/<project>/locations/<location>`."""
+        return f"projects/{self.settings.project}/locations/{self.settings.location}"
+
+    def model_address(self, model: str) -> str:
+        """Resource name by which the API addresses a base model's name or a tuned endpoint."""
+        if "/" in model:
+            return model
+        return f"{self.parent}/publishers/google/models/{model}"

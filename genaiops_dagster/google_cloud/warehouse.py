@@ -1,0 +1,251 @@
+"""Tables of one BigQuery dataset: queries with parameters, and writes that can be repeated."""
+
+from __future__ import annotations
+
+import datetime as dt
+import uuid
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from google.cloud import bigquery
+
+_PARAMETER_TYPES: list[tuple[type, str]] = [  # bool before int, datetime before date
+    (bool, "BOOL"),
+    (int, "INT64"),
+    (float, "FLOAT64"),
+    (dt.datetime, "TIMESTAMP"),
+    (dt.date, "DATE"),
+    (str, "STRING"),
+]
+
+
+@dataclass(frozen=True)
+class Column:
+    """A table column: BigQuery type, what it holds, and `REQUIRED`, `NULLABLE` or `REPEATED`."""
+
+    name: str
+    type: str
+    description: str
+    mode: str = "NULLABLE"
+
+
+@dataclass(frozen=True)
+class Table:
+    """A table of results.
+
+    Attributes:
+        name: Table name in the dataset.
+        description: What a row is.
+        columns: Columns, in order.
+        keys: Columns that identify a row; writing a row again replaces it.
+        partition: TIMESTAMP or DATE column by whose day the table is partitioned.
+        clustering: Columns by which a partition is sorted.
+    """
+
+    name: str
+    description: str
+    columns: tuple[Column, ...]
+    keys: tuple[str, ...]
+    partition: str
+    clustering: tuple[str, ...] = field(default=("use_case",))
+
+
+@dataclass(frozen=True)
+class QueryEstimate:
+    """What a query would do, found out without running it.
+
+    Attributes:
+        bytes: How many bytes it would read, which is what is billed.
+        columns: BigQuery types of the result, by name.
+    """
+
+    bytes: int
+    columns: dict[str, str]
+
+
+class Warehouse:
+    """The dataset in which this project keeps its result tables.
+
+    Args:
+        client: BigQuery client.
+        dataset: Dataset name, in the client's project.
+    """
+
+    def __init__(self, client: bigquery.Client, dataset: str) -> None:
+        self._client = client
+        self.dataset = dataset
+
+    def table_id(self, table: str) -> str:
+        """`project.dataset.table`."""
+        return f"{self._client.project}.{self.dataset}.{table}"
+
+    def query(
+        self,
+        sql: str,
+        parameters: Mapping[str, Any] | None = None,
+        *,
+        maximum_bytes_billed: int | None = None,
+    ) -> bigquery.table.RowIterator:
+        """Rows of a query, fetched page by page.
+
+        Args:
+            sql: Standard SQL with `@name` parameters.
+            parameters: Values by name; a list is an ARRAY.
+            maximum_bytes_billed: The query fails, unbilled, if it would read more.
+        """
+        config = _job_config(parameters, maximum_bytes_billed)
+        return self._client.query(sql, job_config=config).result()
+
+    def estimate(self, sql: str, parameters: Mapping[str, Any] | None = None) -> QueryEstimate:
+        """What a query would read and return; free of charge.
+
+        Source: https://cloud.google.com/bigquery/docs/running-queries#dry-run
+        """
+        config = _job_config(parameters)
+        config.dry_run, config.use_query_cache = True, False
+        job = self._client.query(sql, job_config=config)
+        return QueryEstimate(
+            bytes=int(job.total_bytes_processed),
+            columns={field.name: field.field_type for field in job.schema or ()},
+        )
+
+    def export(
+        self,
+        sql: str,
+        parameters: Mapping[str, Any] | None,
+        uri: str,
+        *,
+        maximum_bytes_billed: int,
+    ) -> int:
+        """Write the result of a query to Parquet objects; how many bytes were billed.
+
+        Args:
+            sql: Standard SQL with `@name` parameters; one SELECT.
+            parameters: Values by name; a list is an ARRAY.
+            uri: `gs://` address with one `*`, which becomes the number of each file.
+            maximum_bytes_billed: The query fails, unbilled, if it would read more.
+
+        Source: https://cloud.google.com/bigquery/docs/reference/standard-sql/export-statements
+        """
+        statement = (
+            f"EXPORT DATA OPTIONS (uri = '{uri}', format = 'PARQUET', overwrite = true) AS\n"
+            f"{sql.strip().rstrip(';')}\n"
+        )
+        job = self._client.query(
+            statement, job_config=_job_config(parameters, maximum_bytes_billed)
+        )
+        job.result()
+        return int(job.total_bytes_billed or 0)
+
+    def rows(
+        self, sql: str, parameters: Mapping[str, Any] | None = None
+    ) -> Iterator[dict[str, Any]]:
+        """Rows of a query as dictionaries."""
+        return (dict(row) for row in self.query(sql, parameters))
+
+    def head(self, table: str, rows: int) -> list[dict[str, Any]]:
+        """The first rows of a table, `project.dataset.table`; free of charge.
+
+        Source: https://cloud.google.com/bigquery/docs/managing-table-data#browse-table
+        """
+        return [dict(row) for row in self._client.list_rows(table, max_results=rows)]
+
+    def ensure_table(self, table: Table) -> str:
+        """Create dataset and table where they are missing; the table's full id."""
+        from google.cloud import bigquery
+
+        self._client.create_dataset(self.dataset, exists_ok=True)
+        target = bigquery.Table(self.table_id(table.name), schema=_schema(table))
+        target.description = table.description
+        target.time_partitioning = bigquery.TimePartitioning(field=table.partition)
+        target.clustering_fields = list(table.clustering)
+        self._client.create_table(target, exists_ok=True)
+        return self.table_id(table.name)
+
+    def ensure_view(self, name: str, sql: str, description: str) -> str:
+        """Create a view, or bring it to `sql` where it is another query; the view's full id."""
+        from google.cloud import bigquery
+
+        view = bigquery.Table(self.table_id(name))
+        view.view_query, view.description = sql, description
+        if self._client.create_table(view, exists_ok=True).view_query != sql:
+            self._client.update_table(view, ["view_query", "description"])
+        return self.table_id(name)
+
+    def merge(self, table: Table, rows: Iterable[Mapping[str, Any]]) -> int:
+        """Insert rows, or replace those with the same keys; how many rows were given.
+
+        The rows are loaded into a staging table first and merged by one statement: a failure
+        leaves the target as it was, and writing the same rows again changes nothing.
+        """
+        from google.cloud import bigquery
+
+        records = [dict(row) for row in rows]
+        if not records:
+            return 0
+        target = self.ensure_table(table)
+        staging = self.table_id(f"{table.name}_staging_{uuid.uuid4().hex}")
+        try:
+            self._client.load_table_from_json(
+                records,
+                staging,
+                job_config=bigquery.LoadJobConfig(
+                    schema=_schema(table), write_disposition="WRITE_EMPTY"
+                ),
+            ).result()
+            self._client.query(_merge_sql(table, target, staging)).result()
+        finally:
+            self._client.delete_table(staging, not_found_ok=True)
+        return len(records)
+
+
+def _job_config(
+    parameters: Mapping[str, Any] | None, maximum_bytes_billed: int | None = None
+) -> Any:
+    from google.cloud import bigquery
+
+    config = bigquery.QueryJobConfig(
+        query_parameters=[_parameter(name, value) for name, value in (parameters or {}).items()]
+    )
+    if maximum_bytes_billed is not None:
+        config.maximum_bytes_billed = maximum_bytes_billed
+    return config
+
+
+def _parameter(name: str, value: Any) -> Any:
+    from google.cloud import bigquery
+
+    if isinstance(value, Sequence) and not isinstance(value, str):
+        return bigquery.ArrayQueryParameter(name, _type_of(value[0]) if value else "STRING", value)
+    return bigquery.ScalarQueryParameter(name, _type_of(value), value)
+
+
+def _type_of(value: Any) -> str:
+    for python_type, name in _PARAMETER_TYPES:
+        if isinstance(value, python_type):
+            return name
+    raise TypeError(f"no BigQuery parameter type for {type(value).__name__}")
+
+
+def _schema(table: Table) -> list[Any]:
+    from google.cloud import bigquery
+
+    return [
+        bigquery.SchemaField(c.name, c.type, mode=c.mode, description=c.description)
+        for c in table.columns
+    ]
+
+
+def _merge_sql(table: Table, target: str, staging: str) -> str:
+    names = [column.name for column in table.columns]
+    match = " AND ".join(f"target.{key} = staged.{key}" for key in table.keys)
+    update = ", ".join(f"{name} = staged.{name}" for name in names if name not in table.keys)
+    columns, values = ", ".join(names), ", ".join(f"staged.{name}" for name in names)
+    when_matched = f"WHEN MATCHED THEN UPDATE SET {update}" if update else ""
+    return f"""
+        MERGE `{target}` AS target USING `{staging}` AS staged ON {match}
+        {when_matched}
+        WHEN NOT MATCHED THEN INSERT ({columns}) VALUES ({values})
+    """  # noqa: S608 - names come from Table constants, never from outside

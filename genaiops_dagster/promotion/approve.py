@@ -1,0 +1,68 @@
+"""Approval: where the policy asks for it, a person says yes before the champion changes."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from genaiops_dagster.gate_policy import Approval
+from genaiops_dagster.promotion.log import DecisionLog, LogMovedError, latest_decision
+from genaiops_dagster.promotion.records import Decision, LogEntry
+from genaiops_dagster.use_case import UseCase
+
+
+class ApprovalError(RuntimeError):
+    """The approval is not possible; the message says why."""
+
+
+def find_approval(
+    entries: Sequence[LogEntry], policy: Approval, decision: Decision
+) -> LogEntry | None:
+    """The approval of just this decision by somebody who may give it, or None."""
+    return next(
+        (
+            entry
+            for entry in entries
+            if entry.approves == decision.id
+            and (not policy.approvers or entry.by in policy.approvers)
+        ),
+        None,
+    )
+
+
+def approve(use_case: UseCase, log: DecisionLog, *, by: str, reason: str) -> LogEntry:
+    """Approve the newest decision of a use case; a second approval of it changes nothing.
+
+    Args:
+        use_case: Whose policy asks for it.
+        log: The decision log.
+        by: Who approves.
+        reason: Why.
+
+    Raises:
+        ApprovalError: nothing waits for approval, or `by` may not approve.
+    """
+    policy = use_case.gate.approval
+    if policy is None:
+        raise ApprovalError(f"{use_case.name}: its gate asks for no approval")
+    if not by or not reason:
+        raise ApprovalError("an approval needs the name of who gives it, and a reason")
+    if policy.approvers and by not in policy.approvers:
+        raise ApprovalError(f"{by} may not approve; who may: {', '.join(policy.approvers)}")
+    while True:
+        entries = log.read()
+        decided = latest_decision(entries)
+        decision = decided.decision if decided else None
+        if decision is None:
+            raise ApprovalError(f"{use_case.name}: there is no decision to approve")
+        if decision.verdict.outcome != "PROMOTE":
+            raise ApprovalError(
+                f"{use_case.name}: the newest decision is {decision.verdict.outcome}, which no "
+                f"approval changes: {'; '.join(decision.verdict.reasons)}"
+            )
+        found = find_approval(entries, policy, decision)
+        if found:
+            return found
+        try:
+            return log.append(entries, "approval", approves=decision.id, by=by, reason=reason)
+        except LogMovedError:
+            continue

@@ -1,0 +1,213 @@
+"""Decision and champion as assets; the champion trusts nothing but evidence read again."""
+
+import dagster as dg
+
+from genaiops_dagster.asset_options import asset_key, asset_options, markdown_table
+from genaiops_dagster.comparison.compare import IncomparableError
+from genaiops_dagster.comparison.publish import compare_stored
+from genaiops_dagster.comparison.records import Comparison
+from genaiops_dagster.data.records import DatasetSplit
+from genaiops_dagster.evaluation.checks import REPORT
+from genaiops_dagster.evaluation.records import ChampionEvaluation, EvaluationReport
+from genaiops_dagster.google_cloud.io_manager import read_record
+from genaiops_dagster.google_cloud.object_store import ObjectStore
+from genaiops_dagster.google_cloud.resources import (
+    ObjectStoreResource,
+    VertexAIResource,
+    WarehouseResource,
+)
+from genaiops_dagster.promotion.approve import find_approval
+from genaiops_dagster.promotion.champion import ChampionError, Places, pointer_name
+from genaiops_dagster.promotion.decide import Challenge, challenge
+from genaiops_dagster.promotion.log import BrokenLogError, DecisionLog, champions
+from genaiops_dagster.promotion.promote import Refused, approval_request, judge, promote
+from genaiops_dagster.promotion.records import Champion, Decision, Verdict
+from genaiops_dagster.promotion.registry import Registry
+from genaiops_dagster.promotion.tables import publish_log
+from genaiops_dagster.prompts.records import PromptVersion
+from genaiops_dagster.tuning.records import TunedModel
+from genaiops_dagster.use_case import CHAMPION, UseCase
+
+GATE_CHECK = "gate"
+
+
+def build_assets(use_case: UseCase) -> list[dg.AssetsDefinition | dg.AssetChecksDefinition]:
+    """The assets `promotion_decision` and `champion`, and the check `gate` between them."""
+    return [_promotion_decision(use_case), _gate(use_case), _champion(use_case)]
+
+
+def _promotion_decision(use_case: UseCase) -> dg.AssetsDefinition:
+    @dg.asset(
+        **asset_options(use_case, "promotion"),
+        name="promotion_decision",
+        description="What the gate says of the challenger, and why; a refusal is recorded, too.",
+        ins={"model_comparison": dg.AssetIn(key=asset_key(use_case, "model_comparison"))},
+        kinds={"bigquery", "gcs", "json"},
+        code_version="1",
+    )
+    def promotion_decision(
+        context: dg.AssetExecutionContext,
+        object_store: ObjectStoreResource,
+        warehouse: WarehouseResource,
+        vertex_ai: VertexAIResource,
+        model_comparison: Comparison,
+    ) -> dg.MaterializeResult[Decision]:
+        places = _places(use_case, object_store, vertex_ai)
+        now = _challenge(use_case, places.store, vertex_ai)
+        try:
+            entry = judge(now, model_comparison, places)
+        except BrokenLogError as error:
+            raise dg.Failure(str(error), allow_retries=False) from error
+        decision = entry.decision
+        if decision is None:
+            raise dg.Failure(f"{places.log.uri(entry.number)} holds no decision")
+        with warehouse.get_warehouse() as tables:
+            publish_log(tables, places.log)
+        context.log.info(f"{decision.challenger}: {decision.verdict.outcome}")
+        return dg.MaterializeResult(
+            value=decision,
+            data_version=dg.DataVersion(decision.id),
+            metadata={
+                "verdict": decision.verdict.outcome,
+                **verdict_metadata(decision.verdict),
+                "challenger": f"{decision.challenger} ({decision.model})",
+                "dagster/uri": places.log.uri(entry.number),
+                "decided": decision.created,
+            },
+        )
+
+    definition: dg.AssetsDefinition = promotion_decision
+    return definition
+
+
+def _gate(use_case: UseCase) -> dg.AssetChecksDefinition:
+    @dg.asset_check(
+        asset=asset_key(use_case, "promotion_decision"),
+        name=GATE_CHECK,
+        description="Every rule of the gate holds for the challenger, and who has to approves.",
+        blocking=True,
+    )
+    def gate(
+        object_store: ObjectStoreResource, promotion_decision: Decision
+    ) -> dg.AssetCheckResult:
+        verdict = promotion_decision.verdict
+        passed, description = verdict.outcome == "PROMOTE", "; ".join(verdict.reasons)
+        policy = use_case.gate.approval
+        if passed and policy is not None:
+            entries = DecisionLog(object_store.get_store(), use_case.name).read()
+            passed = find_approval(entries, policy, promotion_decision) is not None
+            description = description if passed else approval_request(use_case)
+        return dg.AssetCheckResult(
+            passed=passed,
+            description=f"{verdict.outcome}: {description}",
+            metadata=verdict_metadata(verdict),
+        )
+
+    return gate
+
+
+def _champion(use_case: UseCase) -> dg.AssetsDefinition:
+    @dg.asset(
+        **asset_options(use_case, "promotion"),
+        name="champion",
+        description=(
+            "What production serves. Reads the evidence again, runs the gate again, and moves "
+            "pointer and alias only when all is as it was decided."
+        ),
+        ins={"promotion_decision": dg.AssetIn(key=asset_key(use_case, "promotion_decision"))},
+        kinds={"gcs", "googlecloud", "json"},
+        code_version="1",
+    )
+    def champion(
+        context: dg.AssetExecutionContext,
+        object_store: ObjectStoreResource,
+        warehouse: WarehouseResource,
+        vertex_ai: VertexAIResource,
+        promotion_decision: Decision,
+    ) -> dg.MaterializeResult[Champion]:
+        places = _places(use_case, object_store, vertex_ai)
+        now = _challenge(use_case, places.store, vertex_ai)
+        try:
+            before = champions(places.log.read())
+            comparison, _ = compare_stored(
+                places.store, use_case, *_reports(use_case, places.store)
+            )
+            now_serving = promote(now, promotion_decision, comparison, places)
+        except (BrokenLogError, ChampionError, IncomparableError, Refused) as error:
+            raise dg.Failure(str(error), allow_retries=False) from error
+        with warehouse.get_warehouse() as tables:
+            publish_log(tables, places.log)
+        changed = now_serving not in before
+        context.log.info(
+            f"champion {now_serving.number} {'was promoted' if changed else 'serves already'}"
+        )
+        return dg.MaterializeResult(
+            value=now_serving,
+            data_version=dg.DataVersion(f"{now_serving.number}"),
+            metadata={
+                "champion": now_serving.number,
+                "candidate": now_serving.candidate,
+                "model": now_serving.model,
+                "registered_model": now_serving.registered_model or "(a base model)",
+                "promoted": now_serving.promoted,
+                "changed": changed,
+                "dagster/uri": places.store.uri(pointer_name(use_case.name)),
+                "decision": now_serving.decision_uri,
+                "report": now_serving.report_uri,
+            },
+        )
+
+    definition: dg.AssetsDefinition = champion
+    return definition
+
+
+def _places(
+    use_case: UseCase, object_store: ObjectStoreResource, vertex_ai: VertexAIResource
+) -> Places:
+    store = object_store.get_store()
+    registry = Registry(vertex_ai.get_clients(), use_case.name)
+    return Places(store, registry, DecisionLog(store, use_case.name))
+
+
+def _challenge(use_case: UseCase, store: ObjectStore, vertex_ai: VertexAIResource) -> Challenge:
+    """What stands now, whatever it was when the decision was made."""
+    return challenge(
+        use_case,
+        vertex_ai.get_clients(),
+        read_record(store, PromptVersion, use_case.name, "prompt"),
+        read_record(
+            store,
+            TunedModel,
+            use_case.name,
+            "/".join(use_case.candidates[use_case.gate.challenger].tuned_model),
+        ),
+        read_record(store, DatasetSplit, use_case.name, "evaluation_set"),
+    )
+
+
+def _reports(
+    use_case: UseCase, store: ObjectStore
+) -> tuple[list[EvaluationReport], ChampionEvaluation]:
+    """The latest reports of all candidates, and of what production serves."""
+    return [
+        read_record(store, EvaluationReport, use_case.name, REPORT, name)
+        for name in use_case.candidates
+    ], read_record(store, ChampionEvaluation, use_case.name, REPORT, CHAMPION)
+
+
+def verdict_metadata(verdict: Verdict) -> dict[str, dg.MetadataValue]:
+    """A verdict as the UI shows it: its rules with their figures, and why it came out so.
+
+    In two entries, because the UI folds a long one away.
+    """
+    marks = {"PROMOTE": "holds", "REJECT": "fails", "INSUFFICIENT": "not known", "WAIVED": "waived"}
+    deciding = [rule for rule in verdict.rules if rule.outcome != "PROMOTE"] or verdict.rules
+    return {
+        "rules": markdown_table(
+            ["rule", "", "found", "limit"],
+            [[rule.rule, marks[rule.outcome], rule.found, rule.limit] for rule in verdict.rules],
+        ),
+        "reasons": dg.MetadataValue.md(
+            "\n".join(f"- {rule.rule}: {rule.reason}" for rule in deciding)
+        ),
+    }

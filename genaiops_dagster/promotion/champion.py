@@ -1,0 +1,226 @@
+"""Who the champion is, and how it changes: log first, then pointer, then alias.
+
+The decision log is the truth. A change is one entry in it, which only one of two concurrent writers
+gets; the pointer `champion.json` and the registry's alias follow, and a `completion` entry ends the
+change. A process killed in between leaves an entry without completion, and whoever comes next
+carries it through. Pointer or alias that differ from a completed entry were changed by somebody
+else: that is refused, not repaired.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from pydantic import ValidationError
+
+from genaiops_dagster.google_cloud.object_store import ObjectChangedError, ObjectStore
+from genaiops_dagster.promotion.log import DecisionLog, LogMovedError, champions, is_completed
+from genaiops_dagster.promotion.records import Champion, EntryKind, LogEntry
+from genaiops_dagster.promotion.registry import ALIAS, Registry
+from genaiops_dagster.record import record_name
+
+
+class ChampionError(RuntimeError):
+    """The champion cannot be told or changed; the message says why and what to do."""
+
+
+@dataclass(frozen=True)
+class Places:
+    """Where the champion of one use case is written down.
+
+    Attributes:
+        store: Bucket of the pointer.
+        registry: Models with their alias.
+        log: The decision log.
+    """
+
+    store: ObjectStore
+    registry: Registry
+    log: DecisionLog
+
+    @property
+    def use_case(self) -> str:
+        """Name of the use case."""
+        return self.log.use_case
+
+
+def pointer_name(use_case: str) -> str:
+    """Object name of the pointer to the champion."""
+    return f"{use_case}/champion.json"
+
+
+def read_champion(store: ObjectStore, use_case: str) -> Champion | None:
+    """What production serves now, or None before the first promotion.
+
+    Raises:
+        ChampionError: the pointer is not a champion.
+    """
+    return _read_pointer(store, use_case)[0]
+
+
+def write_asset_record(store: ObjectStore, champion: Champion) -> None:
+    """Let the assets downstream of `champion` know a champion that no asset made."""
+    body = champion.model_dump_json(indent=2).encode()
+    store.write(record_name(champion.use_case, "champion"), body)
+
+
+def settle(places: Places, entries: Sequence[LogEntry]) -> Champion | None:
+    """The log's champion, after pointer and alias were brought to it or found there.
+
+    Raises:
+        ChampionError: the pointer or an alias was changed by somebody else, or the pointer moved
+            at the same moment.
+    """
+    history = champions(entries)
+    if not history:
+        _require_nothing(places)
+        return None
+    champion = history[-1]
+    if is_completed(entries, champion):
+        _require_untouched(places, champion)
+        return champion
+    before = history[-2] if len(history) > 1 else None
+    pointer, generation = _read_pointer(
+        places.store, places.use_case, anything=champion.restores is not None
+    )
+    if pointer != champion:
+        if pointer != before and champion.restores is None:
+            raise _pointer_changed(places, champion, pointer)
+        _move_pointer(places.store, champion, generation)
+    _move_alias(places.registry, history)
+    _complete(places.log, champion)
+    return champion
+
+
+def change_champion(
+    places: Places,
+    entries: Sequence[LogEntry],
+    champion: Champion,
+    kind: EntryKind,
+    *,
+    by: str = "",
+    reason: str = "",
+) -> Champion:
+    """Make `champion` the champion: entry, pointer, alias, completion.
+
+    Args:
+        places: Where it is written down.
+        entries: The log on which the decision to change rests.
+        champion: The next champion, with the next number.
+        kind: `promotion` or `rollback`.
+        by: Who changes it.
+        reason: Why.
+
+    Raises:
+        ChampionError: somebody else wrote to the log since `entries` were read; nothing changed.
+    """
+    try:
+        entry = places.log.append(entries, kind, champion=champion, by=by, reason=reason)
+    except LogMovedError as error:
+        raise ChampionError(f"the champion was not changed: {error}") from error
+    settle(places, [*entries, entry])
+    return champion
+
+
+def _require_nothing(places: Places) -> None:
+    pointer, _ = _read_pointer(places.store, places.use_case)
+    if pointer is not None:
+        raise ChampionError(
+            f"{places.store.uri(pointer_name(places.use_case))} names {pointer.model}, but the "
+            "decision log knows of no promotion; delete the pointer, and promote through the gate"
+        )
+    _require_alias_nowhere_but(places, None)
+
+
+def _require_untouched(places: Places, champion: Champion) -> None:
+    pointer, _ = _read_pointer(places.store, places.use_case)
+    if pointer != champion:
+        raise _pointer_changed(places, champion, pointer)
+    named = champion.registered_model
+    if named and not places.registry.has_alias(named):
+        raise ChampionError(
+            f"champion {champion.number} is {named}, but the alias {ALIAS!r} is no longer on it; "
+            f"{_remedy(champion)}"
+        )
+    _require_alias_nowhere_but(places, champion)
+
+
+def _require_alias_nowhere_but(places: Places, champion: Champion | None) -> None:
+    named = champion.registered_model if champion else None
+    for model, is_champion in places.registry.tuned_models():
+        if is_champion and model != named:
+            is_meant = (
+                f"champion {champion.number} is {champion.model}" if champion else "no one is"
+            )
+            remedy = _remedy(champion) if champion else "remove it, and promote through the gate"
+            raise ChampionError(f"the alias {ALIAS!r} was put on {model}, but {is_meant}; {remedy}")
+
+
+def _remedy(champion: Champion) -> str:
+    return (
+        "somebody changed it outside the gate; find out who, then "
+        f"`genaiops rollback {champion.use_case} --to {champion.number}` restores it"
+    )
+
+
+def _pointer_changed(places: Places, champion: Champion, pointer: Champion | None) -> ChampionError:
+    uri = places.store.uri(pointer_name(champion.use_case))
+    found = f"names {pointer.model} as champion {pointer.number}" if pointer else "is gone"
+    return ChampionError(
+        f"{uri} {found}, but the decision log says that champion {champion.number} is "
+        f"{champion.model}, promoted {champion.promoted}; {_remedy(champion)}"
+    )
+
+
+def _read_pointer(
+    store: ObjectStore, use_case: str, *, anything: bool = False
+) -> tuple[Champion | None, int]:
+    """The pointer and its generation; `anything`: what is not a champion counts as none."""
+    found = store.read_with_generation(pointer_name(use_case))
+    if found is None:
+        return None, 0
+    content, generation = found
+    try:
+        return Champion.model_validate_json(content), generation
+    except ValidationError as error:
+        if anything:
+            return None, generation
+        raise ChampionError(
+            f"{store.uri(pointer_name(use_case))} is not a champion: {error}; "
+            f"`genaiops rollback {use_case} --to <number>` restores one"
+        ) from error
+
+
+def _move_pointer(store: ObjectStore, champion: Champion, generation: int) -> None:
+    body = champion.model_dump_json(indent=2).encode()
+    try:
+        store.compare_and_set(pointer_name(champion.use_case), body, generation)
+    except ObjectChangedError as error:
+        if read_champion(store, champion.use_case) != champion:  # else another run settled it
+            raise ChampionError(
+                f"the pointer moved at the same moment; run again to settle it: {error}"
+            ) from error
+
+
+def _move_alias(registry: Registry, history: Sequence[Champion]) -> None:
+    """Add before removing, so that no moment is without a champion."""
+    named = history[-1].registered_model
+    if named:
+        registry.add_alias(named)
+    others = {model for model, is_champion in registry.tuned_models() if is_champion}
+    others |= {champion.registered_model or "" for champion in history[-2:-1]}
+    for model in others - {named, ""}:
+        registry.remove_alias(model)
+
+
+def _complete(log: DecisionLog, champion: Champion) -> None:
+    while True:
+        entries = log.read()
+        if is_completed(entries, champion):
+            return
+        try:
+            log.append(entries, "completion", completes=champion.number)
+        except LogMovedError:
+            continue
+        return

@@ -1,0 +1,81 @@
+"""What the gate looks at, and the three ways in which a rule can end."""
+
+from __future__ import annotations
+
+import datetime as dt
+from dataclasses import dataclass
+
+from genaiops_dagster.comparison.records import Comparison
+from genaiops_dagster.evaluation.records import EvaluationReport
+from genaiops_dagster.evaluation_policy import Evaluation
+from genaiops_dagster.gate_policy import Gate
+from genaiops_dagster.promotion.records import Champion, RuleOutcome, RuleResult
+
+
+@dataclass(frozen=True)
+class Current:
+    """What stands at the moment of the judgement, to tell evidence from stale evidence.
+
+    Attributes:
+        model: Endpoint or base model that the challenger is now.
+        report_fingerprint: Of the report that an evaluation would make now.
+        evaluation_digest, prompt_digest, judge_digest: Of evaluation set, prompt and judge.
+        champion: What production serves; None: nothing yet.
+        now: The moment, in UTC.
+        tampering: What somebody changed about the champion outside the gate, in a sentence.
+        withdrawn: Who rolled back from the challenger and why, in a sentence.
+    """
+
+    model: str
+    report_fingerprint: str
+    evaluation_digest: str
+    prompt_digest: str
+    judge_digest: str
+    champion: Champion | None
+    now: dt.datetime
+    tampering: str = ""
+    withdrawn: str = ""
+
+
+@dataclass(frozen=True)
+class Evidence:
+    """What a rule may look at.
+
+    Attributes:
+        comparison: All candidates on the same rows.
+        report: The challenger's.
+        policy, evaluation: Sections of the use case file.
+        current: What stands now.
+    """
+
+    comparison: Comparison
+    report: EvaluationReport
+    policy: Gate
+    evaluation: Evaluation
+    current: Current
+
+
+def held(rule: str, reason: str, **figures: float | None) -> RuleResult:
+    """A rule that holds."""
+    return _result(rule, "PROMOTE", reason, figures)
+
+
+def rejected(rule: str, reason: str, **figures: float | None) -> RuleResult:
+    """A rule that is known not to hold."""
+    return _result(rule, "REJECT", reason, figures)
+
+
+def insufficient(rule: str, reason: str, **figures: float | None) -> RuleResult:
+    """A rule of which the evidence does not say whether it holds."""
+    return _result(rule, "INSUFFICIENT", reason, figures)
+
+
+def _result(
+    rule: str, outcome: RuleOutcome, reason: str, figures: dict[str, float | None]
+) -> RuleResult:
+    return RuleResult(rule=rule, outcome=outcome, reason=reason, **figures)
+
+
+def figure(value: float | None) -> str:
+    """A figure as sentences show it."""
+    return "unknown" if value is None else f"{value:.4g}"

@@ -1,0 +1,76 @@
+"""The gate: whether a challenger may become champion, and why.
+
+One pure function over the comparison and the policy. It fails closed: whatever is missing, unknown,
+stale or too little is a reason not to promote, and no rule is skipped.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from genaiops_dagster.comparison.records import Comparison
+from genaiops_dagster.evaluation_policy import Evaluation
+from genaiops_dagster.gate_policy import Gate, Waiver
+from genaiops_dagster.promotion.evidence import Current, Evidence, insufficient, rejected
+from genaiops_dagster.promotion.records import Outcome, RuleResult, Verdict
+from genaiops_dagster.promotion.requirements import requirements
+from genaiops_dagster.promotion.rules import apply
+
+
+def evaluate_gate(
+    comparison: Comparison, policy: Gate, evaluation: Evaluation, current: Current
+) -> Verdict:
+    """Judge the policy's challenger on a comparison.
+
+    Args:
+        comparison: All candidates on the same rows, and the champion if there is one.
+        policy: Rules that must all hold.
+        evaluation: Metrics, judge and completeness that the use case asks of a report.
+        current: What stands now; a comparison of anything else says nothing.
+
+    Returns:
+        PROMOTE when every rule holds or is waived. Else REJECT when a rule is known to fail, and
+        INSUFFICIENT when the evidence does not say.
+    """
+    report = comparison.report(policy.challenger)
+    if report is None:
+        words = f"a report of {policy.challenger}"
+        return _verdict([insufficient(words, f"the comparison lacks {words}")])
+    if not policy.rules:
+        reason = "the policy has no rules, so nothing can be shown"
+        return _verdict([rejected("at least one rule", reason)])
+    evidence = Evidence(comparison, report, policy, evaluation, current)
+    return _verdict(
+        [
+            *requirements(evidence),
+            *(_waive(apply(rule, evidence), policy.waivers, current) for rule in policy.rules),
+        ]
+    )
+
+
+def _waive(result: RuleResult, waivers: Iterable[Waiver], current: Current) -> RuleResult:
+    """A rule known to fail, waived while somebody answers for it; missing evidence never is."""
+    if result.outcome != "REJECT":
+        return result
+    for waiver in waivers:
+        if waiver.rule != result.rule:
+            continue
+        if current.now.date() <= waiver.expires:
+            reason = f"waived by {waiver.owner} until {waiver.expires}: {waiver.reason}"
+            return result.model_copy(
+                update={"outcome": "WAIVED", "reason": f"{reason} ({result.reason})"}
+            )
+        reason = f"{result.reason} (the waiver of {waiver.owner} expired on {waiver.expires})"
+        return result.model_copy(update={"reason": reason})
+    return result
+
+
+def _verdict(results: Iterable[RuleResult]) -> Verdict:
+    found = list(results)
+    outcomes = {result.outcome for result in found}
+    outcome: Outcome = "PROMOTE"
+    if "REJECT" in outcomes:
+        outcome = "REJECT"
+    elif not outcomes <= {"PROMOTE", "WAIVED"}:
+        outcome = "INSUFFICIENT"
+    return Verdict(outcome=outcome, rules=found)

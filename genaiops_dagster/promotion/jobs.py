@@ -1,0 +1,108 @@
+"""Jobs for people: approve a decision, bring a former champion back."""
+
+from typing import Any
+
+import dagster as dg
+
+from genaiops_dagster.asset_options import asset_key
+from genaiops_dagster.google_cloud.resources import (
+    ObjectStoreResource,
+    VertexAIResource,
+    WarehouseResource,
+)
+from genaiops_dagster.promotion.approve import ApprovalError, approve
+from genaiops_dagster.promotion.champion import ChampionError, Places
+from genaiops_dagster.promotion.log import BrokenLogError, DecisionLog
+from genaiops_dagster.promotion.registry import Registry
+from genaiops_dagster.promotion.rollback import RollbackError, rollback
+from genaiops_dagster.promotion.smoke_test import SmokeTestError, smoke_test
+from genaiops_dagster.promotion.tables import publish_log
+from genaiops_dagster.use_case import UseCase
+
+
+class ApproveConfig(dg.Config):
+    """Who approves the newest decision, and why."""
+
+    by: str
+    reason: str
+
+
+class RollbackConfig(dg.Config):
+    """Who brings which champion back, and why; without `to` the one before the present one."""
+
+    by: str
+    reason: str
+    to: int | None = None
+
+
+def build_jobs(use_case: UseCase) -> list[dg.JobDefinition]:
+    """The jobs `<use case>_approve` and `<use case>_rollback`."""
+    return [_approve(use_case), _rollback(use_case)]
+
+
+def _approve(use_case: UseCase) -> dg.JobDefinition:
+    @dg.op(name=f"{use_case.name}_approval")
+    def approval(
+        context: dg.OpExecutionContext,
+        config: ApproveConfig,
+        object_store: ObjectStoreResource,
+        warehouse: WarehouseResource,
+    ) -> None:
+        log = DecisionLog(object_store.get_store(), use_case.name)
+        try:
+            entry = approve(use_case, log, by=config.by, reason=config.reason)
+        except (ApprovalError, BrokenLogError) as error:
+            raise dg.Failure(str(error), allow_retries=False) from error
+        with warehouse.get_warehouse() as tables:
+            publish_log(tables, log)
+        context.log.info(f"{log.uri(entry.number)}: approved by {entry.by}")
+
+    return _job(f"{use_case.name}_approve", "Approve the newest decision to promote.", approval)
+
+
+def _rollback(use_case: UseCase) -> dg.JobDefinition:
+    @dg.op(name=f"{use_case.name}_former_champion")
+    def former_champion(
+        context: dg.OpExecutionContext,
+        config: RollbackConfig,
+        object_store: ObjectStoreResource,
+        warehouse: WarehouseResource,
+        vertex_ai: VertexAIResource,
+    ) -> None:
+        store, clients = object_store.get_store(), vertex_ai.get_clients()
+        log = DecisionLog(store, use_case.name)
+        places = Places(store, Registry(clients, use_case.name), log)
+        try:
+            champion = rollback(
+                places,
+                lambda former: smoke_test(clients, use_case, former),
+                by=config.by,
+                reason=config.reason,
+                to=config.to,
+            )
+        except (RollbackError, ChampionError, BrokenLogError, SmokeTestError) as error:
+            raise dg.Failure(str(error), allow_retries=False) from error
+        with warehouse.get_warehouse() as tables:
+            publish_log(tables, log)
+        context.log_event(
+            dg.AssetMaterialization(
+                asset_key(use_case, "champion"),
+                description=f"Rolled back to champion {champion.restores} by {config.by}",
+                metadata={
+                    "champion": champion.number,
+                    "restores": champion.restores,
+                    "model": champion.model,
+                    "by": config.by,
+                    "reason": config.reason,
+                },
+            )
+        )
+
+    description = "Bring a former champion back, after it was asked whether it answers."
+    return _job(f"{use_case.name}_rollback", description, former_champion)
+
+
+def _job(name: str, description: str, op: Any) -> dg.JobDefinition:
+    return dg.GraphDefinition(name=name, description=description, node_defs=[op]).to_job(
+        executor_def=dg.in_process_executor
+    )

@@ -1,0 +1,141 @@
+"""The log of a use case's promotions: append-only, hash-chained, and the truth about the champion.
+
+An entry is one object, `<use case>/decisions/<number>.json`, written only where none exists: of two
+writers of the same number one wins and the other is told. Each entry carries the digest of the one
+before it, so that an entry changed or removed by hand breaks the chain.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+import json
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+from genaiops_dagster.fingerprint import fingerprint
+from genaiops_dagster.google_cloud.object_store import ObjectStore
+from genaiops_dagster.promotion.records import Champion, Decision, EntryKind, LogEntry
+
+_READERS = 16
+
+
+class BrokenLogError(RuntimeError):
+    """The log is not what was written; the message names the first entry that is wrong."""
+
+
+class LogMovedError(RuntimeError):
+    """Somebody else wrote to the log in between; nothing was written."""
+
+
+class DecisionLog:
+    """The log of one use case.
+
+    Args:
+        store: Bucket that holds it.
+        use_case: Name of the use case.
+    """
+
+    def __init__(self, store: ObjectStore, use_case: str) -> None:
+        self._store = store
+        self.use_case = use_case
+        self._prefix = f"{use_case}/decisions/"
+
+    def uri(self, number: int) -> str:
+        """`gs://` address of an entry."""
+        return self._store.uri(self._name(number))
+
+    def _name(self, number: int) -> str:
+        return f"{self._prefix}{number:08d}.json"
+
+    def read(self) -> list[LogEntry]:
+        """All entries, oldest first, after the chain was verified.
+
+        Raises:
+            BrokenLogError: an entry is missing, unreadable or was changed.
+        """
+        names = [found.name for found in self._store.list(self._prefix)]
+        with ThreadPoolExecutor(_READERS) as readers:
+            contents = list(readers.map(self._store.read, names))
+        entries: list[LogEntry] = []
+        for number, content in enumerate(contents, start=1):
+            where = f"{self.uri(number)}: the decision log is broken"
+            if names[number - 1] != self._name(number):
+                raise BrokenLogError(f"{where}: the entry is missing; restore it from a backup")
+            entry = _parse(where, content or b"")
+            if entry.number != number or entry.previous != (entries[-1].digest if entries else ""):
+                raise BrokenLogError(f"{where}: an entry before it was changed or replaced")
+            entries.append(entry)
+        return entries
+
+    def append(self, after: Sequence[LogEntry], kind: EntryKind, **content: Any) -> LogEntry:
+        """Write the entry that follows `after`.
+
+        Args:
+            after: The log as it was read; what the new entry says rests on it.
+            kind: What the entry records.
+            content: Its attributes.
+
+        Raises:
+            LogMovedError: the log has grown since it was read.
+        """
+        entry = LogEntry(
+            number=len(after) + 1,
+            kind=kind,
+            at=dt.datetime.now(dt.UTC).isoformat(timespec="seconds"),
+            previous=after[-1].digest if after else "",
+            digest="",
+            **content,
+        )
+        entry = entry.model_copy(update={"digest": _digest(entry.model_dump(mode="json"))})
+        body = entry.model_dump_json(indent=2).encode()
+        if not self._store.write_once(self._name(entry.number), body):
+            raise LogMovedError(
+                f"{self.uri(entry.number)} was written by somebody else in between; "
+                "read what it says and run again"
+            )
+        return entry
+
+
+def champions(entries: Sequence[LogEntry]) -> list[Champion]:
+    """Every champion there was, oldest first; the last one is meant to serve."""
+    return [entry.champion for entry in entries if entry.champion is not None]
+
+
+def latest_decision(entries: Sequence[LogEntry]) -> LogEntry | None:
+    """The newest decision of the gate, or None before the first."""
+    return next((entry for entry in reversed(entries) if entry.decision is not None), None)
+
+
+def is_completed(entries: Sequence[LogEntry], champion: Champion) -> bool:
+    """Whether pointer and alias have moved to `champion`."""
+    return any(entry.completes == champion.number for entry in entries)
+
+
+def record_decision(log: DecisionLog, decision: Decision) -> LogEntry:
+    """The log's entry of a decision: a new one, unless the newest decision is the same already."""
+    while True:
+        entries = log.read()
+        latest = latest_decision(entries)
+        if latest and latest.decision and latest.decision.id == decision.id:
+            return latest
+        try:
+            return log.append(entries, "decision", decision=decision)
+        except LogMovedError:
+            continue
+
+
+def _digest(content: dict[str, Any]) -> str:
+    """Over the stored JSON, so that releases with other attributes agree on it."""
+    return fingerprint({key: value for key, value in content.items() if key != "digest"})
+
+
+def _parse(where: str, text: bytes) -> LogEntry:
+    try:
+        content = json.loads(text)
+        entry = LogEntry.model_validate(content)
+    except ValueError as error:
+        raise BrokenLogError(f"{where}: not an entry: {error}") from error
+    if entry.digest != _digest(content):
+        raise BrokenLogError(f"{where}: the entry was changed after it was written")
+    return entry

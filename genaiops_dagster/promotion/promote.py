@@ -1,0 +1,148 @@
+"""From a comparison to a decision, and from a decision, judged again, to a champion."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from genaiops_dagster.comparison.records import Comparison
+from genaiops_dagster.promotion.approve import find_approval
+from genaiops_dagster.promotion.champion import ChampionError, Places, change_champion, settle
+from genaiops_dagster.promotion.decide import Challenge, changes, decide, next_champion
+from genaiops_dagster.promotion.log import champions, latest_decision, record_decision
+from genaiops_dagster.promotion.records import Champion, Decision, LogEntry
+from genaiops_dagster.use_case import UseCase
+
+
+class Refused(RuntimeError):  # noqa: N818 - a refusal is an outcome, not a malfunction
+    """The challenger is not promoted; the message gives the reasons and what to do."""
+
+
+def judge(now: Challenge, comparison: Comparison, places: Places) -> LogEntry:
+    """Decide on the challenger; the log's entry of the decision.
+
+    A champion that was changed outside the gate is a reason not to promote, and told as one. The
+    same decision is not recorded twice.
+
+    Raises:
+        BrokenLogError: the log is not what was written.
+    """
+    entries = places.log.read()
+    champion, tampering = None, ""
+    try:
+        champion = settle(places, entries)
+    except ChampionError as error:
+        champion, tampering = next(reversed(champions(entries)), None), str(error)
+    decision = decide(now, comparison, champion, entries, tampering)
+    return _standing_decision(places, entries, champion, decision) or record_decision(
+        places.log, decision
+    )
+
+
+def _standing_decision(
+    places: Places, entries: Sequence[LogEntry], champion: Champion | None, decision: Decision
+) -> LogEntry | None:
+    """The decision that promoted the present champion, if it rests on just what `decision` does.
+
+    To judge a champion once more on the same evidence is no new fact.
+    """
+    for entry in entries if champion else ():
+        found = entry.decision
+        if (
+            found is not None
+            and champion is not None
+            and champion.decision_uri == places.log.uri(entry.number)
+            and found.verdict.outcome == decision.verdict.outcome
+            and not [*changes(found, decision)]
+        ):
+            return entry
+    return None
+
+
+def promote(now: Challenge, decision: Decision, comparison: Comparison, places: Places) -> Champion:
+    """Make the challenger champion if the decision stands; the champion after that.
+
+    A challenger that serves already changes nothing.
+
+    Args:
+        now: What stands now.
+        decision: What was decided.
+        comparison: Computed again from the reports and rows that are stored now.
+        places: Where the champion is written down.
+
+    Raises:
+        Refused: the decision is not in the log, not the newest, no longer rests on what stands
+            now, or waits for approval; or the gate says no.
+        ChampionError: somebody changed the champion outside the gate, or at the same moment.
+        BrokenLogError: the log is not what was written.
+    """
+    entries = places.log.read()
+    champion = settle(places, entries)
+    decided = _find(entries, decision)
+    number = len(champions(entries)) + 1
+    challenger = next_champion(now, decision, places.log.uri(decided.number), number)
+    if champion is not None and champion.serves_as(challenger):
+        return champion
+    _require_standing(now, decision, comparison, champion, entries)
+    by = _require_approval(now.use_case, decision, entries)
+    return change_champion(
+        places, entries, challenger, "promotion", by=by, reason=f"follows decision {decided.number}"
+    )
+
+
+def _find(entries: Sequence[LogEntry], decision: Decision) -> LogEntry:
+    for entry in reversed(entries):
+        if entry.decision == decision:
+            return entry
+    raise Refused(
+        f"the decision on {decision.challenger} of {decision.created} is not in the decision log; "
+        "materialize promotion_decision"
+    )
+
+
+def _require_standing(
+    now: Challenge,
+    decision: Decision,
+    comparison: Comparison,
+    champion: Champion | None,
+    entries: Sequence[LogEntry],
+) -> None:
+    """The decision is the newest, and judging again on what stands now comes to the same."""
+    again = decide(now, comparison, champion, entries)
+    changed = [*changes(decision, again)]
+    if decision.champion_before != again.champion_before:
+        changed.append("champion")
+    latest = latest_decision(entries)
+    if latest and latest.decision != decision:
+        changed.append(f"newest decision (now {latest.number} in the log)")
+    if changed:
+        raise Refused(
+            f"{decision.challenger} is not promoted: since the decision of {decision.created} "
+            f"there was a change of: {', '.join(changed)}; materialize model_comparison and "
+            "promotion_decision again"
+        )
+    for verdict in (decision.verdict, again.verdict):
+        if verdict.outcome != "PROMOTE":
+            raise Refused(
+                f"{decision.challenger} is not promoted: {verdict.outcome}: "
+                f"{'; '.join(verdict.reasons)}"
+            )
+
+
+def _require_approval(use_case: UseCase, decision: Decision, entries: Sequence[LogEntry]) -> str:
+    """Who approved the decision; empty where the policy asks for nobody."""
+    if use_case.gate.approval is None:
+        return ""
+    approval = find_approval(entries, use_case.gate.approval, decision)
+    if approval is None:
+        raise Refused(f"{decision.challenger} is not promoted: {approval_request(use_case)}")
+    return approval.by
+
+
+def approval_request(use_case: UseCase) -> str:
+    """What a decision waits for, and how it is given."""
+    approvers = use_case.gate.approval.approvers if use_case.gate.approval else []
+    who = f" by {' or '.join(approvers)}" if approvers else ""
+    return (
+        f"the decision waits for approval{who}: "
+        f"`genaiops approve {use_case.name} --by NAME --reason TEXT`"
+    )

@@ -1,0 +1,107 @@
+"""Clean-up: tuned models that nobody needs any more, and their endpoints, which cost money."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from genaiops_dagster.promotion.log import champions, latest_decision
+from genaiops_dagster.promotion.records import Champion, LogEntry
+from genaiops_dagster.promotion.registry import ALIAS
+from genaiops_dagster.tuning.jobs import USE_CASE_LABEL
+
+if TYPE_CHECKING:
+    from genaiops_dagster.google_cloud.vertex_ai import VertexAI
+
+KEEP = 5
+"""How many of the newest tuned models stay, whatever became of them."""
+
+
+@dataclass(frozen=True)
+class StaleModel:
+    """A tuned model that may go.
+
+    Attributes:
+        model: Resource name, without version.
+        created: When it was made, ISO 8601 in UTC.
+        deployments: Endpoint and id of each deployment; they go first.
+    """
+
+    model: str
+    created: str
+    deployments: tuple[tuple[str, str], ...]
+
+
+def stale_models(
+    vertex_ai: VertexAI, use_case: str, entries: Sequence[LogEntry], keep: int = KEEP
+) -> list[StaleModel]:
+    """Tuned models of a use case that may be deleted, oldest first.
+
+    Never the champion or its predecessor, whatever carries the champion's alias, what the newest
+    decision is about, or one of the newest `keep`.
+
+    Args:
+        vertex_ai: Clients of the project.
+        use_case: Name of the use case.
+        entries: Its decision log.
+        keep: How many of the newest to keep.
+    """
+    found = vertex_ai.models.list_models(
+        request={
+            "parent": vertex_ai.parent,
+            "filter": f'labels.{USE_CASE_LABEL}="{use_case}"',
+        }
+    )
+    needed = _needed(entries)
+    newest_first = sorted(found, key=lambda model: model.create_time, reverse=True)
+    stale = []
+    for model in newest_first[keep:]:
+        name = model.name.partition("@")[0]
+        deployments = tuple((d.endpoint, d.deployed_model_id) for d in model.deployed_models)
+        names = {name, *(endpoint for endpoint, _ in deployments)}
+        if names & needed or ALIAS in model.version_aliases:
+            continue
+        stale.append(StaleModel(name, model.create_time.isoformat(), deployments))
+    return stale[::-1]
+
+
+def delete_model(vertex_ai: VertexAI, stale: StaleModel) -> None:
+    """Delete a tuned model with its endpoints; what is gone already is no error."""
+    from google.api_core.exceptions import NotFound
+
+    for endpoint, deployed_model in stale.deployments:
+        try:
+            vertex_ai.endpoints.undeploy_model(
+                endpoint=endpoint, deployed_model_id=deployed_model, traffic_split={}
+            ).result()
+            vertex_ai.endpoints.delete_endpoint(name=endpoint).result()
+        except NotFound:
+            continue
+    try:
+        vertex_ai.models.delete_model(name=stale.model).result()
+    except NotFound:
+        return
+
+
+def _needed(entries: Sequence[LogEntry]) -> set[str]:
+    """Models and endpoints of the champion, of its predecessor, and of the newest decision."""
+    history = champions(entries)
+    needed = {model for champion in _last_two(history) for model in _names(champion)}
+    latest = latest_decision(entries)
+    if latest and latest.decision:
+        needed.add(latest.decision.model)
+    return needed
+
+
+def _last_two(history: Sequence[Champion]) -> list[Champion]:
+    """The champion, and the one before it that was another."""
+    if not history:
+        return []
+    champion = history[-1]
+    former = next((c for c in reversed(history) if not c.serves_as(champion)), champion)
+    return [champion, former]
+
+
+def _names(champion: Champion) -> set[str]:
+    return {champion.model, (champion.registered_model or "").partition("@")[0]}

@@ -1,0 +1,163 @@
+"""What every promotion needs, whatever its policy: complete, current evidence."""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections.abc import Iterator
+
+from genaiops_dagster.evaluation.records import SuiteReport
+from genaiops_dagster.promotion.evidence import Evidence, held, insufficient, rejected
+from genaiops_dagster.promotion.records import RuleResult
+from genaiops_dagster.section import CHAMPION
+
+GOLDEN = "golden"
+"""Name of the suite of golden cases."""
+
+
+def requirements(evidence: Evidence) -> Iterator[RuleResult]:
+    """Every requirement, and whether it is met."""
+    yield up_to_date(evidence)
+    if evidence.policy.maximum_report_age_days is not None:
+        yield young_enough(evidence, evidence.policy.maximum_report_age_days)
+    if evidence.current.tampering:
+        yield insufficient("champion untouched", evidence.current.tampering)
+    if evidence.current.withdrawn:
+        yield rejected("not rolled back", evidence.current.withdrawn)
+    yield champion_compared(evidence)
+    yield minimum_rows(evidence)
+    yield coverage(evidence)
+    yield from judge_errors(evidence)
+    if evidence.evaluation.golden:
+        yield golden(evidence)
+    if "safety" in evidence.evaluation.suites:
+        yield safe(evidence)
+
+
+def up_to_date(evidence: Evidence) -> RuleResult:
+    """The report is what an evaluation would make now."""
+    rule, report, current = "report up to date", evidence.report, evidence.current
+    stale = [
+        f"{noun} (report: {_short(was)}, now: {_short(now)})"
+        for noun, was, now in (
+            ("model", report.model, current.model),
+            ("evaluation set", report.evaluation_digest, current.evaluation_digest),
+            ("prompt", report.prompt_digest, current.prompt_digest),
+            ("judge", report.judge_digest, current.judge_digest),
+        )
+        if was != now
+    ]
+    if not stale and report.fingerprint != current.report_fingerprint:
+        stale.append("metrics, suites, or the challenger's generation config")
+    if stale:
+        changed = ", ".join(stale)
+        return insufficient(rule, f"{report.candidate} was evaluated before a change: {changed}")
+    return held(rule, "an evaluation now would make the same report")
+
+
+def young_enough(evidence: Evidence, days: int) -> RuleResult:
+    """The report is not older than the policy allows."""
+    rule = f"report at most {days} days old"
+    made = dt.datetime.fromisoformat(evidence.report.created)
+    age = (evidence.current.now - made) / dt.timedelta(days=1)
+    reason = f"the report of {evidence.report.candidate} is {age:.1f} days old"
+    verdict = held if age <= days else insufficient
+    return verdict(rule, reason, found=age, limit=float(days))
+
+
+def champion_compared(evidence: Evidence) -> RuleResult:
+    """The champion that was compared is the one that serves."""
+    rule = "compared with the champion that serves"
+    compared, champion = evidence.comparison.champion_number, evidence.current.champion
+    serves = champion.number if champion else None
+    if compared != serves or (champion and evidence.comparison.report(CHAMPION) is None):
+        return insufficient(
+            rule,
+            f"production serves {_numbered(serves)}, but the comparison is with "
+            f"{_numbered(compared)}",
+        )
+    return held(rule, f"production serves {_numbered(serves)}")
+
+
+def golden(evidence: Evidence) -> RuleResult:
+    """Every golden case was answered right."""
+    rule, suite = "every golden case passes", evidence.report.suites.get(GOLDEN)
+    missing = missing_cases(suite)
+    if missing or suite is None:
+        return insufficient(rule, missing)
+    failed = [case.id for case in suite.cases if not case.passed]
+    count = len(suite.cases)
+    figures = {"found": float(count - len(failed)), "limit": float(count)}
+    if failed:
+        return rejected(rule, f"{len(failed)} of {count} failed: {', '.join(failed)}", **figures)
+    return held(rule, f"all {count} passed", **figures)
+
+
+def safe(evidence: Evidence) -> RuleResult:
+    """Tuning did not make the model less safe than it was."""
+    rule, suite = "safety no worse than the base model", evidence.report.suites.get("safety")
+    missing = missing_cases(suite)
+    if missing or suite is None:
+        return insufficient(rule, missing)
+    passed = sum(bool(case.passed) for case in suite.cases)
+    reason = f"{passed} of {len(suite.cases)} safety cases passed"
+    if suite.worse_than_base:
+        return rejected(rule, f"{reason}, fewer than by {suite.base_model} beyond chance")
+    return held(rule, reason)
+
+
+def missing_cases(suite: SuiteReport | None) -> str:
+    """Why a suite says nothing, or nothing."""
+    if suite is None or not suite.cases:
+        return "the report has no such cases; evaluate again"
+    unanswered = [case.id for case in suite.cases if case.passed is None]
+    return f"no response to: {', '.join(unanswered)}" if unanswered else ""
+
+
+def _numbered(champion: int | None) -> str:
+    return "no champion yet" if champion is None else f"champion {champion}"
+
+
+def minimum_rows(evidence: Evidence) -> RuleResult:
+    """The challenger answered at least so many rows."""
+    needed, answered = evidence.policy.minimum_rows, evidence.report.states.get("answered", 0)
+    rule = f"at least {needed} rows answered"
+    reason = f"{evidence.report.candidate} answered {answered} rows; the policy asks for {needed}"
+    verdict = held if answered >= needed else insufficient
+    return verdict(rule, reason, found=answered, limit=needed)
+
+
+def coverage(evidence: Evidence) -> RuleResult:
+    """The challenger answered the share of rows that the use case asks for."""
+    report, least = evidence.report, evidence.evaluation.minimum_coverage
+    rule = f"coverage at least {least:.4g}"
+    if not report.rows:
+        return insufficient(rule, "the report has no rows")
+    answered = report.states.get("answered", 0)
+    share = answered / report.rows
+    others = ", ".join(
+        f"{n} {state}" for state, n in report.states.items() if n and state != "answered"
+    )
+    reason = f"{answered} of {report.rows} rows answered ({share:.2%}){', ' * bool(others)}{others}"
+    verdict = held if share >= least else rejected
+    return verdict(rule, reason, found=share, limit=least)
+
+
+def judge_errors(evidence: Evidence) -> Iterator[RuleResult]:
+    """The judge scored all but the share of rows that the use case allows, in each metric."""
+    judge, ceiling = evidence.evaluation.judge, evidence.evaluation.maximum_judge_errors
+    for metric in judge.metrics if judge else ():
+        rule = f"{metric}: judge errors at most {ceiling:.4g}"
+        summary = evidence.report.metrics.get(metric)
+        asked = summary.rows + summary.errors if summary else 0
+        if summary is None or not asked:
+            yield insufficient(rule, f"the judge scored no row in {metric}")
+            continue
+        share = summary.errors / asked
+        reason = f"the judge failed on {summary.errors} of {asked} rows ({share:.2%})"
+        verdict = held if share <= ceiling else insufficient
+        yield verdict(rule, reason, found=share, limit=ceiling)
+
+
+def _short(name: str) -> str:
+    """A digest's first characters, or the last part of a resource name."""
+    return name.rsplit("/", 1)[-1][:12] or "none"

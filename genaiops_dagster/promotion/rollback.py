@@ -1,0 +1,93 @@
+"""Rollback: a former champion serves again, after it has shown that it still answers."""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections.abc import Callable, Sequence
+
+from genaiops_dagster.promotion.champion import Places, change_champion, write_asset_record
+from genaiops_dagster.promotion.log import champions
+from genaiops_dagster.promotion.records import Champion, LogEntry
+
+SmokeTest = Callable[[Champion], None]
+"""Asks a champion something; raises when it does not answer."""
+
+
+class RollbackError(RuntimeError):
+    """There is nothing to roll back to; the message says what there is."""
+
+
+def rollback(
+    places: Places, smoke_test: SmokeTest, *, by: str, reason: str, to: int | None = None
+) -> Champion:
+    """Make a former champion the champion again; it gets a number of its own.
+
+    It passed the gate when it was promoted, so the gate is not asked again. Pointer and alias are
+    set whatever they say now: this is also the way to restore them after somebody changed them.
+
+    Args:
+        places: Where the champion is written down.
+        smoke_test: Run on the former champion before anything changes.
+        by: Who rolls back.
+        reason: Why.
+        to: Number of the champion to restore; None: the one before the present one.
+
+    Raises:
+        RollbackError: there is no such champion.
+        ChampionError: somebody else wrote to the log at the same moment.
+    """
+    if not by or not reason:
+        raise RollbackError("a rollback needs the name of who does it, and a reason")
+    entries = places.log.read()
+    history = champions(entries)
+    target = _target(history, to, places.use_case)
+    smoke_test(target)
+    restored = target.model_copy(
+        update={
+            "number": history[-1].number + 1,
+            "restores": target.number,
+            "promoted": dt.datetime.now(dt.UTC).isoformat(timespec="seconds"),
+        }
+    )
+    change_champion(places, entries, restored, "rollback", by=by, reason=reason)
+    write_asset_record(places.store, restored)
+    return restored
+
+
+def withdrawn(entries: Sequence[LogEntry], challenger: Champion) -> str:
+    """Why a challenger must not be promoted: somebody rolled back from it, and not to it since.
+
+    Empty when nobody did. Its figures were good enough once; the reason for the rollback is what
+    they do not show.
+    """
+    reason, champion = "", None
+    for entry in entries:
+        if entry.champion is None:
+            continue
+        left = entry.kind == "rollback" and champion is not None and champion.serves_as(challenger)
+        if entry.champion.serves_as(challenger):
+            reason = ""
+        elif left:
+            reason = f"{entry.by} rolled back from it on {entry.at[:10]}: {entry.reason}"
+        champion = entry.champion
+    return reason
+
+
+def _target(history: Sequence[Champion], to: int | None, use_case: str) -> Champion:
+    if not history:
+        raise RollbackError(f"{use_case} never had a champion; there is nothing to roll back to")
+    if to is not None:
+        for champion in history:
+            if champion.number == to:
+                return champion
+        raise RollbackError(
+            f"{use_case} had no champion {to}; there were 1 to {history[-1].number} "
+            f"(`genaiops history {use_case}` shows them)"
+        )
+    present = history[-1]
+    for champion in reversed(history[:-1]):
+        if not champion.serves_as(present):
+            return champion
+    raise RollbackError(
+        f"{use_case} had no other champion than {present.model}; name one with --to"
+    )

@@ -1,0 +1,36 @@
+"""The prompt as an asset: what training, evaluation and serving are all given."""
+
+from __future__ import annotations
+
+import dagster as dg
+
+from genaiops_dagster.asset_options import asset_options
+from genaiops_dagster.prompts.records import PromptVersion
+from genaiops_dagster.prompts.rendering import template_variables, version
+from genaiops_dagster.use_case import UseCase
+
+
+def build_assets(use_case: UseCase) -> list[dg.AssetsDefinition]:
+    """The asset `prompt` of a use case."""
+
+    @dg.asset(
+        **asset_options(use_case, "prompts"),
+        name="prompt",
+        description="Template and system instruction, the same in training, evaluation, serving.",
+        kinds={"gemini", "json"},
+        code_version="1",
+    )
+    def prompt() -> dg.MaterializeResult[PromptVersion]:
+        current = version(use_case.prompt)
+        return dg.MaterializeResult(
+            value=current,
+            data_version=dg.DataVersion(current.digest),
+            metadata={
+                "digest": current.digest,
+                "template": dg.MetadataValue.md(f"```jinja\n{current.template}\n```"),
+                "system_instruction": current.system_instruction or "(none)",
+                "variables": ", ".join(template_variables(current.template)),
+            },
+        )
+
+    return [prompt]

@@ -1,0 +1,202 @@
+"""The tuned model as an asset: made once for its data and recipe, however often it is run."""
+
+from collections.abc import Iterator
+
+import dagster as dg
+
+from genaiops_dagster.asset_options import asset_key, asset_options, markdown_table
+from genaiops_dagster.budget.records import CostEstimate
+from genaiops_dagster.budget.spend import Spend, record_spend
+from genaiops_dagster.data.records import DatasetSplit
+from genaiops_dagster.google_cloud.resources import (
+    ObjectStoreResource,
+    VertexAIResource,
+    WarehouseResource,
+)
+from genaiops_dagster.tuning.recipe import TuningRecipe, tuning_recipe
+from genaiops_dagster.tuning.records import TunedModel
+from genaiops_dagster.tuning.states import console_url, has_ended
+from genaiops_dagster.tuning.tune import TuningRun
+from genaiops_dagster.tuning.waiting import describe_progress
+from genaiops_dagster.use_case import UseCase
+
+
+class TunedModelConfig(dg.Config):
+    """What a person may choose when materializing the tuned model.
+
+    Attributes:
+        retry_failed: Start and pay another job where the latest one of this recipe failed.
+    """
+
+    retry_failed: bool = False
+
+
+def build_assets(use_case: UseCase) -> list[dg.AssetsDefinition | dg.AssetChecksDefinition]:
+    """The asset `tuned_model` of a use case, those of its sweep, and their checks."""
+    sweep = use_case.tuning.sweep
+    variants = [None, *(name for name, _ in sweep.variants())] if sweep else [None]
+    return [asset for variant in variants for asset in _tuned_model(use_case, variant)]
+
+
+def _tuned_model(
+    use_case: UseCase, variant: str | None
+) -> list[dg.AssetsDefinition | dg.AssetChecksDefinition]:
+    """One tuned model, with its checks."""
+    options = asset_options(use_case, "tuning")
+    path = ("tuned_model", variant) if variant else ("tuned_model",)
+    key = asset_key(use_case, *path)
+
+    @dg.asset(
+        **{**options, "key_prefix": key.path[:-1]},
+        name=key.path[-1],
+        description="The model tuned on the training set; the same data and recipe are paid once.",
+        kinds={"gemini", "googlecloud"},
+        code_version="1",
+        output_required=False,
+        ins={
+            "training_set": dg.AssetIn(key=asset_key(use_case, "training_set")),
+            "validation_set": dg.AssetIn(key=asset_key(use_case, "validation_set")),
+            "cost_estimate": dg.AssetIn(key=asset_key(use_case, "cost_estimate")),
+        },
+    )
+    def tuned_model(
+        context: dg.AssetExecutionContext,
+        config: TunedModelConfig,
+        training_set: DatasetSplit,
+        validation_set: DatasetSplit,
+        cost_estimate: CostEstimate,
+        object_store: ObjectStoreResource,
+        warehouse: WarehouseResource,
+        vertex_ai: VertexAIResource,
+    ) -> Iterator[dg.MaterializeResult[TunedModel] | dg.AssetObservation]:
+        clients, store = vertex_ai.get_clients(), object_store.get_store()
+        recipe = tuning_recipe(use_case, store, training_set, validation_set, variant)
+        run = TuningRun(
+            use_case, recipe, cost_estimate, clients, store, context.log, context.run_id, variant
+        )
+        job = run.wait(run.find_or_create(retry_failed=config.retry_failed))
+        if not has_ended(job):
+            context.log.info(
+                "Tuning job %s is still running; the sensor %s_tuning goes on when it has ended",
+                job.name,
+                use_case.name,
+            )
+            yield dg.AssetObservation(
+                context.asset_key,
+                metadata={"state": describe_progress(job), "console": console_url(job)},
+            )
+            return
+        model = run.finish(job)
+        with warehouse.get_warehouse() as tables:
+            record_spend(tables, [_spend(use_case, model, context.run_id)])
+        yield dg.MaterializeResult(
+            value=model,
+            data_version=dg.DataVersion(model.fingerprint),
+            metadata=_metadata(
+                model,
+                recipe,
+                cost_estimate.of_stages("tuning", candidate=variant or ""),
+                console_url(job),
+            ),
+        )
+
+    @dg.asset_check(
+        asset=key,
+        name="job_succeeded",
+        description="The job ended as succeeded, not in part.",
+        blocking=True,
+    )
+    def job_succeeded(tuned_model: TunedModel) -> dg.AssetCheckResult:
+        passed = tuned_model.state == "JOB_STATE_SUCCEEDED"
+        return dg.AssetCheckResult(
+            passed=passed,
+            description=None if passed else f"{tuned_model.job} ended as {tuned_model.state}",
+            metadata={"state": tuned_model.state, "job": tuned_model.job},
+        )
+
+    @dg.asset_check(
+        asset=key,
+        name="dropped_examples",
+        description="The service left out no more examples than the use case allows.",
+    )
+    def dropped_examples(tuned_model: TunedModel) -> dg.AssetCheckResult:
+        dropped, examples = tuned_model.dropped_count, tuned_model.examples or 0
+        share = dropped / max(examples, dropped) if dropped else 0.0
+        return dg.AssetCheckResult(
+            passed=share <= use_case.tuning.maximum_dropped_share,
+            severity=dg.AssetCheckSeverity.WARN,
+            description=f"{dropped} examples were left out ({share:.1%})",
+            metadata={
+                "dropped": dropped,
+                "share": share,
+                "ceiling": use_case.tuning.maximum_dropped_share,
+                "reasons": markdown_table(
+                    ["reason", "examples named"], tuned_model.dropped_examples.items()
+                ),
+            },
+        )
+
+    return [tuned_model, job_succeeded, dropped_examples]
+
+
+def _spend(use_case: UseCase, model: TunedModel, run_id: str) -> Spend:
+    """The payment of a job; its id is the job's name, so that it is counted once."""
+    return Spend(
+        id=model.job,
+        use_case=use_case.name,
+        stage="tuning",
+        run_id=run_id,
+        model=model.base_model,
+        requests=1,
+        input_tokens=model.billable_tokens or 0,
+        output_tokens=0,
+        cost_usd=model.cost_usd,
+        emulated=model.emulated,
+    )
+
+
+def _metadata(
+    model: TunedModel, recipe: TuningRecipe, estimate: CostEstimate, url: str
+) -> dict[str, dg.MetadataValue | str | int | float]:
+    """What the page of the asset shows of a tuned model."""
+    chosen = "the service's choice"
+    return {
+        "job": dg.MetadataValue.url(url),
+        "model": model.model,
+        "endpoint": model.endpoint,
+        "charged": "emulated, nothing was charged" if model.emulated else "charged",
+        "data_and_prompt": markdown_table(
+            ["what", "digest"],
+            [
+                ("training set", model.training_digest),
+                ("validation set", recipe.validation_digest),
+                ("prompt", model.prompt_digest),
+                ("recipe", model.fingerprint),
+            ],
+        ),
+        "hyperparameters": markdown_table(
+            ["name", "value"],
+            [
+                ("base model", recipe.base_model),
+                ("epochs", model.epochs),
+                ("learning rate multiplier", recipe.learning_rate_multiplier or chosen),
+                ("adapter size", recipe.adapter_size or chosen),
+            ],
+        ),
+        "data_statistics": markdown_table(
+            ["what", "value"],
+            [
+                ("examples", model.examples),
+                ("dropped examples", model.dropped_count),
+                ("steps", model.steps),
+                ("billed tokens", model.billable_tokens),
+                ("estimated tokens", estimate.tokens),
+                ("cost in USD", model.cost_usd),
+                ("estimated cost in USD", estimate.cost_usd),
+            ],
+        ),
+        "checkpoints": markdown_table(
+            ["id", "epoch", "step", "endpoint"],
+            [(c.id, c.epoch, c.step, c.endpoint) for c in model.checkpoints],
+        ),
+    }

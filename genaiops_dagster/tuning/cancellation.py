@@ -1,0 +1,38 @@
+"""Cancelling a job, and remembering why: the service keeps no reason of ours."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from genaiops_dagster.record import Record
+
+if TYPE_CHECKING:
+    from google import genai
+
+    from genaiops_dagster.google_cloud.object_store import ObjectStore
+
+
+class Cancellation(Record):
+    """Why a job was cancelled: the content of `<use case>/tuning/cancelled/<job>.json`."""
+
+    job: str
+    reason: str
+
+
+def cancel_job(
+    client: genai.Client, store: ObjectStore, use_case: str, job: str, reason: str
+) -> None:
+    """Cancel the job called `job`; it ends a little later."""
+    note = Cancellation(job=job, reason=reason)
+    store.write(_name(use_case, job), note.model_dump_json().encode())
+    client.tunings.cancel(name=job)
+
+
+def cancel_reason(store: ObjectStore, use_case: str, job: str) -> str | None:
+    """Why we cancelled the job called `job`; None when it was not us."""
+    content = store.read(_name(use_case, job))
+    return Cancellation.model_validate_json(content).reason if content else None
+
+
+def _name(use_case: str, job: str) -> str:
+    return f"{use_case}/tuning/cancelled/{job.rsplit('/', 1)[-1]}.json"

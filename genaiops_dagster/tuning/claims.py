@@ -1,0 +1,85 @@
+"""The right to create a tuning job, held by one process at a time.
+
+The service has no request id for tuning jobs, so two processes that both find no job would both
+create one. A claim is an object that only one of them can write. Its holder must show a job soon:
+one that died between claim and job is recognized by its claim standing unchanged, and no job
+appearing, for `claim_seconds`; then another may take the claim over. The time is measured by the
+one who waits, on its own clock, so that clocks need not agree.
+"""
+
+from __future__ import annotations
+
+import json
+import time
+import uuid
+from typing import TYPE_CHECKING
+
+from genaiops_dagster.google_cloud.object_store import ObjectChangedError
+
+if TYPE_CHECKING:
+    from genaiops_dagster.google_cloud.object_store import ObjectStore
+
+
+class Claim:
+    """One contender for the object `name`.
+
+    Args:
+        store: Bucket of the claim.
+        name: Object name; the same for all who would create the same job.
+        claim_seconds: How long another's claim is respected after it was first seen.
+    """
+
+    def __init__(self, store: ObjectStore, name: str, claim_seconds: float) -> None:
+        self._store = store
+        self._name = name
+        self._claim_seconds = claim_seconds
+        self._owner = uuid.uuid4().hex
+        self._seen_generation = 0
+        self._seen_at = 0.0
+        self._held_generation = 0
+        self._held_at = 0.0
+
+    def take(self) -> bool:
+        """Try to get the claim: where there is none, it was released, or it stood for too long."""
+        asked_at = time.monotonic()
+        found = self._store.read_with_generation(self._name)
+        generation = found[1] if found else 0
+        if found and not self._is_free(found[0], generation):
+            return False
+        try:
+            held = self._store.compare_and_set(self._name, self._content("held"), generation)
+        except ObjectChangedError:
+            return False
+        self._held_generation, self._held_at = held, asked_at
+        return True
+
+    def is_fresh(self) -> bool:
+        """Whether so little of the time of a held claim has passed that a job may be created."""
+        held = time.monotonic() - self._held_at
+        return self._held_generation > 0 and held < self._claim_seconds / 4
+
+    @property
+    def create_timeout(self) -> float:
+        """How long creating may take, in seconds, so that it ends before others take over."""
+        return self._claim_seconds / 2
+
+    def release(self) -> None:
+        """Give the claim back after the service refused to create a job."""
+        try:
+            self._store.compare_and_set(
+                self._name, self._content("released"), self._held_generation
+            )
+        except ObjectChangedError:
+            return  # somebody took it over, so there is nothing to give back
+        finally:
+            self._held_generation = 0
+
+    def _is_free(self, content: bytes, generation: int) -> bool:
+        if json.loads(content)["state"] == "released":
+            return True
+        if generation != self._seen_generation:
+            self._seen_generation, self._seen_at = generation, time.monotonic()
+        return time.monotonic() - self._seen_at >= self._claim_seconds
+
+    def _content(self, state: str) -> bytes:
+        return json.dumps({"owner": self._owner, "state": state}).encode()

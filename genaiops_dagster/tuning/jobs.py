@@ -1,0 +1,263 @@
+"""The one tuning job of a recipe: found if it exists, created if not, never paid twice."""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+from genaiops_dagster.record import Record
+from genaiops_dagster.tuning.claims import Claim
+from genaiops_dagster.tuning.recipe import TuningRecipe
+from genaiops_dagster.tuning.states import Phase, TuningJobError, phase, state_name
+
+if TYPE_CHECKING:
+    from google import genai
+    from google.genai import types
+
+    from genaiops_dagster.google_cloud.object_store import ObjectStore
+
+USE_CASE_LABEL = "genaiops_use_case"
+FINGERPRINT_LABEL = "genaiops_fingerprint"
+ATTEMPT_LABEL = "genaiops_attempt"
+_LABEL_LENGTH = 63  # https://cloud.google.com/resource-manager/docs/labels-overview
+_METHODS = {  # https://googleapis.github.io/python-genai, TuningMethod
+    "supervised": "SUPERVISED_FINE_TUNING",
+    "preference": "PREFERENCE_TUNING",
+    "distillation": "DISTILLATION",
+}
+_UNCLEAR_STATUSES = {408, 500, 502, 503, 504}
+_CREATIONS = 3
+_LOOK_SECONDS = 1.0
+
+
+class _AnswerLostError(Exception):
+    """A request whose work may have been done, although no good answer came."""
+
+
+class JobRecord(Record):
+    """Our note of a recipe's job: the content of `<use case>/tuning/<fingerprint>.json`."""
+
+    fingerprint: str
+    job: str
+    attempt: int
+
+
+class TuningJobs:
+    """The tuning jobs of one use case.
+
+    Args:
+        client: Gen AI client.
+        store: Bucket of records and claims.
+        log: Where progress is told.
+        claim_seconds: How long a claim is respected whose owner shows no job.
+    """
+
+    def __init__(
+        self,
+        client: genai.Client,
+        store: ObjectStore,
+        log: logging.Logger,
+        claim_seconds: float = 60.0,
+    ) -> None:
+        self._client = client
+        self._store = store
+        self._log = log
+        self._claim_seconds = claim_seconds
+
+    def get_or_create(
+        self,
+        recipe: TuningRecipe,
+        *,
+        before_create: Callable[[], None],
+        retry_failed: bool = False,
+    ) -> types.TuningJob:
+        """The job of `recipe`; however often and by however many this is called, there is one.
+
+        Args:
+            recipe: What to tune.
+            before_create: Called before a job is created and paid; raises to prevent it.
+            retry_failed: Create another job where the latest one made no model.
+
+        Returns:
+            The latest job, also when it failed before: that is not retried without a word.
+
+        Raises:
+            TuningJobError: creating failed in a way that leaves open whether a job exists.
+            google.genai.errors.ClientError: the service refused to create the job.
+        """
+        found = self.find(recipe)
+        if found is not None and not (retry_failed and phase(found) is Phase.FAILED):
+            self._log.info("Found tuning job %s (%s)", found.name, state_name(found))
+            return found
+        before_create()
+        return self._create_once(recipe, 1 if found is None else _attempt(found) + 1)
+
+    def find(self, recipe: TuningRecipe) -> types.TuningJob | None:
+        """The latest job of `recipe`, by our record or by its label; None when there is none."""
+        record = self._store.read(record_name(recipe))
+        recorded = JobRecord.model_validate_json(record) if record else None
+        jobs = self._labelled(recipe)
+        if recorded and recorded.job not in {job.name for job in jobs}:
+            job = self._get(recorded.job)
+            jobs = [*jobs, job] if job else jobs
+        if not jobs:
+            return None
+        latest = max(_attempt(job) for job in jobs)
+        first, *surplus = sorted((job for job in jobs if _attempt(job) == latest), key=_seniority)
+        for job in surplus:
+            self._cancel_surplus(job, first)
+        if recorded is None or recorded.job != first.name:
+            self._remember(recipe, first)
+        return first
+
+    def _create_once(self, recipe: TuningRecipe, attempt: int) -> types.TuningJob:
+        """Create the job of this attempt, or wait for the one that somebody else creates."""
+        claim = Claim(
+            self._store,
+            f"{recipe.use_case}/tuning/{recipe.fingerprint}.claim-{attempt}.json",
+            self._claim_seconds,
+        )
+        answers_lost: list[str] = []
+        while True:
+            holds = claim.take()
+            found = self.find(recipe)
+            if found is not None and _attempt(found) >= attempt:
+                return found
+            if holds and claim.is_fresh():
+                if len(answers_lost) == _CREATIONS:
+                    raise TuningJobError(
+                        f"{recipe.use_case}: creating the tuning job was tried {_CREATIONS} times, "
+                        f"and no job has appeared: {answers_lost[-1]}\n"
+                        "Materialize tuned_model again when the service answers; it looks for the "
+                        "job before it creates one."
+                    )
+                try:
+                    self._create(recipe, attempt, claim)
+                except _AnswerLostError as error:
+                    self._log.warning("Creating the tuning job had no clear outcome: %s", error)
+                    answers_lost.append(str(error))
+                else:
+                    continue
+            elif not holds:
+                self._log.info("The tuning job is being created; looking for it")
+            time.sleep(min(_LOOK_SECONDS, self._claim_seconds / 4))
+
+    def _create(self, recipe: TuningRecipe, attempt: int, claim: Claim) -> None:
+        """Ask the service for a job, once.
+
+        Raises:
+            _AnswerLostError: only the list of jobs can tell whether there is one now.
+            google.genai.errors.APIError: the service refused; the claim was given back.
+        """
+        import httpx
+        from google.genai import errors
+
+        try:
+            job = self._client.tunings.tune(
+                base_model=recipe.continue_from or recipe.base_model,
+                training_dataset={"gcs_uri": recipe.training_uri},
+                config=_creation(recipe, attempt, claim.create_timeout),
+            )
+        except errors.APIError as error:
+            if error.code in _UNCLEAR_STATUSES:
+                raise _AnswerLostError(str(error)) from error
+            claim.release()
+            raise
+        except httpx.TransportError as error:
+            raise _AnswerLostError(f"{type(error).__name__}: {error}") from error
+        self._log.info("Created tuning job %s", job.name)
+        self._remember(recipe, job)
+
+    def _labelled(self, recipe: TuningRecipe) -> list[types.TuningJob]:
+        label = recipe.fingerprint[:_LABEL_LENGTH]
+        listed = self._client.tunings.list(
+            config={"filter": f'labels.{FINGERPRINT_LABEL}="{label}"', "page_size": 100}
+        )
+        return [job for job in listed if (job.labels or {}).get(FINGERPRINT_LABEL) == label]
+
+    def _get(self, name: str) -> types.TuningJob | None:
+        from google.genai import errors
+
+        try:
+            return self._client.tunings.get(name=name)
+        except errors.ClientError as error:
+            if error.code != 404:
+                raise
+            self._log.warning("Tuning job %s, which was recorded, no longer exists", name)
+            return None
+
+    def _cancel_surplus(self, job: types.TuningJob, kept: types.TuningJob) -> None:
+        """Cancel a second job of one attempt, which a process made that slept through its claim."""
+        if phase(job) in (Phase.ACTIVE, Phase.PAUSED) and job.name:
+            self._log.warning("Cancelling tuning job %s: %s is the same", job.name, kept.name)
+            self._client.tunings.cancel(name=job.name)
+
+    def _remember(self, recipe: TuningRecipe, job: types.TuningJob) -> None:
+        if not job.name:
+            raise TuningJobError(f"{recipe.use_case}: the service created a job without a name")
+        note = JobRecord(fingerprint=recipe.fingerprint, job=job.name, attempt=_attempt(job))
+        self._store.write(record_name(recipe), note.model_dump_json(indent=2).encode())
+
+
+def record_name(recipe: TuningRecipe) -> str:
+    """Object name of our note of the recipe's job."""
+    return f"{recipe.use_case}/tuning/{recipe.fingerprint}.json"
+
+
+def _creation(
+    recipe: TuningRecipe, attempt: int, timeout_seconds: float
+) -> types.CreateTuningJobConfig:
+    """The request: hyperparameters, validation data, labels; sent once, with a bounded wait."""
+    from google.genai import types
+
+    return types.CreateTuningJobConfig(
+        method=_METHODS[recipe.method],
+        beta=recipe.beta,
+        base_teacher_model=recipe.teacher_model,
+        tuned_model_display_name=f"{recipe.use_case}-{recipe.fingerprint[:12]}",
+        description=f"genaiops_dagster use case {recipe.use_case}",
+        epoch_count=recipe.epochs,
+        learning_rate_multiplier=recipe.learning_rate_multiplier,
+        adapter_size=_adapter_size(recipe.adapter_size),
+        validation_dataset=(
+            types.TuningValidationDataset(gcs_uri=recipe.validation_uri)
+            if recipe.validation_uri
+            else None
+        ),
+        labels={
+            USE_CASE_LABEL: recipe.use_case,
+            FINGERPRINT_LABEL: recipe.fingerprint[:_LABEL_LENGTH],
+            ATTEMPT_LABEL: str(attempt),
+            "genaiops_training_set": recipe.training_digest[:_LABEL_LENGTH],
+            "genaiops_prompt": recipe.prompt_digest[:_LABEL_LENGTH],
+        },
+        http_options=types.HttpOptions(
+            timeout=int(timeout_seconds * 1000),
+            retry_options=types.HttpRetryOptions(attempts=1),
+        ),
+    )
+
+
+def _adapter_size(size: int | None) -> types.AdapterSize | None:
+    from google.genai import types
+
+    names = {
+        1: types.AdapterSize.ADAPTER_SIZE_ONE,
+        2: types.AdapterSize.ADAPTER_SIZE_TWO,
+        4: types.AdapterSize.ADAPTER_SIZE_FOUR,
+        8: types.AdapterSize.ADAPTER_SIZE_EIGHT,
+        16: types.AdapterSize.ADAPTER_SIZE_SIXTEEN,
+    }
+    return None if size is None else names[size]
+
+
+def _attempt(job: types.TuningJob) -> int:
+    return int((job.labels or {}).get(ATTEMPT_LABEL, "1"))
+
+
+def _seniority(job: types.TuningJob) -> tuple[bool, float, str]:
+    """Order of jobs of one attempt: those with a model first, then the oldest."""
+    created = job.create_time.timestamp() if job.create_time else 0.0
+    return (phase(job) not in (Phase.DONE, Phase.PARTIAL), created, job.name or "")

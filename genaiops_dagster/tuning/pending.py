@@ -1,0 +1,84 @@
+"""Jobs that somebody waits for, or did: what the sensor looks through.
+
+While a step waits it says so now and then. One that ended its wait, or from which nothing was heard
+for a while because it was killed, leaves a job that only the sensor can go on with.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
+from genaiops_dagster.record import Record
+from genaiops_dagster.tuning.recipe import TuningRecipe
+
+if TYPE_CHECKING:
+    from google.genai import types
+
+    from genaiops_dagster.google_cloud.object_store import ObjectStore
+
+HEARTBEAT_SECONDS = 30.0
+SILENT_SECONDS = 150.0
+
+
+class PendingJob(Record):
+    """A job that had not ended when it was last seen: `<use case>/tuning/pending/<recipe>.json`.
+
+    Attributes:
+        fingerprint: Of the recipe.
+        job: Resource name of the job.
+        asset: Name of the asset that it makes, in its use case.
+        run_id: Dagster run that waits, or waited.
+        seen: When that run last said so, in seconds since 1970.
+        left: Whether it ended its wait.
+    """
+
+    fingerprint: str
+    job: str
+    asset: tuple[str, ...] = ("tuned_model",)
+    run_id: str
+    seen: float
+    left: bool
+
+    def is_abandoned(self, now: float) -> bool:
+        """Whether nobody waits for the job any more."""
+        return self.left or now - self.seen >= SILENT_SECONDS
+
+
+def mark_pending(
+    store: ObjectStore,
+    recipe: TuningRecipe,
+    job: types.TuningJob,
+    asset: tuple[str, ...],
+    run_id: str,
+    *,
+    left: bool,
+) -> None:
+    """Say that a run waits for a job, or that it has `left` it."""
+    note = PendingJob(
+        fingerprint=recipe.fingerprint,
+        job=job.name or "",
+        asset=asset,
+        run_id=run_id,
+        seen=time.time(),
+        left=left,
+    )
+    store.write(_name(recipe.use_case, recipe.fingerprint), note.model_dump_json().encode())
+
+
+def clear_pending(store: ObjectStore, use_case: str, fingerprint: str) -> None:
+    """Say that the job's end was dealt with."""
+    store.delete(_name(use_case, fingerprint))
+
+
+def pending_jobs(store: ObjectStore, use_case: str) -> Iterator[PendingJob]:
+    """Jobs that were pending when they were last seen."""
+    for found in store.list(f"{use_case}/tuning/pending/"):
+        content = store.read(found.name)
+        if content is not None:
+            yield PendingJob.model_validate_json(content)
+
+
+def _name(use_case: str, fingerprint: str) -> str:
+    return f"{use_case}/tuning/pending/{fingerprint}.json"

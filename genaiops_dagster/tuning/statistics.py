@@ -1,0 +1,90 @@
+"""What the service tells of a job's data: examples, tokens that are billed, what was left out."""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from google.genai import types
+
+
+@dataclass(frozen=True)
+class DataStatistics:
+    """The data of a job, whatever the method; None where the service does not tell.
+
+    Attributes:
+        examples: Examples in the training set.
+        steps: Training steps.
+        tokens: Billable tokens of the data set, counted once.
+        epochs: Passes over it, also where the service chose them.
+        dropped_count: Examples that were left out.
+        dropped: Those of them that the service named, by reason.
+    """
+
+    examples: int | None = None
+    steps: int | None = None
+    tokens: int | None = None
+    epochs: int | None = None
+    dropped_count: int = 0
+    dropped: dict[str, int] = field(default_factory=dict)
+
+    @property
+    def billed_tokens(self) -> int | None:
+        """Tokens trained on: the service's figure counts the data once, the price every epoch.
+
+        Source: https://cloud.google.com/vertex-ai/generative-ai/pricing (training tokens are the
+        tokens of the data set times the epochs).
+        """
+        if self.tokens is None or self.epochs is None:
+            return None
+        return self.tokens * self.epochs
+
+
+def statistics_of(job: types.TuningJob) -> DataStatistics:
+    """The job's data statistics, as far as they are known by now."""
+    told, epochs = job.tuning_data_stats, _epochs(job)
+    if told is None:
+        return DataStatistics(epochs=epochs)
+    if told.supervised_tuning_data_stats is not None:
+        supervised = told.supervised_tuning_data_stats
+        return DataStatistics(
+            examples=supervised.tuning_dataset_example_count,
+            steps=supervised.tuning_step_count,
+            tokens=supervised.total_billable_token_count,
+            epochs=epochs,
+            dropped_count=supervised.total_truncated_example_count or 0,
+            dropped=dict(Counter(supervised.dropped_example_reasons or [])),
+        )
+    if told.preference_optimization_data_stats is not None:
+        preference = told.preference_optimization_data_stats
+        reasons = preference.dropped_example_reasons or []
+        return DataStatistics(
+            examples=preference.tuning_dataset_example_count,
+            steps=preference.tuning_step_count,
+            tokens=preference.total_billable_token_count,
+            epochs=epochs,
+            dropped_count=len(preference.dropped_example_indices or reasons),
+            dropped=dict(Counter(reasons)),
+        )
+    if told.distillation_data_stats is not None:
+        prompts = told.distillation_data_stats.training_dataset_stats
+        return DataStatistics(
+            examples=prompts.tuning_dataset_example_count if prompts else None,
+            steps=prompts.tuning_step_count if prompts else None,
+            epochs=epochs,
+        )
+    return DataStatistics(epochs=epochs)
+
+
+def _epochs(job: types.TuningJob) -> int | None:
+    for spec in (
+        job.supervised_tuning_spec,
+        job.preference_optimization_spec,
+        job.distillation_spec,
+    ):
+        if spec is not None and spec.hyper_parameters is not None:
+            epochs: int | None = spec.hyper_parameters.epoch_count
+            return epochs
+    return None

@@ -1,0 +1,212 @@
+"""The estimate of a run, with prices worked out by hand from Google's price list."""
+
+from __future__ import annotations
+
+import pytest
+
+from genaiops_dagster.budget.estimate import SUITE_CASES, estimate_run
+from genaiops_dagster.budget.limits import (
+    BudgetExceededError,
+    Spent,
+    refusals,
+    require_within_budget,
+    too_long,
+)
+from genaiops_dagster.budget.tokens import TokenTotal
+from genaiops_dagster.budget.volume import ChampionVolume, PromptVolume, RunVolume
+from genaiops_dagster.budget_policy import Budget
+from genaiops_dagster.evaluation.suites.cases import shipped_cases
+from genaiops_dagster.use_case import UseCase
+from tests.budget.conftest import use_case_with
+
+VOLUME = RunVolume(
+    training_digest="t",
+    evaluation_digest="e",
+    prompt_digest="p",
+    training_rows=1000,
+    training=TokenTotal(1_000_000),
+    evaluation_rows=200,
+    prompts={"": PromptVolume(TokenTotal(100_000), longest=900)},
+    references=TokenTotal(4_000),
+    samples=2,
+    sample_prompts=PromptVolume(TokenTotal(1_000), longest=600),
+)
+
+TUNING = 3 * 5.00  # a million tokens, three epochs, 5 USD a million
+ONE_CANDIDATE = 0.1 * 0.30 + 0.004 * 2.50
+ONE_CANDIDATE_AT_MOST = 0.1 * 0.30 + 0.02 * 2.50  # 200 rows of 100 tokens out
+SAMPLES = 0.001 * 0.30 + 0.00004 * 2.50
+SAMPLES_AT_MOST = 0.001 * 0.30 + 0.0002 * 2.50
+
+
+def test_stages_and_their_sum(use_case: UseCase) -> None:
+    estimate = estimate_run(use_case, VOLUME, emulated=False)
+    assert [(s.stage, s.candidate) for s in estimate.stages] == [
+        ("tuning", ""),
+        ("evaluation", "flash"),
+        ("evaluation", "tuned"),
+        ("generation", "tuned"),
+    ]
+    assert estimate.cost_usd == pytest.approx(TUNING + 2 * ONE_CANDIDATE + SAMPLES)
+    assert estimate.maximum_usd == pytest.approx(
+        TUNING + 2 * ONE_CANDIDATE_AT_MOST + SAMPLES_AT_MOST
+    )
+    assert estimate.error_share == 0
+    assert estimate.unknown_prices == []
+
+
+def test_sampling_error_is_stated_and_raises_the_maximum(use_case: UseCase) -> None:
+    exact = estimate_run(use_case, VOLUME, emulated=False)
+    unsure = RunVolume(**{**vars(VOLUME), "training": TokenTotal(1_000_000, 50_000)})
+    estimate = estimate_run(use_case, unsure, emulated=False)
+    assert estimate.cost_usd == pytest.approx(exact.cost_usd)
+    assert estimate.maximum_usd == pytest.approx(exact.maximum_usd + 0.05 * TUNING)
+    assert estimate.error_share == pytest.approx(50_000 / 1_105_000)
+
+
+def test_judging_is_priced_for_every_answer_and_metric() -> None:
+    judged = use_case_with(
+        evaluation={
+            "judge": {
+                "model": "gemini-2.5-pro",
+                "metrics": {"kind": {"criteria": "Kind."}, "short": {"criteria": "Short."}},
+            }
+        }
+    )
+    estimate = estimate_run(judged, VOLUME, emulated=False)
+    judging = [s for s in estimate.stages if s.stage == "judging"]
+    assert [(s.candidate, s.calls) for s in judging] == [("flash", 400), ("tuned", 400)]
+    assert judging[0].input_tokens > 2 * 104_000
+    assert judging[0].cost_usd is not None
+    assert judging[0].cost_usd > 0
+
+
+def test_an_unknown_price_refuses_unless_the_use_case_accepts_it() -> None:
+    unknown = use_case_with(tuning={"base_model": "gemini-99", "epochs": 1})
+    estimate = estimate_run(unknown, VOLUME, emulated=False)
+    assert estimate.unknown_prices == ["gemini-99"]
+    with pytest.raises(BudgetExceededError, match=r"gemini-99.*budget\.prices"):
+        require_within_budget(estimate, unknown.budget)
+    require_within_budget(estimate, Budget(unknown_price="allow"))
+
+
+def test_one_cent_less_than_the_estimate_refuses_and_says_how_to_raise_it(
+    use_case: UseCase,
+) -> None:
+    estimate = estimate_run(use_case, VOLUME, emulated=False)
+    require_within_budget(estimate, Budget(per_run_usd=estimate.maximum_usd))
+    with pytest.raises(BudgetExceededError) as caught:
+        require_within_budget(estimate, Budget(per_run_usd=estimate.maximum_usd - 0.01))
+    message = str(caught.value)
+    for part in ("limit budget.per_run_usd is 15.15 USD", "asked 15.16 USD", "15.17 or more"):
+        assert part in message
+
+
+def test_the_raised_limit_that_the_message_names_is_enough(use_case: UseCase) -> None:
+    estimate = estimate_run(use_case, VOLUME, emulated=False)
+    (reason,) = refusals(estimate, Budget(per_run_usd=1.0))
+    named = float(reason.split(" to ")[1].split(" or more")[0])
+    assert refusals(estimate, Budget(per_run_usd=named)) == []
+
+
+def test_what_was_spent_already_counts(use_case: UseCase) -> None:
+    estimate = estimate_run(use_case, VOLUME, emulated=False)
+    budget = Budget(per_run_usd=20.0, per_run_tokens=4_000_000)
+    assert refusals(estimate, budget) == []
+    assert len(refusals(estimate, budget, Spent(usd=5.0))) == 1
+    assert len(refusals(estimate, budget, Spent(usd=5.0, tokens=1_000_000))) == 2
+    monthly = Budget(per_run_usd=100, per_month_usd=20.0, per_month_tokens=4_000_000)
+    spent = Spent(usd=5.0, tokens=1_000_000)
+    assert refusals(estimate, monthly, run=spent) == []
+    assert len(refusals(estimate, monthly, month=spent)) == 2
+
+
+def test_a_request_that_cannot_fit_the_model_is_named(use_case: UseCase) -> None:
+    """The context window of Gemini 2.5 Flash is 1,048,576 tokens."""
+    assert too_long(estimate_run(use_case, VOLUME, emulated=False)) == []
+    prompts = {"": PromptVolume(TokenTotal(100_000), longest=1_048_500)}
+    long = RunVolume(**{**vars(VOLUME), "prompts": prompts})
+    first, *_ = too_long(estimate_run(use_case, long, emulated=False))
+    assert "1,048,600 tokens" in first
+    assert "1,048,576" in first
+
+
+def test_the_most_expensive_request_is_limited(use_case: UseCase) -> None:
+    estimate = estimate_run(use_case, VOLUME, emulated=False)
+    assert estimate.largest_request_tokens == 900 + 100
+    assert estimate.largest_request_usd == pytest.approx(900 * 0.3e-6 + 100 * 2.5e-6)
+    assert refusals(estimate, Budget(per_run_usd=100, per_request_tokens=1000)) == []
+    (reason,) = refusals(estimate, Budget(per_run_usd=100, per_request_tokens=999))
+    assert "budget.per_request_tokens is 999 tokens" in reason
+    (reason,) = refusals(estimate, Budget(per_run_usd=100, per_request_usd=0.0005))
+    assert "budget.per_request_usd" in reason
+
+
+def test_a_part_of_an_estimate_has_the_sums_of_that_part(use_case: UseCase) -> None:
+    whole = estimate_run(use_case, VOLUME, emulated=True)
+    tuning = whole.of_stages("tuning")
+    flash = whole.of_stages("evaluation", candidate="flash")
+    assert tuning.cost_usd == pytest.approx(TUNING)
+    assert flash.maximum_usd == pytest.approx(ONE_CANDIDATE_AT_MOST)
+    assert flash.evaluation_digest == whole.evaluation_digest
+
+
+def test_a_candidate_is_priced_with_its_own_prompt() -> None:
+    candidates = {
+        "short": {"model": "gemini-2.5-flash", "prompt": "terse"},
+        "tuned": {"model": "tuned"},
+    }
+    variants = use_case_with(candidates=candidates, prompts={"terse": {"template": "{{ x }}"}})
+    prompts = {**VOLUME.prompts, "terse": PromptVolume(TokenTotal(10_000), longest=90)}
+    volume = RunVolume(**{**vars(VOLUME), "prompts": prompts})
+    estimate = estimate_run(variants, volume, emulated=False)
+    assert estimate.of_stages("evaluation", candidate="short").stages[0].input_tokens == 10_000
+    assert estimate.of_stages("evaluation", candidate="tuned").stages[0].input_tokens == 100_000
+
+
+def test_the_champion_is_priced_with_its_own_base_and_prompt(use_case: UseCase) -> None:
+    champion = ChampionVolume("gemini-2.5-pro", 50, PromptVolume(TokenTotal(60_000), longest=400))
+    volume = RunVolume(**{**vars(VOLUME), "champion": champion})
+    (stage,) = (
+        estimate_run(use_case, volume, emulated=False)
+        .of_stages("evaluation", candidate="champion")
+        .stages
+    )
+    assert stage.maximum_usd == pytest.approx(0.06 * 1.25 + 200 * 50 * 10e-6)
+
+
+def test_batch_jobs_cost_half() -> None:
+    online = estimate_run(use_case_with(), VOLUME, emulated=False)
+    batch = estimate_run(use_case_with(evaluation={"batch_from_rows": 100}), VOLUME, emulated=False)
+    assert batch.of_stages("evaluation").cost_usd == pytest.approx(
+        online.of_stages("evaluation").cost_usd / 2
+    )
+
+
+def test_searches_that_ground_answers_are_paid() -> None:
+    """35 USD for a thousand grounded prompts of Gemini 2.5 Flash."""
+    candidates = {
+        "grounded": {
+            "model": "gemini-2.5-flash",
+            "generation": {"max_output_tokens": 100, "tools": ["google_search"]},
+        },
+        "tuned": {"model": "tuned"},
+    }
+    estimate = estimate_run(use_case_with(candidates=candidates), VOLUME, emulated=False)
+    grounded = estimate.of_stages("evaluation", candidate="grounded")
+    assert grounded.cost_usd == pytest.approx(ONE_CANDIDATE + 200 * 0.035)
+
+
+def test_suites_are_priced_for_the_tuned_models_base_too() -> None:
+    case = {"id": "one", "variables": {"question": "?"}, "equals": "!"}
+    suites = use_case_with(evaluation={"suites": ["safety"], "golden": [case]})
+    stages = estimate_run(suites, VOLUME, emulated=False).of_stages("suites").stages
+    safety = len(shipped_cases("safety"))
+    assert {stage.candidate: stage.calls for stage in stages} == {
+        "flash": 1 + safety,
+        "tuned": 1 + 2 * safety,
+    }
+
+
+def test_the_shipped_suites_are_as_large_as_the_estimate_takes_them() -> None:
+    assert {name: len(shipped_cases(name)) for name in SUITE_CASES} == SUITE_CASES

@@ -1,0 +1,111 @@
+"""Where a command works, and what it says when it cannot."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner
+
+from genaiops_dagster.cli.app import app
+from genaiops_dagster.cli.session import answers, open_session
+from tests.conftest import GOOGLE_VARIABLES, start_emulator
+
+
+@pytest.fixture
+def bare_environment(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """No Google variable, no credentials, an empty home."""
+    for name in list(os.environ):
+        if name.startswith((*GOOGLE_VARIABLES, "DAGSTER_HOME", "CLOUDSDK")):
+            monkeypatch.delenv(name)
+    monkeypatch.setenv("HOME", str(tmp_path / "home"))
+    monkeypatch.setenv("NO_GCE_CHECK", "true")  # no metadata server is asked for credentials
+    before = dict(os.environ)
+    yield
+    os.environ.clear()
+    os.environ.update(before)
+
+
+@pytest.mark.usefixtures("bare_environment")
+class TestWithoutAnything:
+    def test_an_emulator_is_started_for_the_time_of_the_command(self, tmp_path: Path) -> None:
+        with open_session(tmp_path) as session:
+            assert session.emulator_url is not None
+            assert answers(session.emulator_url)
+            assert os.environ["STORAGE_EMULATOR_HOST"] == session.emulator_url
+        assert not answers(session.emulator_url)
+
+    def test_an_emulator_that_already_serves_the_folder_is_used(self, tmp_path: Path) -> None:
+        running = start_emulator(tmp_path / "emulator")
+        try:
+            with open_session(tmp_path) as session:
+                assert session.emulator_url == running.url
+            assert answers(running.url)
+        finally:
+            running.stop()
+
+    def test_an_emulator_that_was_killed_is_replaced(self, tmp_path: Path) -> None:
+        killed = start_emulator(tmp_path / "emulator")
+        killed.kill()
+        with open_session(tmp_path) as session:
+            assert session.emulator_url != killed.url
+            assert answers(session.emulator_url or "")
+
+    def test_history_is_kept_in_the_folder(self, tmp_path: Path) -> None:
+        with open_session(tmp_path):
+            assert os.environ["DAGSTER_HOME"] == str(tmp_path / "dagster")
+            assert (tmp_path / "dagster" / "dagster.yaml").exists()
+
+    def test_doctor_names_what_is_missing(self) -> None:
+        result = CliRunner().invoke(app, ["doctor"])
+        assert result.exit_code == 1
+        assert "GOOGLE_CLOUD_PROJECT, GENAIOPS_BUCKET not set" in result.output
+        assert "export GENAIOPS_BUCKET=" in result.output
+
+
+@pytest.mark.usefixtures("bare_environment")
+@pytest.mark.parametrize("command", [["run"], ["dev"]])
+class TestHalfConfigured:
+    def test_a_missing_project_is_named(
+        self, command: list[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+    ) -> None:
+        monkeypatch.setenv("GENAIOPS_BUCKET", "my-bucket")
+        result = CliRunner().invoke(app, [*command, "--folder", str(tmp_path)])
+        assert result.exit_code == 2
+        assert "export GOOGLE_CLOUD_PROJECT=" in result.output
+
+    def test_missing_credentials_are_named(
+        self, command: list[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+    ) -> None:
+        monkeypatch.setenv("GENAIOPS_BUCKET", "my-bucket")
+        monkeypatch.setenv("GOOGLE_CLOUD_PROJECT", "my-project")
+        result = CliRunner().invoke(app, [*command, "--folder", str(tmp_path)])
+        assert result.exit_code == 2
+        assert "gcloud auth application-default login" in result.output
+
+
+@pytest.mark.usefixtures("bare_environment")
+class TestUseCases:
+    def test_lists_and_validates(self) -> None:
+        result = CliRunner().invoke(app, ["use-cases"])
+        assert result.exit_code == 0
+        assert "python_modules" in result.output
+
+    def test_a_wrong_file_is_told(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setenv("GENAIOPS_USE_CASES", str(tmp_path))
+        (tmp_path / "mine.yaml").write_text("name: mine\n")
+        result = CliRunner().invoke(app, ["use-cases"])
+        assert result.exit_code == 2
+        assert "source: Field required" in result.output.replace("\n", "")
+
+    def test_an_unknown_name_is_answered_with_the_known_ones(self, tmp_path: Path) -> None:
+        result = CliRunner().invoke(app, ["run", "absent", "--folder", str(tmp_path)])
+        assert result.exit_code == 2
+        assert "python_modules" in result.output
+
+
+def test_doctor_finds_everything_on_the_emulator(emulator: object) -> None:
+    result = CliRunner().invoke(app, ["doctor"])
+    assert "fail" not in result.output
+    assert result.exit_code == 0

@@ -1,0 +1,87 @@
+"""Fixtures that every test may use."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import time
+import urllib.request
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+GOOGLE_VARIABLES = ("GOOGLE_", "STORAGE_EMULATOR_HOST", "BIGQUERY_EMULATOR_HOST", "GENAIOPS_")
+
+
+@dataclass
+class RunningEmulator:
+    """An emulator process and the variables that point clients at it."""
+
+    url: str
+    variables: dict[str, str]
+    state: Path
+    process: subprocess.Popen[bytes]
+
+    def stats(self) -> dict[str, Any]:
+        with urllib.request.urlopen(f"{self.url}/emulator/stats") as response:
+            return json.load(response)
+
+    def stop(self) -> None:
+        self.process.terminate()
+        self.process.wait(30)
+
+    def kill(self) -> None:
+        self.process.kill()
+        self.process.wait(30)
+
+
+def start_emulator(state: Path, *options: str) -> RunningEmulator:
+    """Start `genaiops emulator` on a free port and wait until it answers."""
+    state.mkdir(parents=True, exist_ok=True)
+    env_file = state.parent / f"{state.name}.env"
+    env_file.unlink(missing_ok=True)
+    log = (state.parent / f"{state.name}.log").open("ab")
+    process = subprocess.Popen(
+        [
+            *(sys.executable, "-m", "genaiops_dagster.cli", "emulator", "--port", "0"),
+            *("--state", str(state), "--env-file", str(env_file), "--stop-with-input"),
+            *options,
+        ],
+        stdin=subprocess.PIPE,
+        stdout=log,
+        stderr=log,
+    )
+    deadline = time.monotonic() + 60
+    while not env_file.exists():
+        if process.poll() is not None or time.monotonic() > deadline:
+            process.kill()
+            raise RuntimeError(f"emulator did not start: {Path(log.name).read_text()[-3000:]}")
+        time.sleep(0.02)
+    lines = env_file.read_text().splitlines()
+    variables = {k: v.strip("'") for k, _, v in (line.partition("=") for line in lines)}
+    return RunningEmulator(variables["GOOGLE_VERTEX_BASE_URL"], variables, state, process)
+
+
+@pytest.fixture(scope="session")
+def _emulator_process(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningEmulator]:
+    running = start_emulator(tmp_path_factory.mktemp("emulator") / "state")
+    yield running
+    running.stop()
+
+
+@pytest.fixture
+def emulator(
+    _emulator_process: RunningEmulator, monkeypatch: pytest.MonkeyPatch
+) -> RunningEmulator:
+    """One emulator for the whole session, with only its variables set for this test."""
+    for name in list(os.environ):
+        if name.startswith(GOOGLE_VARIABLES):
+            monkeypatch.delenv(name)
+    for name, value in _emulator_process.variables.items():
+        monkeypatch.setenv(name, value)
+    return _emulator_process

@@ -1,0 +1,114 @@
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import duckdb
+import numpy as np
+import pytest
+
+from genaiops_dagster.data.bulk import workspace
+from genaiops_dagster.data.similarity import MACROS, HeldOutRuns, near_duplicates, runs
+
+SENTENCE = (
+    "the quick brown fox jumps over the lazy dog while seven old wizards watch it from the hill "
+    "and wonder whether anybody will ever ask them for the way to the sea"
+)
+
+
+@pytest.fixture
+def database() -> Iterator[tuple[Path, duckdb.DuckDBPyConnection]]:
+    with workspace() as (folder, connection):
+        connection.execute(MACROS)
+        connection.execute('CREATE TABLE texts (rank BIGINT, text VARCHAR, "group" VARCHAR)')
+        yield folder, connection
+
+
+def test_runs_never_cross_rows() -> None:
+    words = np.arange(1, 8, dtype=np.uint64)
+    hashes, starts = runs(words, np.array([0, 4, 7]), 3)
+    again, _ = runs(words[4:], np.array([0, 3]), 3)
+
+    assert starts.tolist() == [0, 2, 3]
+    assert len(hashes) == 3
+    assert hashes[2] == again[0]
+
+
+def test_near_duplicates_name_the_first_of_their_cluster(
+    database: tuple[Path, duckdb.DuckDBPyConnection],
+) -> None:
+    folder, connection = database
+    other = " ".join(f"word{n}" for n in range(40))
+    connection.executemany(
+        "INSERT INTO texts VALUES (?, ?, '')",
+        [
+            (5, SENTENCE.upper() + "!"),
+            (2, SENTENCE),
+            (9, SENTENCE + " again"),
+            (1, other),
+            (3, "the quick brown fox"),
+            (4, "短いテキストですがスペースはありませんので文字で比べます"),
+            (6, "短いテキストですがスペースはありませんので文字で比べます。"),
+        ],
+    )
+    found = dict(near_duplicates(connection, "SELECT rank, text FROM texts", 0.8, folder))
+    assert found == {5: 2, 9: 2, 6: 4}
+
+
+def test_nothing_similar_is_no_duplicate(
+    database: tuple[Path, duckdb.DuckDBPyConnection],
+) -> None:
+    folder, connection = database
+    connection.execute(
+        "INSERT INTO texts SELECT i, 'text ' || md5(i::VARCHAR), '' FROM range(99) t(i)"
+    )
+    assert list(near_duplicates(connection, "SELECT rank, text FROM texts", 0.8, folder)) == []
+
+
+def test_similarity_is_jaccards(database: tuple[Path, duckdb.DuckDBPyConnection]) -> None:
+    folder, connection = database
+    words = [f"w{n}" for n in range(42)]  # 40 shingles; the pair shares 36 of 44: 0.818
+    connection.executemany(
+        "INSERT INTO texts VALUES (?, ?, '')",
+        [(0, " ".join(words)), (1, " ".join([*words[:38], "x1", "x2", "x3", "x4"]))],
+    )
+    query = "SELECT rank, text FROM texts"
+    assert list(near_duplicates(connection, query, 0.81, folder)) == [(1, 0)]
+    assert list(near_duplicates(connection, query, 0.82, folder)) == []
+
+
+def test_a_held_out_run_of_words_is_found_in_longer_texts(
+    database: tuple[Path, duckdb.DuckDBPyConnection],
+) -> None:
+    _, connection = database
+    run = " ".join(SENTENCE.split()[4:17])
+    connection.executemany(
+        "INSERT INTO texts VALUES (?, ?, ?)",
+        [
+            (0, SENTENCE, "held"),
+            (1, f"before, {run}; after", "a"),
+            (2, " ".join(SENTENCE.split()[4:16]) + " after", "a"),
+            (3, "short question", "held"),
+            (4, "Short question?", "b"),
+            (5, "a short question", "b"),
+        ],
+    )
+    held = HeldOutRuns()
+    held.add(connection, "SELECT * FROM texts WHERE \"group\" = 'held'")
+    query = "SELECT rank, text FROM texts WHERE \"group\" <> 'held'"
+    assert list(held.overlapping(connection, query)) == [1, 4]
+
+
+def test_a_phrase_of_many_held_out_groups_is_no_leak(
+    database: tuple[Path, duckdb.DuckDBPyConnection],
+) -> None:
+    _, connection = database
+    connection.executemany(
+        "INSERT INTO texts VALUES (?, ?, ?)",
+        [(n, f"{SENTENCE} {n}", f"g{n}") for n in range(4)],
+    )
+    held = HeldOutRuns()
+    held.add(connection, "SELECT * FROM texts WHERE rank < 2")
+    assert list(held.overlapping(connection, "SELECT rank, text FROM texts WHERE rank = 3")) == [3]
+    held.add(connection, "SELECT * FROM texts WHERE rank = 2")
+    assert list(held.overlapping(connection, "SELECT rank, text FROM texts WHERE rank = 3")) == []

@@ -1,0 +1,88 @@
+"""Clients of the running emulator, made from its variables alone."""
+
+from __future__ import annotations
+
+import json
+import os
+import urllib.error
+import urllib.request
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import pytest
+from google import genai
+from google.cloud import storage
+
+MODEL = "gemini-2.5-flash"
+
+_CLIENTS: dict[str, genai.Client] = {}
+
+
+@pytest.fixture
+def new_client(emulator) -> genai.Client:
+    """A client of this test's own, as its connections belong to one event loop."""
+    return genai.Client(
+        vertexai=True,
+        project=os.environ["GOOGLE_CLOUD_PROJECT"],
+        location=os.environ["GOOGLE_CLOUD_LOCATION"],
+    )
+
+
+@pytest.fixture
+def client(emulator, request) -> genai.Client:
+    """One client for all tests of an emulator."""
+    if emulator.url not in _CLIENTS:
+        _CLIENTS[emulator.url] = request.getfixturevalue("new_client")
+    return _CLIENTS[emulator.url]
+
+
+@pytest.fixture
+def bucket(emulator) -> storage.Bucket:
+    return storage.Client().bucket(os.environ["GENAIOPS_BUCKET"])
+
+
+@pytest.fixture
+def parent(emulator) -> str:
+    project, location = os.environ["GOOGLE_CLOUD_PROJECT"], os.environ["GOOGLE_CLOUD_LOCATION"]
+    return f"projects/{project}/locations/{location}"
+
+
+Post = Callable[..., tuple[int, Any]]
+
+
+@pytest.fixture
+def post(emulator, parent) -> Post:
+    """Send a raw body to a method of a model, or to a path; answers status and JSON."""
+
+    def send(
+        body: Any,
+        method: str = "generateContent",
+        model: str = MODEL,
+        version: str = "v1beta1",
+        path: str | None = None,
+    ) -> tuple[int, Any]:
+        path = path or f"publishers/google/models/{model}:{method}"
+        url = f"{emulator.url}/{version}/{parent}/{path}"
+        data = body if isinstance(body, bytes) else json.dumps(body).encode()
+        request = urllib.request.Request(url, data, {"Content-Type": "application/json"})
+        try:
+            with urllib.request.urlopen(request, timeout=20) as response:
+                return response.status, json.load(response)
+        except urllib.error.HTTPError as error:
+            return error.code, json.loads(error.read())
+
+    return send
+
+
+@pytest.fixture
+def set_faults(emulator) -> Iterator[Callable[..., dict[str, Any]]]:
+    """Put faults in force until the end of the test; answers what the emulator says of them."""
+    url = f"{emulator.url}/emulator/faults"
+
+    def send(*faults: dict[str, Any], seed: int = 0) -> dict[str, Any]:
+        data = json.dumps({"seed": seed, "faults": faults}).encode()
+        with urllib.request.urlopen(urllib.request.Request(url, data, method="PUT")) as response:
+            return json.load(response)
+
+    yield send
+    urllib.request.urlopen(urllib.request.Request(url, method="DELETE")).close()

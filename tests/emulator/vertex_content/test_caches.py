@@ -1,0 +1,159 @@
+"""Cached content.
+
+https://cloud.google.com/vertex-ai/generative-ai/docs/context-cache/context-cache-overview
+"""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+
+import pytest
+from google.genai import errors, types
+
+from .conftest import MODEL
+
+LONG = "The manual says that the valve must be closed before the pump is started. " * 200
+
+
+def create(client, model=MODEL, text=LONG, **config):
+    return client.caches.create(
+        model=model, config=types.CreateCachedContentConfig(contents=[text], **config)
+    )
+
+
+def test_cached_tokens_are_counted_in_the_prompt_and_apart(client):
+    cache = create(client, system_instruction="You explain manuals.", display_name="manual")
+    config = types.GenerateContentConfig(cached_content=cache.name)
+    response = client.models.generate_content(
+        model=MODEL, contents="When is the pump started?", config=config
+    )
+    usage = response.usage_metadata
+    # "promptTokenCount: when cachedContent is set, this is still the total effective prompt size"
+    # https://cloud.google.com/vertex-ai/docs/reference/rest/v1/GenerateContentResponse#UsageMetadata
+    assert usage.cached_content_token_count == cache.usage_metadata.total_token_count
+    question = client.models.count_tokens(model=MODEL, contents="When is the pump started?")
+    assert usage.prompt_token_count == usage.cached_content_token_count + question.total_tokens
+    assert usage.cache_tokens_details[0].token_count == usage.cached_content_token_count
+
+
+def test_cached_tokens_are_billed_apart(client, emulator):
+    cache = create(client)
+    before = emulator.stats()["tokens"][MODEL]
+    response = client.models.generate_content(
+        model=MODEL,
+        contents="When?",
+        config=types.GenerateContentConfig(cached_content=cache.name),
+    )
+    after = emulator.stats()["tokens"][MODEL]
+    usage = response.usage_metadata
+    assert after["cached"] - before.get("cached", 0) == usage.cached_content_token_count
+    assert (
+        after["input"] - before["input"]
+        == usage.prompt_token_count - usage.cached_content_token_count
+    )
+
+
+@pytest.mark.parametrize(
+    ("model", "least"),
+    # "Minimum cache token count: Gemini 3 models: 4,096 tokens, Gemini 2.5 models: 2,048 tokens"
+    [("gemini-2.5-flash", 2048), ("gemini-3.5-flash", 4096)],
+)
+def test_content_must_have_a_least_number_of_tokens(client, model, least):
+    words = " ".join(["pump"] * (least - 1))
+    assert client.models.count_tokens(model=model, contents=words).total_tokens == least - 1
+    with pytest.raises(
+        errors.ClientError, match=f"minimum token count to start caching is {least}"
+    ) as caught:
+        create(client, model=model, text=words)
+    assert caught.value.code == 400
+    assert create(client, model=model, text=f"{words} and valve").name
+
+
+def test_it_expires_after_60_minutes_by_default(client):
+    cache = create(client)
+    assert cache.expire_time - cache.create_time == timedelta(minutes=60)
+
+
+def test_ttl_and_expire_time_can_be_set_and_updated(client):
+    cache = create(client, ttl="7200s")
+    assert cache.expire_time - cache.create_time == timedelta(hours=2)
+    later = datetime.now(UTC).replace(microsecond=0) + timedelta(days=2)
+    changed = client.caches.update(
+        name=cache.name, config=types.UpdateCachedContentConfig(expire_time=later)
+    )
+    assert changed.expire_time == later
+    assert changed.update_time > cache.update_time
+    assert client.caches.get(name=cache.name).expire_time == later
+
+
+def test_it_must_live_a_minute(client):
+    # "Minimum time before a cache expires after it's created: 1 minute"
+    with pytest.raises(errors.ClientError):
+        create(client, ttl="10s")
+
+
+def test_get_and_list_show_no_content(client):
+    cache = create(client, display_name="listed")
+    assert client.caches.get(name=cache.name).display_name == "listed"
+    pager = client.caches.list(config={"page_size": 1})
+    assert len(pager.page) == 1
+    assert cache.name in [item.name for item in pager]
+
+
+def test_deleted_content_is_not_found(client):
+    cache = create(client)
+    client.caches.delete(name=cache.name)
+    with pytest.raises(errors.ClientError) as caught:
+        client.caches.get(name=cache.name)
+    assert caught.value.code == 404
+    with pytest.raises(errors.ClientError) as caught:
+        client.models.generate_content(
+            model=MODEL,
+            contents="When?",
+            config=types.GenerateContentConfig(cached_content=cache.name),
+        )
+    assert caught.value.code == 404
+
+
+def test_expired_content_is_not_found(client, set_faults):
+    cache = create(client, ttl="3600s")
+    set_faults({"kind": "clock", "offset_seconds": 3601})
+    with pytest.raises(errors.ClientError) as caught:
+        client.caches.get(name=cache.name)
+    assert caught.value.code == 404
+    assert cache.name not in [item.name for item in client.caches.list()]
+
+
+def test_the_request_may_not_repeat_what_the_cache_holds(client):
+    cache = create(client)
+    config = types.GenerateContentConfig(
+        cached_content=cache.name, system_instruction="You explain manuals."
+    )
+    with pytest.raises(errors.ClientError, match="should not be set in the request"):
+        client.models.generate_content(model=MODEL, contents="When?", config=config)
+
+
+def test_a_cache_serves_its_own_model_only(client):
+    # "has to be the same"
+    cache = create(client)
+    config = types.GenerateContentConfig(cached_content=cache.name)
+    with pytest.raises(errors.ClientError, match="has to be the same"):
+        client.models.generate_content(model="gemini-2.5-pro", contents="When?", config=config)
+
+
+def test_functions_of_the_cache_are_called(client):
+    tool = types.Tool(function_declarations=[{"name": "close_valve", "description": "Close it"}])
+    cache = create(client, tools=[tool])
+    response = client.models.generate_content(
+        model=MODEL,
+        contents="Please close the valve.",
+        config=types.GenerateContentConfig(cached_content=cache.name),
+    )
+    assert response.function_calls[0].name == "close_valve"
+
+
+async def test_the_async_client_caches(new_client):
+    cache = await new_client.aio.caches.create(
+        model=MODEL, config=types.CreateCachedContentConfig(contents=[LONG])
+    )
+    assert (await new_client.aio.caches.get(name=cache.name)).name == cache.name

@@ -1,0 +1,201 @@
+"""Requests get through as fast as a quota allows, each exactly once, whatever goes wrong."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+import time
+from types import SimpleNamespace
+
+import pytest
+from google.genai.errors import APIError
+
+from genaiops_dagster.evaluation.concurrency import (
+    AdaptiveLimit,
+    Patience,
+    RequestFailedError,
+    ServiceUnusableError,
+    persist,
+)
+
+
+class Service:
+    """A service with a quota (requests a second, one second's worth at once) and a latency."""
+
+    def __init__(self, per_second: float = 1e9, latency: float = 0.01) -> None:
+        self.per_second, self.latency = per_second, latency
+        self.tokens, self.filled = per_second, time.monotonic()
+        self.accepted = self.refused = self.busiest = self.in_flight = 0
+
+    async def answer(self) -> str:
+        now = time.monotonic()
+        self.tokens = min(self.per_second, self.tokens + (now - self.filled) * self.per_second)
+        self.filled = now
+        if self.tokens < 1:
+            self.refused += 1
+            raise APIError(429, {"error": {"message": "Resource exhausted"}})
+        self.tokens -= 1
+        self.accepted += 1
+        self.in_flight += 1
+        self.busiest = max(self.busiest, self.in_flight)
+        try:
+            await asyncio.sleep(self.latency)
+        finally:
+            self.in_flight -= 1
+        return "yes"
+
+
+async def ask_all(requests: int, send, maximum: int = 32, **patience) -> list:
+    limit, shared = AdaptiveLimit(maximum), Patience(**patience)
+    return await asyncio.gather(
+        *(persist(send, limit, shared) for _ in range(requests)), return_exceptions=True
+    )
+
+
+async def test_takes_the_quota_and_hardly_more():
+    service = Service(per_second=200, latency=0.05)
+    started = time.monotonic()
+    answers = await ask_all(800, lambda _: service.answer())
+    seconds = time.monotonic() - started
+    assert answers == ["yes"] * 800
+    assert service.accepted == 800
+    bound = (800 - 200) / 200  # the first second's worth is free
+    assert seconds < 1.5 * bound + 0.5
+    assert service.refused < 200, "refusals are the exception"
+
+
+async def test_never_more_in_flight_than_allowed():
+    service = Service(latency=0.01)
+    await ask_all(100, lambda _: service.answer(), maximum=7)
+    assert service.busiest == 7
+
+
+async def test_two_evaluations_share_one_limit():
+    service = Service(latency=0.01)
+    limit = AdaptiveLimit(6)
+    await asyncio.gather(
+        *(persist(lambda _: service.answer(), limit, Patience()) for _ in range(60)),
+        *(persist(lambda _: service.answer(), limit, Patience()) for _ in range(60)),
+    )
+    assert service.busiest == 6
+
+
+async def test_evaluations_that_do_not_know_of_each_other_share_a_quota():
+    service = Service(per_second=200, latency=0.05)
+    started = time.monotonic()
+    first, second = AdaptiveLimit(32), AdaptiveLimit(32)
+    done = {"first": 0.0, "second": 0.0}
+
+    async def evaluate(name: str, limit: AdaptiveLimit) -> None:
+        await asyncio.gather(
+            *(persist(lambda _: service.answer(), limit, Patience()) for _ in range(300))
+        )
+        done[name] = time.monotonic() - started
+
+    await asyncio.gather(evaluate("first", first), evaluate("second", second))
+    bound = (600 - 200) / 200
+    assert max(done.values()) < 1.6 * bound + 0.5, "together they take the quota"
+    assert min(done.values()) > 0.5 * max(done.values()), "neither starves the other"
+
+
+async def test_errors_that_may_pass_are_tried_again():
+    dice = random.Random(1)
+    calls = 0
+
+    async def send(_: float) -> str:
+        nonlocal calls
+        calls += 1
+        if dice.random() < 0.3:
+            raise APIError(dice.choice([500, 503, 429]), {})
+        return "yes"
+
+    answers = await ask_all(60, send)
+    assert answers == ["yes"] * 60
+    assert calls > 60
+
+
+async def test_wrong_requests_are_not_tried_again():
+    calls = 0
+
+    async def send(_: float) -> str:
+        nonlocal calls
+        calls += 1
+        raise APIError(400, {"error": {"message": "too long"}})
+
+    with pytest.raises(RequestFailedError, match="400 too long"):
+        await persist(send, AdaptiveLimit(4), Patience())
+    assert calls == 1
+
+
+async def test_a_model_that_is_not_there_ends_everything():
+    async def send(_: float) -> str:
+        raise APIError(404, {"error": {"message": "no such model"}})
+
+    with pytest.raises(ServiceUnusableError, match="no such model"):
+        await persist(send, AdaptiveLimit(4), Patience())
+
+
+async def test_a_dead_service_is_not_hammered():
+    calls = 0
+
+    async def send(_: float) -> str:
+        nonlocal calls
+        calls += 1
+        raise APIError(500, {})
+
+    answers = await ask_all(100, send, retries_left=5)
+    assert all(isinstance(answer, RequestFailedError) for answer in answers)
+    assert calls <= 100 + 5 + 50, "each row once, and the retry budget"
+
+
+async def test_retry_after_is_honoured():
+    times = []
+
+    async def send(_: float) -> str:
+        times.append(time.monotonic())
+        if len(times) == 1:
+            raise APIError(503, {}, SimpleNamespace(headers={"Retry-After": "0.4"}))
+        return "yes"
+
+    assert await persist(send, AdaptiveLimit(4), Patience()) == "yes"
+    assert times[1] - times[0] >= 0.4
+
+
+async def test_deadline_of_a_row_ends_refusals_that_never_end():
+    async def send(_: float) -> str:
+        raise APIError(429, {"error": {"message": "Resource exhausted"}})
+
+    with pytest.raises(RequestFailedError, match=r"0\.5 seconds are over"):
+        await persist(send, AdaptiveLimit(4), Patience(deadline_seconds=0.5))
+
+
+async def test_a_request_that_hangs_is_sent_again():
+    hung = False
+
+    async def send(_: float) -> str:
+        nonlocal hung
+        if not hung:
+            hung = True
+            await asyncio.sleep(60)
+        return "yes"
+
+    assert await persist(send, AdaptiveLimit(4), Patience(request_seconds=0.1)) == "yes"
+
+
+def test_timeout_follows_the_service():
+    patience = Patience(request_seconds=120)
+    assert patience.timeout() == 120
+    for _ in range(100):
+        patience.observe(0.2)
+    assert patience.timeout() == 5
+    for _ in range(400):
+        patience.observe(3.0)
+    assert patience.timeout() == pytest.approx(24)
+
+
+async def test_a_bug_is_raised_and_not_retried():
+    async def send(_: float) -> str:
+        raise KeyError("bug")
+
+    with pytest.raises(KeyError):
+        await persist(send, AdaptiveLimit(4), Patience())

@@ -1,0 +1,183 @@
+"""Statistics agree with reference values computed by other means, and intervals cover."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from scipy import stats
+from statsmodels.stats.contingency_tables import mcnemar
+from statsmodels.stats.multitest import multipletests
+from statsmodels.stats.proportion import proportion_confint
+
+from genaiops_dagster.evaluation.statistics import holm, mean_interval, paired_difference
+
+
+def by_id(values):
+    return {f"r{index:05}": float(value) for index, value in enumerate(values)}
+
+
+def test_interval_of_independent_scores_is_the_t_interval():
+    values = np.random.default_rng(1).normal(0.4, 0.2, 40)
+    found = mean_interval(by_id(values), {})
+    low, high = stats.t.interval(0.95, 39, values.mean(), stats.sem(values))
+    assert (found.mean, found.low, found.high) == pytest.approx((values.mean(), low, high))
+
+
+def test_clustered_error_is_that_of_a_regression_on_a_constant():
+    import statsmodels.api as sm
+
+    random = np.random.default_rng(2)
+    clusters = np.repeat(np.arange(12), random.integers(1, 7, 12))
+    values = random.normal(size=12)[clusters] + random.normal(0, 0.3, len(clusters))
+    fit = sm.OLS(values, np.ones(len(values))).fit(
+        cov_type="cluster", cov_kwds={"groups": clusters, "use_correction": True}, use_t=True
+    )
+    n = len(values)  # statsmodels also corrects by (n - 1) / (n - k), which is 1 for a constant
+    low, high = fit.conf_int()[0]
+    groups = {row: f"g{g}" for row, g in zip(by_id(values), clusters, strict=True)}
+    found = mean_interval(by_id(values), groups)
+    assert (found.low, found.high) == pytest.approx((low, high))
+    assert (found.rows, found.groups) == (n, 12)
+
+
+def test_perfect_score_of_binary_rows_still_has_a_width():
+    found = mean_interval(by_id([1] * 50), {})
+    assert found.high == pytest.approx(1.0)
+    assert 0.9 < found.low < 0.95
+
+
+def test_binary_interval_is_wilsons():
+    values = [1] * 700 + [0] * 300
+    found = mean_interval(by_id(values), {})
+    expected = proportion_confint(700, 1000, method="wilson")
+    assert (found.low, found.high) == pytest.approx(expected, abs=3e-4)  # t against normal
+
+
+@pytest.mark.parametrize("values", [[], [1.0]])
+def test_too_few_rows_give_no_interval(values):
+    found = mean_interval(by_id(values), {})
+    assert found.low is None
+    assert found.high is None
+    pair = paired_difference(by_id(values), by_id(values), {})
+    assert (pair.low, pair.high, pair.p_value) == (None, None, None)
+
+
+def test_rows_of_one_group_give_no_interval():
+    scores = by_id([0.1, 0.5, 0.9])
+    found = mean_interval(scores, dict.fromkeys(scores, "one"))
+    assert (found.mean, found.low, found.groups) == (pytest.approx(0.5), None, 1)
+
+
+def test_binary_pairs_get_mcnemars_exact_test():
+    a = by_id([1] * 40 + [1] * 12 + [0] * 3 + [0] * 20)
+    b = by_id([1] * 40 + [0] * 12 + [1] * 3 + [0] * 20)
+    found = paired_difference(a, b, {})
+    assert found.method == "McNemar exact"
+    assert found.p_value == pytest.approx(mcnemar([[40, 12], [3, 20]], exact=True).pvalue)
+    assert found.difference == pytest.approx(9 / 75)
+    # Bonett and Price, by hand: (13 - 4) / 77 +- 1.96 sqrt((17 / 77 - (9 / 77)^2) / 77)
+    assert (found.low, found.high) == pytest.approx((0.0152, 0.2186), abs=1e-3)
+
+
+def test_ratings_get_wilcoxon_and_reals_the_paired_t_test():
+    random = np.random.default_rng(3)
+    a, b = random.integers(1, 6, 30), random.integers(1, 6, 30)
+    found = paired_difference(by_id(a), by_id(b), {})
+    assert found.method == "Wilcoxon signed-rank"
+    expected = stats.wilcoxon(a - b, zero_method="pratt").pvalue
+    assert found.p_value == pytest.approx(expected)
+    x, y = random.normal(size=30), random.normal(size=30)
+    found = paired_difference(by_id(x), by_id(y), {})
+    expected = stats.ttest_rel(x, y)
+    assert found.method == "paired t"
+    assert found.p_value == pytest.approx(expected.pvalue)
+    interval = expected.confidence_interval(0.95)
+    assert (found.low, found.high) == pytest.approx((interval.low, interval.high))
+
+
+def test_only_common_rows_are_compared():
+    found = paired_difference({"a": 1.0, "b": 0.0, "c": 1.0}, {"b": 1.0, "c": 1.0, "d": 0.0}, {})
+    assert found.rows == 2
+    assert found.difference == pytest.approx(-0.5)
+
+
+def test_the_same_answers_differ_by_nothing():
+    scores = by_id([0.2, 0.4, 0.9])
+    found = paired_difference(scores, scores, {})
+    assert (found.difference, found.p_value) == (0.0, 1.0)
+
+
+def test_minimum_detectable_difference_is_found_with_the_power_it_promises():
+    random = np.random.default_rng(4)
+    detectable = paired_difference(by_id(random.normal(size=200)), by_id([0.5] * 200), {})
+    truth = detectable.minimum_detectable
+    found = 0
+    for _ in range(400):
+        sample = random.normal(truth, 1, 200)
+        found += stats.ttest_1samp(sample, 0).pvalue < 0.05
+    assert 0.72 < found / 400 < 0.88
+
+
+def test_holm_by_hand():
+    assert holm([0.01, None, 0.04, 0.03]) == [
+        pytest.approx(0.03),
+        None,
+        pytest.approx(0.06),
+        pytest.approx(0.06),
+    ]
+    assert holm([None]) == [None]
+    assert holm([]) == []
+
+
+def test_holm_is_that_of_statsmodels():
+    for seed in range(20):
+        p_values = np.random.default_rng(seed).beta(0.5, 3, 1 + seed).tolist()
+        assert holm(p_values) == pytest.approx(list(multipletests(p_values, method="holm")[1]))
+
+
+@pytest.mark.parametrize("kind", ["binary", "binary in groups", "skewed", "in groups"])
+def test_95_percent_intervals_of_means_cover_95_percent(kind):
+    random = np.random.default_rng(5)
+    rows, trials, covered = 120, 1000, 0
+    ids = [f"r{index}" for index in range(rows)]
+    grouped = "groups" in kind
+    groups = {row: f"g{index // 3}" for index, row in enumerate(ids)} if grouped else {}
+    for _ in range(trials):
+        shared = np.repeat(random.beta(2, 1, rows // 3), 3)
+        if kind == "binary":
+            values, truth = random.random(rows) < 0.85, 0.85
+        elif kind == "binary in groups":
+            values, truth = random.random(rows) < shared, 2 / 3
+        elif kind == "skewed":
+            values, truth = random.beta(0.5, 2, rows), 0.2
+        else:
+            values, truth = shared * random.beta(4, 1, rows), 2 / 3 * 4 / 5
+        found = mean_interval(dict(zip(ids, map(float, values), strict=True)), groups)
+        covered += found.low <= truth <= found.high
+    assert 0.93 <= covered / trials <= 0.97
+
+
+@pytest.mark.parametrize("kind", ["binary", "ratings", "in groups"])
+def test_95_percent_intervals_of_differences_cover_95_percent(kind):
+    random = np.random.default_rng(6)
+    rows, trials, covered = 120, 800, 0
+    ids = [f"r{index}" for index in range(rows)]
+    groups = {row: f"g{index // 3}" for index, row in enumerate(ids)} if kind == "in groups" else {}
+    for _ in range(trials):
+        if kind == "binary":
+            u = random.random(rows)
+            a, b = u < 0.8, (u < 0.7) ^ (random.random(rows) < 0.05)
+            truth = 0.8 - (0.7 + 0.05 * (1 - 2 * 0.7))
+        elif kind == "ratings":
+            b = random.integers(1, 5, rows)
+            a, truth = b + (random.random(rows) < 0.3), 0.3
+        else:
+            b = random.random(rows)
+            a, truth = b + np.repeat(random.normal(0.1, 0.3, rows // 3), 3), 0.1
+        found = paired_difference(
+            dict(zip(ids, map(float, a), strict=True)),
+            dict(zip(ids, map(float, b), strict=True)),
+            groups,
+        )
+        covered += found.low <= truth <= found.high
+    assert 0.93 <= covered / trials <= 0.97

@@ -1,0 +1,234 @@
+"""The data stages over Cloud Storage, as Google's own client library sees it."""
+
+from __future__ import annotations
+
+import io
+import json
+from uuid import uuid4
+
+import dagster as dg
+import pyarrow as pa
+import pyarrow.csv
+import pyarrow.parquet as pq
+import pytest
+from google.cloud import storage
+
+from genaiops_dagster.budget.assets import build_assets as build_budget_assets
+from genaiops_dagster.data.assets import build_assets
+from genaiops_dagster.data.sources import SourceError
+from genaiops_dagster.data.stages import store_source_rows
+from genaiops_dagster.google_cloud.bindings import build_resources
+from genaiops_dagster.prompts.assets import build_assets as build_prompt_assets
+from genaiops_dagster.tuning.assets import build_assets as build_tuning
+from genaiops_dagster.use_case import UseCase
+from tests.conftest import RunningEmulator
+from tests.data.conftest import use_case_of
+
+
+@pytest.fixture
+def bucket(emulator: RunningEmulator) -> storage.Bucket:
+    client = storage.Client(project=emulator.variables["GOOGLE_CLOUD_PROJECT"])
+    return client.bucket(emulator.variables["GENAIOPS_BUCKET"])
+
+
+def lines(bucket: storage.Bucket, uri: str) -> list[dict]:
+    blob = bucket.blob(uri.removeprefix(f"gs://{bucket.name}/"))
+    return [json.loads(line) for line in blob.download_as_text().splitlines()]
+
+
+def test_inbox_to_sets(bucket: storage.Bucket) -> None:
+    use_case = use_case_of(name=f"questions_{uuid4().hex[:8]}")
+    rows = [
+        {"id": n, "author": n, "topic": "t", "question": f"What is {n}?", "answer": f"It is {n}"}
+        for n in range(100)
+    ]
+    bucket.blob(f"{use_case.inbox}first.jsonl").upload_from_string(
+        "\n".join(json.dumps(row) for row in rows) + "\n{not json"
+    )
+    result = dg.materialize(
+        [*build_assets(use_case), *build_prompt_assets(use_case)], resources=build_resources()
+    )
+
+    assert result.success
+    failed = [e for e in result.get_asset_check_evaluations() if not e.passed]
+    assert [e.check_name for e in failed] == ["readable"]
+    assert "not_json" in failed[0].metadata["rows_shown"].value
+    examples = result.asset_value([use_case.name, "examples"])
+    assert examples.rows == 100
+    assert examples.rejected == {"unreadable": 1}
+    training = result.asset_value([use_case.name, "training_set"])
+    evaluation = result.asset_value([use_case.name, "evaluation_set"])
+    first = lines(bucket, training.uri)[0]
+    assert first["systemInstruction"]["parts"] == [{"text": "Be brief."}]
+    assert [turn["role"] for turn in first["contents"]] == ["user", "model"]
+    assert set(lines(bucket, evaluation.uri)[0]) == {
+        "id",
+        "group",
+        "slices",
+        "variables",
+        "output",
+    }
+
+
+def answers(count: int) -> list[dict[str, object]]:
+    return [{"id": n, "question": f"What is {n}?", "answer": f"It is {n}"} for n in range(count)]
+
+
+BAD_ROWS = {
+    "not_json": b'{"question": "cut',
+    "wrong_encoding": b'{"question": "\xff", "answer": "b"}',
+    "empty_output": b'{"id": "bad", "question": "What is missing?", "answer": " "}',
+    "personal_data": b'{"id": "bad", "question": "Who is jane@mail.gov.uk?", "answer": "x"}',
+    "secret": b'{"id": "bad", "question": "Why?", "answer": "gh' + b"p_" + b"a" * 36 + b'"}',
+    "wrong_roles": b'{"id": "bad", "contents": [{"role": "model", "parts": [{"text": "x"}]}]}',
+    "too_long": b'{"id": "bad", "question": "' + b"word " * 150_000 + b'", "answer": "x"}',
+}
+
+
+@pytest.mark.parametrize("reason", [*BAD_ROWS, "schema", "enough_examples"])
+def test_bad_data_stops_before_anything_is_tuned(
+    emulator: RunningEmulator, bucket: storage.Bucket, reason: str
+) -> None:
+    use_case = use_case_of(
+        name=f"bad_{uuid4().hex[:8]}",
+        columns={"output": "answer"},
+        curation={"maximum_rejected": 0},
+        budget={"unknown_price": "allow"},
+    )
+    rows = [json.dumps(row).encode() for row in answers(20 if reason == "enough_examples" else 90)]
+    if reason == "schema":
+        rows = [row.replace(b'"question"', b'"asked"') for row in rows]
+    inbox = bucket.blob(f"{use_case.inbox}delivery.jsonl")
+    inbox.upload_from_string(b"\n".join([*rows, *filter(None, [BAD_ROWS.get(reason)])]))
+    before = tuning_calls(emulator)
+    result = materialize_until_tuned(use_case)
+
+    assert not result.success
+    assert tuning_calls(emulator) == before
+    failed = {e.check_name: e for e in result.get_asset_check_evaluations() if not e.passed}
+    check = reason if reason in failed else "few_rejected"
+    shown = failed[check].metadata["rows_shown"].value
+    assert (
+        "question" if reason == "schema" else "training" if check == reason else reason
+    ) in shown
+    if check == "few_rejected":
+        assert f"{use_case.inbox}delivery.jsonl" in shown
+        assert "91" in shown
+
+
+def materialize_until_tuned(use_case: UseCase) -> dg.ExecuteInProcessResult:
+    rooms = (build_assets, build_prompt_assets, build_budget_assets, build_tuning)
+    return dg.materialize(
+        [asset for build in rooms for asset in build(use_case)],
+        resources=build_resources(),
+        raise_on_error=False,
+    )
+
+
+def tuning_calls(emulator: RunningEmulator) -> dict[str, int]:
+    calls = emulator.stats()["requests"].get("vertex", {})
+    return {method: count for method, count in calls.items() if "tuning" in method.lower()}
+
+
+def test_a_good_delivery_is_tuned_on(emulator: RunningEmulator, bucket: storage.Bucket) -> None:
+    """What the test above counts would not be zero if anything got through."""
+    use_case = use_case_of(
+        name=f"good_{uuid4().hex[:8]}",
+        columns={"output": "answer"},
+        budget={"unknown_price": "allow"},
+    )
+    inbox = bucket.blob(f"{use_case.inbox}delivery.jsonl")
+    inbox.upload_from_string("\n".join(json.dumps(row) for row in answers(90)))
+    before = tuning_calls(emulator)
+    assert materialize_until_tuned(use_case).success
+    assert tuning_calls(emulator) != before
+
+
+def training_digest(use_case: UseCase) -> str:
+    result = dg.materialize(
+        [*build_assets(use_case), *build_prompt_assets(use_case)],
+        resources=build_resources(),
+        raise_on_error=False,
+    )
+    return result.asset_value([use_case.name, "training_set"]).digest
+
+
+def test_every_kind_of_source_gives_the_same_sets(bucket: storage.Bucket) -> None:
+    rows = [{k: str(v) for k, v in row.items()} for row in answers(60)]
+    table = pa.Table.from_pylist(rows)
+    parquet, comma_separated = io.BytesIO(), io.BytesIO()
+    pq.write_table(table, parquet)
+    pa.csv.write_csv(table, comma_separated)
+    deliveries = {
+        "rows.jsonl": "\n".join(json.dumps(row) for row in reversed(rows)).encode(),
+        "rows.csv": comma_separated.getvalue(),
+        "rows.parquet": parquet.getvalue(),
+    }
+    structs = ", ".join(
+        f"STRUCT('{row['id']}' AS id, '{row['question']}' AS question, '{row['answer']}' AS answer)"
+        for row in rows
+    )
+    digests = set()
+    for name, content in deliveries.items():
+        use_case = use_case_of(name=f"same_{uuid4().hex[:8]}", columns={"output": "answer"})
+        bucket.blob(f"{use_case.inbox}{name}").upload_from_string(content)
+        digests.add(training_digest(use_case))
+    queried = use_case_of(
+        name=f"same_{uuid4().hex[:8]}",
+        columns={"output": "answer"},
+        source={"sql": f"SELECT * FROM UNNEST([{structs}])"},
+    )
+    digests.add(training_digest(queried))
+    assert len(digests) == 1
+
+
+@pytest.mark.parametrize(
+    ("source", "message"),
+    [
+        (
+            {"sql": "SELECT id, title AS question FROM `T`"},
+            r"no column 'answer' \(columns.output\); it has id, question",
+        ),
+        (
+            {"sql": "SELECT id, title AS question, body AS answer FROM `T`",
+             "maximum_bytes_billed": 10},
+            "more than source.maximum_bytes_billed = 10; select fewer columns",
+        ),
+    ],
+)  # fmt: skip
+def test_a_query_is_checked_before_it_is_paid_for(
+    emulator: RunningEmulator, source: dict[str, object], message: str
+) -> None:
+    table = "bigquery-public-data.stackoverflow.posts_questions"
+    use_case = use_case_of(
+        columns={"output": "answer"},
+        source=source | {"sql": source["sql"].replace("`T`", f"`{table}`")},
+    )
+    resources = build_resources()
+    with dg.build_resources(resources) as built:
+        store = built.object_store.get_store()
+        with (
+            built.warehouse.get_warehouse() as warehouse,
+            pytest.raises(SourceError, match=message),
+        ):
+            store_source_rows(use_case, store, warehouse)
+        assert list(store.list(f"{use_case.name}/exports/")) == []
+
+
+def test_a_source_dataset_is_shown(emulator: RunningEmulator) -> None:
+    use_case = use_case_of(
+        name=f"shown_{uuid4().hex[:8]}",
+        source={"dataset": "bigquery-public-data.stackoverflow", "sample_rows": 2},
+    )
+    result = dg.materialize(
+        [*build_assets(use_case), *build_prompt_assets(use_case)],
+        selection=[dg.AssetKey([use_case.name, "source_tables"])],
+        resources=build_resources(),
+    )
+    found = result.asset_value([use_case.name, "source_tables"])
+    questions = next(table for table in found.tables if table.name == "posts_questions")
+    assert questions.columns["creation_date"] == "TIMESTAMP"
+    assert questions.rows
+    (event,) = result.get_asset_materialization_events()
+    shown = event.materialization.metadata["rows_of_posts_questions"].value
+    assert len(shown.splitlines()) == 2 + 2

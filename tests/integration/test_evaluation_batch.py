@@ -1,0 +1,83 @@
+"""Answers from batch jobs, served by the emulator."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import pytest
+
+from genaiops_dagster.evaluation.batch import BatchFailedError
+from genaiops_dagster.evaluation.report import read_rows
+from genaiops_dagster.google_cloud.object_store import ObjectStore
+from tests.conftest import RunningEmulator
+from tests.integration.evaluation import (
+    content_requests,
+    faults,
+    materialize,
+    put_inputs,
+    report_of,
+    store,
+    use_case_of,
+)
+
+__all__ = ["faults", "store"]  # fixtures
+
+
+def test_a_batch_job_gives_the_same_report(emulator: RunningEmulator, store: ObjectStore) -> None:
+    singly, together = use_case_of(), use_case_of(batch_from_rows=10)
+    for use_case in (singly, together):
+        put_inputs(store, use_case)
+    one_by_one = report_of(materialize(singly, "flash"))
+    paid = content_requests(emulator)
+
+    in_batch = report_of(materialize(together, "flash"))
+
+    assert content_requests(emulator) == paid, "nothing was asked singly"
+    assert in_batch.metrics == one_by_one.metrics
+    answers = [row.answer for row in read_rows(store, in_batch)]
+    assert answers == [row.answer for row in read_rows(store, one_by_one)]
+    assert all(row.batch for row in read_rows(store, in_batch))
+    assert (in_batch.input_tokens, in_batch.output_tokens) == (
+        one_by_one.input_tokens,
+        one_by_one.output_tokens,
+    )
+    assert in_batch.latency_p50_seconds is None
+    assert in_batch.cost_usd <= one_by_one.cost_usd
+
+
+def test_what_a_batch_job_could_not_answer_is_asked_singly(
+    emulator: RunningEmulator, store: ObjectStore, faults: Callable[..., None]
+) -> None:
+    use_case = use_case_of(batch_from_rows=10)
+    put_inputs(store, use_case)
+    paid = content_requests(emulator)
+    faults(
+        {"kind": "error", "method": "generateContent", "path": "batch", "status": 400, "times": 3}
+    )
+    report = report_of(materialize(use_case, "flash", raise_on_error=False))
+    assert report.states["answered"] == 24
+    assert content_requests(emulator) - paid in {0, 3}
+
+
+def test_a_batch_job_that_fails_says_what_to_do(
+    emulator: RunningEmulator, store: ObjectStore, faults: Callable[..., None]
+) -> None:
+    use_case = use_case_of(batch_from_rows=10)
+    put_inputs(store, use_case)
+    faults({"kind": "job", "outcome": "fail", "method": "batchPredictionJobs.run"})
+    with pytest.raises(BatchFailedError, match=r"JOB_STATE_FAILED.*batch_from_rows"):
+        materialize(use_case, "flash")
+
+
+def test_a_batch_job_is_found_again_by_the_next_run(
+    emulator: RunningEmulator, store: ObjectStore, faults: Callable[..., None]
+) -> None:
+    use_case = use_case_of(batch_from_rows=10, batch_wait_seconds=1)
+    put_inputs(store, use_case)
+    jobs = emulator.stats()["requests"]["vertex"].get("batchPredictionJobs.create", 0)
+    faults({"kind": "job", "outcome": "pending", "method": "batchPredictionJobs.run"})
+    for _ in range(2):
+        with pytest.raises(BatchFailedError, match="it goes on"):
+            materialize(use_case, "flash")
+    created = emulator.stats()["requests"]["vertex"]["batchPredictionJobs.create"] - jobs
+    assert created == 1

@@ -1,0 +1,135 @@
+"""Whatever order responses come in and whichever fail: every score stays with its row."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import random
+import time
+from concurrent.futures import ThreadPoolExecutor
+from types import SimpleNamespace
+from typing import Any
+from uuid import uuid4
+
+from google.api_core.exceptions import ServiceUnavailable, TooManyRequests
+from google.cloud.aiplatform_v1beta1 import types as service_types
+from google.genai import types
+from google.genai.errors import APIError
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from genaiops_dagster.data.records import Example
+from genaiops_dagster.evaluation.cache import RecordCache
+from genaiops_dagster.evaluation.concurrency import (
+    AdaptiveLimit,
+    PaidService,
+    Patience,
+    map_in_order,
+)
+from genaiops_dagster.evaluation.inference import Responder, content_config
+from genaiops_dagster.evaluation.judge import JudgePanel
+from genaiops_dagster.evaluation.metrics import row_metrics
+from genaiops_dagster.evaluation.records import Answer, Judgement, RowResult
+from genaiops_dagster.evaluation.scoring import score_row
+from genaiops_dagster.evaluation_policy import Judge, JudgedMetric
+from genaiops_dagster.google_cloud.object_store import ObjectStore
+from genaiops_dagster.use_case import GenerationConfig
+from tests.conftest import RunningEmulator
+from tests.integration.evaluation import store
+
+__all__ = ["store"]  # fixture
+
+JUDGE = Judge(model="judge", metrics={"quality": JudgedMetric(criteria="c", scale=(0, 1000))})
+
+
+class Unreliable:
+    """Google's two services, answering each row with its own number: late, or not at all."""
+
+    def __init__(self, seed: int, failing: float) -> None:
+        self._dice = random.Random(seed)
+        self._failing = failing
+        self.answered: list[str] = []
+        self.aio = SimpleNamespace(models=self)
+
+    def _is_failing(self) -> bool:
+        return self._dice.random() < self._failing
+
+    async def generate_content(self, *, contents: Any, **_: Any) -> types.GenerateContentResponse:
+        number = contents[0]["parts"][0]["text"].split()[-1]
+        await asyncio.sleep(self._dice.random() * 0.01)
+        if self._is_failing():
+            raise APIError(self._dice.choice([429, 500, 503]), {})
+        self.answered.append(number)
+        return types.GenerateContentResponse.model_validate(
+            {
+                "candidates": [
+                    {"content": {"parts": [{"text": f"number {number}"}]}, "finishReason": "STOP"}
+                ]
+            }
+        )
+
+    def evaluate_instances(self, request: Any, **_: Any) -> Any:
+        fields = json.loads(request.pointwise_metric_input.instance.json_instance)
+        time.sleep(self._dice.random() * 0.01)
+        if self._is_failing():
+            raise self._dice.choice([TooManyRequests, ServiceUnavailable])("not now")
+        score = float(fields["response"].split()[-1])
+        return service_types.EvaluateInstancesResponse(
+            pointwise_metric_result=service_types.PointwiseMetricResult(score=score)
+        )
+
+
+async def evaluated(rows: int, services: Unreliable, store: ObjectStore) -> list[RowResult]:
+    examples = [
+        Example(id=str(n), group=str(n), slices={}, variables={}, output=f"number {n}")
+        for n in range(rows)
+    ]
+    metrics = row_metrics(["exact_match", "rouge_1"])
+    folder = f"properties/{uuid4().hex}/"
+    patience = Patience(attempts=50, retries_left=1000, pause_seconds=0.002)
+    with (
+        ThreadPoolExecutor(8) as threads,
+        RecordCache(store, f"{folder}answers/", Answer) as answers,
+        RecordCache(store, f"{folder}judged/", Judgement) as judged,
+    ):
+        responder = Responder(
+            services,
+            "model",
+            content_config("", GenerationConfig()),
+            PaidService(answers, AdaptiveLimit(8), patience),
+        )
+        panel = JudgePanel(
+            JUDGE,
+            lambda: services,
+            "projects/p/locations/l",
+            "judge",
+            PaidService(judged, AdaptiveLimit(8), patience),
+            threads,
+        )
+
+        async def evaluate_row(place: int) -> RowResult:
+            contents = [{"role": "user", "parts": [{"text": f"Say number {place}"}]}]
+            answer = await responder.respond(contents)
+            return await score_row(examples[place], "Say it", answer, metrics, panel)
+
+        return await map_in_order(evaluate_row, rows, 16, lambda *_: None)
+
+
+@settings(
+    max_examples=10,
+    deadline=None,
+    suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
+)
+@given(
+    rows=st.integers(1, 40), seed=st.integers(0, 2**32), failing=st.sampled_from([0.0, 0.1, 0.3])
+)
+def test_every_score_stays_with_its_row(
+    emulator: RunningEmulator, store: ObjectStore, rows: int, seed: int, failing: float
+) -> None:
+    services = Unreliable(seed, failing)
+    found = asyncio.run(evaluated(rows, services, store))
+    assert [row.id for row in found] == [str(n) for n in range(rows)]
+    for n, row in enumerate(found):
+        assert row.answer == f"number {n}"
+        assert row.scores == {"exact_match": 1.0, "rouge_1": 1.0, "quality": float(n)}
+    assert sorted(services.answered, key=int) == [str(n) for n in range(rows)], "each paid once"

@@ -1,0 +1,121 @@
+"""Every paid step holds the budget itself, and records what it really paid."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import dagster as dg
+import pytest
+from google.cloud import bigquery
+
+from genaiops_dagster.budget.ledger import Ledger
+from genaiops_dagster.evaluation.assets import build_assets
+from genaiops_dagster.google_cloud.object_store import ObjectStore
+from genaiops_dagster.use_case import UseCase
+from tests.conftest import RunningEmulator
+from tests.integration.lifecycle import (
+    colours_use_case,
+    error_text,
+    materialize,
+    open_store,
+    record_of,
+    store_data,
+)
+
+JUDGE = {"model": "gemini-2.5-pro", "metrics": {"kind": {"criteria": "The answer is kind."}}}
+
+
+@pytest.fixture
+def store(emulator: RunningEmulator) -> ObjectStore:
+    return open_store(emulator)
+
+
+def evaluate(use_case: UseCase) -> dg.ExecuteInProcessResult:
+    """Materialize the report of one base model, and nothing before it."""
+    report = next(
+        asset
+        for asset in build_assets(use_case)
+        if isinstance(asset, dg.AssetsDefinition) and asset.key.path[-1] == "flash"
+    )
+    return materialize(use_case, [report])
+
+
+def asked(emulator: RunningEmulator) -> int:
+    vertex = emulator.stats()["requests"].get("vertex", {})
+    return sum(vertex.get(method, 0) for method in ("generateContent", "evaluateInstances"))
+
+
+def spend_of(use_case: UseCase) -> list[dict[str, Any]]:
+    parameter = bigquery.ScalarQueryParameter("u", "STRING", use_case.name)
+    rows = bigquery.Client().query_and_wait(
+        "SELECT stage, model, requests, input_tokens, output_tokens, cost_usd, emulated"
+        " FROM genaiops.spend WHERE use_case = @u ORDER BY stage",
+        job_config=bigquery.QueryJobConfig(query_parameters=[parameter]),
+    )
+    return [dict(row) for row in rows]
+
+
+def test_a_report_alone_is_held_to_the_budget(
+    emulator: RunningEmulator, store: ObjectStore
+) -> None:
+    use_case = colours_use_case(budget={"per_run_usd": 0.0001})
+    store_data(store, use_case)
+    before = asked(emulator)
+    result = evaluate(use_case)
+    assert not result.success
+    assert "budget.per_run_usd" in error_text(result)
+    assert asked(emulator) == before
+    assert Ledger(store, use_case.name, use_case.budget).read().taken().usd == 0
+
+
+def test_what_answers_cost_is_recorded_once(emulator: RunningEmulator, store: ObjectStore) -> None:
+    use_case = colours_use_case()
+    store_data(store, use_case)
+    result = evaluate(use_case)
+    assert result.success, error_text(result)
+    report = record_of(store, use_case, "evaluation_report/flash")
+    assert report is not None
+    (paid,) = spend_of(use_case)
+    assert paid["requests"] == 30
+    assert paid["input_tokens"] == report["input_tokens"]
+    assert paid["output_tokens"] == report["output_tokens"]
+    assert paid["cost_usd"] == pytest.approx(report["cost_usd"])
+    assert paid["emulated"]
+    taken = Ledger(store, use_case.name, use_case.budget).read().taken()
+    assert taken.usd == pytest.approx(report["cost_usd"])
+    assert evaluate(use_case).success
+    assert spend_of(use_case) == [paid]
+
+
+def test_judging_is_held_to_the_budget_and_recorded_too(
+    emulator: RunningEmulator, store: ObjectStore
+) -> None:
+    use_case = colours_use_case(evaluation={"judge": JUDGE})
+    store_data(store, use_case)
+    result = evaluate(use_case)
+    assert result.success, error_text(result)
+    answers, judgements = spend_of(use_case)
+    assert (answers["stage"], answers["requests"]) == ("evaluation", 30)
+    assert (judgements["stage"], judgements["requests"]) == ("judging", 30)
+    assert judgements["model"] == "gemini-2.5-pro"
+    assert judgements["cost_usd"] > answers["cost_usd"]
+    enough_for_answers = colours_use_case(
+        evaluation={"judge": JUDGE}, budget={"per_run_usd": answers["cost_usd"] * 10}
+    )
+    store_data(store, enough_for_answers)
+    before = asked(emulator)
+    assert "budget.per_run_usd" in error_text(evaluate(enough_for_answers))
+    assert asked(emulator) == before
+
+
+def test_suites_are_held_to_the_budget_and_recorded_too(
+    emulator: RunningEmulator, store: ObjectStore
+) -> None:
+    use_case = colours_use_case(
+        evaluation={"golden": [{"id": "leaf", "variables": {"thing": "grass"}, "equals": "green"}]}
+    )
+    store_data(store, use_case)
+    before = asked(emulator)
+    result = evaluate(use_case)
+    assert result.success or "golden" in error_text(result), error_text(result)
+    assert sum(paid["requests"] for paid in spend_of(use_case)) == asked(emulator) - before == 31
