@@ -30,6 +30,7 @@ from genaiops_dagster.gate_policy import ThresholdRule as ThresholdRule
 from genaiops_dagster.section import CHAMPION as CHAMPION
 from genaiops_dagster.section import TUNED as TUNED
 from genaiops_dagster.section import Name, Section, require, wrong_name
+from genaiops_dagster.serving_policy import Serving
 from genaiops_dagster.tuning_policy import Tuning
 
 SHIPPED = Path(__file__).parent / "use_cases"
@@ -51,14 +52,6 @@ class Prompt(Section):
     files: list[str] = Field(
         default_factory=list,
         description="Columns of `gs://` addresses that are attached before the message.",
-    )
-
-
-class Serving(Section):
-    """What the champion is asked after a promotion."""
-
-    samples: list[dict[str, Any]] = Field(
-        default_factory=list, description="Rows of template variables to generate content for."
     )
 
 
