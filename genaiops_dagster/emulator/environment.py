@@ -55,8 +55,10 @@ def client_variables(config: EmulatorConfig, url: str, credentials: Path) -> dic
         "GOOGLE_CLOUD_LOCATION": config.location,
         "GOOGLE_GENAI_USE_VERTEXAI": "true",
         "GOOGLE_VERTEX_BASE_URL": url,
-        # A `genai.Client()` without arguments then fails here, rather than call Google.
-        "GOOGLE_GEMINI_BASE_URL": url,
+        # `genai.Client()` reads this one, whatever API it then speaks. With another base URL it
+        # forgets project and location, unless that URL ends like Google's: a fragment does, and
+        # is never sent.
+        "GOOGLE_GEMINI_BASE_URL": f"{url}/#.googleapis.com",
         "STORAGE_EMULATOR_HOST": url,
         "BIGQUERY_EMULATOR_HOST": url,
         "GCSFS_EXPERIMENTAL_ZB_HNS_SUPPORT": "false",

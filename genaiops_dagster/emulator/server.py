@@ -41,8 +41,8 @@ ENVIRONMENT_FILE = "environment"
 
 _LOCK_SECONDS = 10
 _BARE_CLIENT = (
-    " google-genai sends a request without its path when it has another base URL and takes project"
-    " and location from the environment: pass both to genai.Client(vertexai=True, ...)."
+    " genai.Client(vertexai=True) with another base URL forgets project and location of the"
+    " environment and sends requests without a path: pass both, or call genai.Client()."
 )
 _LOOPBACK_NAMES = {"127.0.0.1", "localhost", "::1"}
 

@@ -51,11 +51,7 @@ rows = client.query(
 assert [row.name for row in rows] == ["b"]
 
 # Gemini: content, tokens, tuning
-gemini = genai.Client(
-    vertexai=True,
-    project=os.environ["GOOGLE_CLOUD_PROJECT"],
-    location=os.environ["GOOGLE_CLOUD_LOCATION"],
-)
+gemini = genai.Client()
 answer = gemini.models.generate_content(model="gemini-3.5-flash", contents="Say something.")
 assert answer.text and answer.model_version.endswith("-emulated")
 counted = gemini.models.count_tokens(model="gemini-3.5-flash", contents="Say something.")

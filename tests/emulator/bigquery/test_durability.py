@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import itertools
 import os
 import random
 import threading
@@ -31,53 +32,93 @@ def _client(running: RunningEmulator) -> Iterator[bigquery.Client]:
         yield client
 
 
-def _write_until_it_breaks(client: bigquery.Client, acknowledged: list[tuple[str, str]]) -> None:
+def _write_until_it_breaks(
+    client: bigquery.Client, numbers: Iterator[int], acknowledged: list[tuple[str, str]]
+) -> None:
     """Batches by loads, streamed rows, DML and CTAS in turn; each is all there or not at all."""
     ways = ("load", "stream", "insert", "create")
-    for number in range(10_000):
+    for number in numbers:
         way, batch = ways[number % len(ways)], f"b{number}"
         given = [{"batch": batch, "n": n} for n in range(ROWS_A_BATCH)]
-        numbers = f"UNNEST(GENERATE_ARRAY(0, {ROWS_A_BATCH - 1})) AS n"
+        range_of_n = f"UNNEST(GENERATE_ARRAY(0, {ROWS_A_BATCH - 1})) AS n"
         if way == "load":
             config = bigquery.LoadJobConfig(schema=SCHEMA)
-            job_id = f"job_{batch}"
             client.load_table_from_json(
-                given, "crash.d.t", job_config=config, job_id=job_id, num_retries=0, timeout=5
-            ).result(retry=None, timeout=5)
+                given, "crash.d.t", job_config=config, job_id=f"job_{batch}", num_retries=0
+            ).result(retry=None)
         elif way == "stream":
-            assert client.insert_rows_json("crash.d.t", given, retry=None, timeout=5) == []
+            assert client.insert_rows_json("crash.d.t", given, retry=None) == []
         elif way == "insert":
-            sql = f"INSERT d.t SELECT '{batch}', n FROM {numbers}"
-            client.query_and_wait(sql, retry=None, job_retry=None, api_timeout=5)
+            sql = f"INSERT d.t SELECT '{batch}', n FROM {range_of_n}"
+            client.query_and_wait(sql, retry=None, job_retry=None)
         else:
-            sql = f"CREATE TABLE d.{batch} AS SELECT '{batch}' AS batch, n FROM {numbers}"
-            client.query_and_wait(sql, retry=None, job_retry=None, api_timeout=5)
+            sql = f"CREATE TABLE d.{batch} AS SELECT '{batch}' AS batch, n FROM {range_of_n}"
+            client.query_and_wait(sql, retry=None, job_retry=None)
         acknowledged.append((way, batch))
 
 
+def _write_until_killed(
+    running: RunningEmulator,
+    client: bigquery.Client,
+    numbers: Iterator[int],
+    *,
+    acknowledgements: int,
+    delay: float,
+) -> list[tuple[str, str]]:
+    """Kill the emulator `delay` seconds after the given number of acknowledged writes."""
+    acknowledged: list[tuple[str, str]] = []
+
+    def write() -> None:
+        with contextlib.suppress(Exception):
+            _write_until_it_breaks(client, numbers, acknowledged)
+
+    writer = threading.Thread(target=write)
+    writer.start()
+    while len(acknowledged) < acknowledgements and writer.is_alive():
+        time.sleep(0.002)
+    time.sleep(delay)
+    running.kill()
+    writer.join(60)
+    assert not writer.is_alive()
+    assert len(acknowledged) >= acknowledgements, "writing broke before the kill"
+    return acknowledged
+
+
 def _check(client: bigquery.Client, acknowledged: list[tuple[str, str]]) -> None:
+    """What was acknowledged is there, and every batch, table and job is whole."""
     counts = {
         row.batch: row.n
         for row in client.query_and_wait("SELECT batch, COUNT(*) AS n FROM d.t GROUP BY batch")
     }
     assert set(counts.values()) <= {ROWS_A_BATCH}, "a batch is there in part"
+    tables = {
+        row.table_id: row.row_count
+        for row in client.query_and_wait("SELECT table_id, row_count FROM d.__TABLES__")
+    }
+    created = {name: rows for name, rows in tables.items() if name.startswith("b")}
+    assert set(created.values()) <= {ROWS_A_BATCH}, "a table is there in part"
+    for name in created:
+        found = client.query_and_wait(f"SELECT COUNT(DISTINCT n) AS n FROM d.{name}")
+        assert next(iter(found)).n == ROWS_A_BATCH
     for way, batch in acknowledged:
-        if way == "create":
-            assert client.get_table(f"crash.d.{batch}").num_rows == ROWS_A_BATCH
-            continue
-        assert counts.get(batch) == ROWS_A_BATCH, f"{way} {batch} was acknowledged and is lost"
-        if way == "load":
-            job = client.get_job(f"job_{batch}")
-            assert (job.state, job.output_rows) == ("DONE", ROWS_A_BATCH)
-    for table in client.list_tables("crash.d"):
-        if table.table_type == "VIEW":
-            continue
-        rows = client.query_and_wait(f"SELECT COUNT(*) AS n FROM `d.{table.table_id}`")
-        assert next(iter(rows)).n % ROWS_A_BATCH == 0
+        found = created.get(batch) if way == "create" else counts.get(batch)
+        assert found == ROWS_A_BATCH, f"{way} {batch} was acknowledged and is lost"
+    # A job is there exactly when its rows are.
+    jobs = {job.job_id: job for job in client.list_jobs() if job.job_type == "load"}
+    assert set(jobs) == {f"job_{batch}" for batch in counts if int(batch[1:]) % 4 == 0}
+    for job in jobs.values():
+        assert (job.state, job.error_result, job.output_rows) == ("DONE", None, ROWS_A_BATCH)
 
 
-def _kill_while_writing(state: Path, delay: float) -> None:
-    acknowledged: list[tuple[str, str]] = []
+@pytest.fixture
+def state(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    for name in list(os.environ):
+        if name.startswith(GOOGLE_VARIABLES):
+            monkeypatch.delenv(name)
+    return tmp_path / "state"
+
+
+def test_a_kill_loses_no_acknowledged_write(state: Path):
     running = start_emulator(state)
     try:
         with _client(running) as client:
@@ -87,51 +128,44 @@ def _kill_while_writing(state: Path, delay: float) -> None:
             read = client.query("SELECT 1 AS x")
             read.result()
             config = bigquery.QueryJobConfig(destination="crash.d.out")
-            stored = client.query(
-                f"SELECT n FROM UNNEST(GENERATE_ARRAY(1, {ROWS_A_BATCH})) AS n", job_config=config
-            )
+            stored = client.query("SELECT 1 AS x", job_config=config)
             stored.result()
-
-            def write() -> None:
-                with contextlib.suppress(Exception):
-                    _write_until_it_breaks(client, acknowledged)
-
-            writer = threading.Thread(target=write)
-            writer.start()
-            time.sleep(delay)
-            running.kill()
-            writer.join(30)
-            assert not writer.is_alive()
-    finally:
-        running.kill()
-    again = start_emulator(state)
-    try:
-        with _client(again) as client:
+            acknowledged = _write_until_killed(
+                running, client, itertools.count(), acknowledgements=9, delay=0.0
+            )
+        running = start_emulator(state)
+        with _client(running) as client:
             _check(client, acknowledged)
             assert client.get_job(stored.job_id).destination.table_id == "out"
+            assert client.get_table("crash.d.v").view_query
             with pytest.raises(NotFound):
                 client.get_job(read.job_id)
         assert not list((state / "bigquery" / "uploads").iterdir())
     finally:
-        again.stop()
-    assert acknowledged, "nothing was written before the kill"
-
-
-@pytest.fixture
-def no_variables(monkeypatch: pytest.MonkeyPatch) -> None:
-    for name in list(os.environ):
-        if name.startswith(GOOGLE_VARIABLES):
-            monkeypatch.delenv(name)
-
-
-@pytest.mark.usefixtures("no_variables")
-def test_a_kill_loses_no_acknowledged_write(tmp_path: Path):
-    _kill_while_writing(tmp_path / "state", 1.0)
+        running.kill()
 
 
 @pytest.mark.slow
-@pytest.mark.usefixtures("no_variables")
-def test_twenty_kills_lose_no_acknowledged_write(tmp_path: Path):
+def test_twenty_kills_lose_no_acknowledged_write(state: Path):
     chance = random.Random(7)
-    for number in range(20):
-        _kill_while_writing(tmp_path / f"state{number}", chance.uniform(0.3, 2.0))
+    numbers = itertools.count()
+    acknowledged: list[tuple[str, str]] = []
+    running = start_emulator(state)
+    try:
+        with _client(running) as client:
+            client.create_dataset("d")
+            client.create_table(bigquery.Table("crash.d.t", SCHEMA))
+        for _ in range(20):
+            with _client(running) as client:
+                acknowledged += _write_until_killed(
+                    running,
+                    client,
+                    numbers,
+                    acknowledgements=chance.randrange(1, 9),
+                    delay=chance.uniform(0.0, 0.05),
+                )
+            running = start_emulator(state)
+            with _client(running) as client:
+                _check(client, acknowledged)
+    finally:
+        running.kill()

@@ -21,11 +21,7 @@ _CLIENTS: dict[str, genai.Client] = {}
 @pytest.fixture
 def new_client(emulator) -> genai.Client:
     """A client of this test's own, as its connections belong to one event loop."""
-    return genai.Client(
-        vertexai=True,
-        project=os.environ["GOOGLE_CLOUD_PROJECT"],
-        location=os.environ["GOOGLE_CLOUD_LOCATION"],
-    )
+    return genai.Client()
 
 
 @pytest.fixture
