@@ -71,7 +71,9 @@ def list_objects(database: Database, query: ListQuery) -> Page:
     while position is not None:
         rows = _rows(database, query, position, end, count)
         position = _take(page, query, pattern, rows, whole=len(rows) < count)
-        count = min(count * 4, MAX_PAGE + 1)
+        # The rest of a large group was read in vain: read little until names are apart again.
+        in_group = position is not None and position[1] == 0
+        count = _FIRST_GROUPS if in_group else min(count * 4, MAX_PAGE + 1)
     return page
 
 
@@ -97,13 +99,18 @@ def _take(
 ) -> Position | None:
     """Put rows on the page; returns where to look for more, None when the page is done.
 
-    Names below one common prefix are skipped with a single look-up, so that the cost of a page
-    does not grow with the number of objects that it groups. `whole` says that no rows follow.
+    Names below one common prefix that go on after `rows` are skipped with a single look-up, so that
+    the cost of a page does not grow with the number of objects that it groups. `whole` says that no
+    rows follow.
     """
+    skipped: str | None = None
     for row in rows:
         name, generation = row[1], row[2]
         group = _group(name, query)
         is_placeholder = query.trailing_delimiter and name == group
+        if group is not None and group == skipped and not is_placeholder:
+            continue
+        skipped = None
         if pattern is None or pattern.fullmatch(group or name):
             is_new = group is None or group not in page.prefixes[-1:]
             if is_new and len(page.records) + len(page.prefixes) >= query.limit:
@@ -114,9 +121,13 @@ def _take(
             if group is None or is_placeholder:
                 page.records.append(record_of(row))
         if group is not None and not is_placeholder:
-            after = successor(group)
-            return None if after is None else (after, 0)
-    return None if whole else (rows[-1][1], rows[-1][2] + 1)
+            skipped = group
+    if whole:
+        return None
+    if skipped is not None:
+        after = successor(skipped)
+        return None if after is None else (after, 0)
+    return rows[-1][1], rows[-1][2] + 1
 
 
 def _group(name: str, query: ListQuery) -> str | None:

@@ -161,7 +161,8 @@ def test_a_hundred_thousand_objects(service, tmp_path):
     early_page, _ = page(prefix="49/", limit=4)
     with service.database.transaction():
         service.database.execute(
-            "WITH RECURSIVE more(n) AS (SELECT 300 UNION ALL SELECT n + 1 FROM more WHERE n < 99999)"
+            "WITH RECURSIVE more(n) AS"
+            " (SELECT 300 UNION ALL SELECT n + 1 FROM more WHERE n < 99999)"
             " INSERT INTO objects SELECT bucket, printf('%02d/%06d', n % 50, n), generation,"
             " metageneration, content, size, crc32c, md5, components, created, updated, deleted,"
             " fields FROM objects, more WHERE name = '00/000000'"
