@@ -41,6 +41,12 @@ class Degrade(Section):
         description="Smaller evaluation sets, by slices in proportion; the largest that fits.",
     )
 
+    @model_validator(mode="after")
+    def _something(self) -> Degrade:
+        if self.judge is None and not self.evaluation_rows:
+            raise ValueError("give judge or evaluation_rows")
+        return self
+
 
 class Budget(Section):
     """Limits on what may be spent; amounts are what a step may cost at most."""

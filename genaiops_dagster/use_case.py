@@ -121,6 +121,13 @@ class UseCase(Section):
         suites = {*self.evaluation.suites, *(["golden"] if self.evaluation.golden else [])}
         self.gate.require_names(candidates, metrics, set(self.columns.slices), suites)
         require("evaluation.primary_metric", self.evaluation.primary_metric, metrics)
+        degrade = self.budget.degrade
+        if degrade and degrade.judge and not self.evaluation.judge:
+            raise PydanticCustomError(
+                "no_judge",
+                "evaluation has no judge that a cheaper one could replace",
+                {"field": "budget.degrade.judge"},
+            )
         if self.evaluation.judge and self.evaluation.judge.pairwise:
             baseline = self.evaluation.judge.pairwise.baseline
             require(

@@ -9,12 +9,13 @@ import dagster as dg
 
 from genaiops_dagster.asset_options import asset_key, asset_options, chart_image, markdown_table
 from genaiops_dagster.budget.charts import spend_chart
+from genaiops_dagster.budget.degrade import degrade, store_sample
 from genaiops_dagster.budget.estimate import estimate_run, models_of
 from genaiops_dagster.budget.ledger import MonthlySpend, spend_by_month
 from genaiops_dagster.budget.limits import refusals, sweep_refusals, too_long
 from genaiops_dagster.budget.records import CostEstimate
 from genaiops_dagster.budget.tokens import api_counter
-from genaiops_dagster.budget.volume import measure_run
+from genaiops_dagster.budget.volume import measure_run, with_evaluation_set
 from genaiops_dagster.data.records import DatasetSplit
 from genaiops_dagster.google_cloud.base_models import concerns
 from genaiops_dagster.google_cloud.resources import ObjectStoreResource, VertexAIResource
@@ -47,16 +48,32 @@ def build_assets(use_case: UseCase) -> list[dg.AssetsDefinition | dg.AssetChecks
         vertex_ai: VertexAIResource,
     ) -> dg.MaterializeResult[CostEstimate]:
         clients, store = vertex_ai.get_clients(), object_store.get_store()
+        count = api_counter(clients.genai, use_case.tuning.base_model)
         volume = measure_run(
             use_case,
             store,
-            api_counter(clients.genai, use_case.tuning.base_model),
+            count,
             training_set=training_set,
             validation_set=validation_set,
             evaluation_set=evaluation_set,
             prompt=prompt,
         )
-        estimate = estimate_run(use_case, volume, emulated=clients.emulated)
+
+        def price(terms: UseCase, asked: DatasetSplit) -> CostEstimate:
+            changed = (
+                volume
+                if asked.digest == evaluation_set.digest
+                else with_evaluation_set(volume, terms, store, count, asked, prompt)
+            )
+            return estimate_run(terms, changed, emulated=clients.emulated)
+
+        estimate = degrade(
+            price(use_case, evaluation_set),
+            use_case,
+            evaluation_set,
+            lambda rows: store_sample(store, use_case, evaluation_set, rows),
+            price,
+        )
         metadata = {
             **estimate_metadata(estimate),
             **spend_metadata(spend_by_month(store, use_case.name), use_case.budget.per_month_usd),
@@ -125,6 +142,9 @@ def estimate_metadata(estimate: CostEstimate) -> dict[str, dg.MetadataValue | fl
         "tokens": estimate.tokens,
         "sampling_error": f"{estimate.error_share:.1%}",
         "charged": charged,
+        **(
+            {"done_with_less": "; ".join(estimate.degradation.done)} if estimate.degradation else {}
+        ),
         "unknown_prices": ", ".join(estimate.unknown_prices) or "none",
         "stages": markdown_table(
             ["stage", "candidate", "model", "calls", "tokens in", "tokens out", "USD", "at most"],

@@ -28,10 +28,23 @@ _ROUNDING = 1e-9
 """Share by which sums of floats may exceed a limit that they are equal to."""
 
 
-def refusals(
+@dataclass(frozen=True)
+class BrokenLimit:
+    """A limit that a payment would break.
+
+    Attributes:
+        sentence: Which limit, how much was asked, and how much is left of it.
+        remedy: What to do about it.
+    """
+
+    sentence: str
+    remedy: str
+
+
+def broken_limits(
     estimate: CostEstimate, budget: Budget, run: Spent = NOTHING, month: Spent = NOTHING
-) -> list[str]:
-    """Why `estimate` may not be spent: a sentence for each limit it would break; empty if it may.
+) -> list[BrokenLimit]:
+    """The limits that spending `estimate` would break; empty if it may be spent.
 
     Args:
         estimate: What would be paid now, in addition to what was.
@@ -39,7 +52,6 @@ def refusals(
         run: What this run has reserved and spent already.
         month: What all runs of this month have.
     """
-    name = estimate.use_case
     limits = [
         ("per_run_usd", budget.per_run_usd, run.usd, estimate.maximum_usd),
         ("per_run_tokens", budget.per_run_tokens, run.tokens, estimate.maximum_tokens),
@@ -48,21 +60,35 @@ def refusals(
         ("per_request_usd", budget.per_request_usd, 0.0, estimate.largest_request_usd),
         ("per_request_tokens", budget.per_request_tokens, 0, estimate.largest_request_tokens),
     ]
-    reasons = [
-        f"{name}: the limit budget.{field} is {_amount(field, limit)}; asked "
-        f"{_amount(field, asked)} at most, left {_amount(field, max(limit - taken, 0))}. "
-        f"Raise it in the use case file to {_enough(field, taken + asked)} or more, "
-        "or evaluate fewer rows, or set a smaller max_output_tokens."
+    broken = [
+        BrokenLimit(
+            f"the limit budget.{field} is {_amount(field, limit)}; asked "
+            f"{_amount(field, asked)} at most, left {_amount(field, max(limit - taken, 0))}",
+            f"Raise it in the use case file to {_enough(field, taken + asked)} or more, "
+            "or evaluate fewer rows, or set a smaller max_output_tokens.",
+        )
         for field, limit, taken, asked in limits
         if limit is not None and taken + asked > limit * (1 + _ROUNDING)
     ]
     if estimate.unknown_prices and budget.unknown_price == "refuse":
-        reasons.append(
-            f"{name}: no price is known for {', '.join(estimate.unknown_prices)}. Give one in the "
-            "use case file (budget.prices), or accept spending without a price with "
-            "`budget: {unknown_price: allow}`."
+        broken.append(
+            BrokenLimit(
+                f"no price is known for {', '.join(estimate.unknown_prices)}",
+                "Give one in the use case file (budget.prices), or accept spending without a price "
+                "with `budget: {unknown_price: allow}`.",
+            )
         )
-    return reasons
+    return broken
+
+
+def refusals(
+    estimate: CostEstimate, budget: Budget, run: Spent = NOTHING, month: Spent = NOTHING
+) -> list[str]:
+    """Why `estimate` may not be spent, for people, with the remedies; as for `broken_limits`."""
+    return [
+        f"{estimate.use_case}: {one.sentence}. {one.remedy}"
+        for one in broken_limits(estimate, budget, run, month)
+    ]
 
 
 def require_within_budget(

@@ -6,6 +6,7 @@ import math
 from collections.abc import Sequence
 from typing import Any, Literal
 
+from genaiops_dagster.data.records import DatasetSplit
 from genaiops_dagster.record import Record
 
 Stage = Literal["tuning", "checkpoints", "evaluation", "suites", "judging", "generation"]
@@ -63,6 +64,23 @@ class StageCost(Record):
         )
 
 
+class Degradation(Record):
+    """What is done with less, because the whole run would break a limit.
+
+    Attributes:
+        evaluation_digest, evaluation_rows: Of the whole evaluation set.
+        sample: The part of it that candidates answer; None: all of it.
+        judge: Model that judges in place of the use case's; None: the use case's own.
+        done: What is done and why, in sentences.
+    """
+
+    evaluation_digest: str
+    evaluation_rows: int
+    sample: DatasetSplit | None
+    judge: str | None
+    done: list[str]
+
+
 class CostEstimate(Record):
     """Estimate of a whole run, stage by stage.
 
@@ -79,6 +97,7 @@ class CostEstimate(Record):
             0 when every row was counted.
         unknown_prices: Models whose price is not known.
         emulated: Whether the calls go to the emulator, where nothing is charged.
+        degradation: What is done with less so that it fits the budget; None: nothing.
     """
 
     use_case: str
@@ -93,6 +112,7 @@ class CostEstimate(Record):
     error_share: float
     unknown_prices: list[str]
     emulated: bool
+    degradation: Degradation | None = None
 
     @property
     def largest_request_tokens(self) -> int:

@@ -6,7 +6,7 @@ import hashlib
 import itertools
 import json
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from pydantic import Field
@@ -115,6 +115,41 @@ def measure_run(
     """
     training_uri, training_digest = training_data(use_case, store, training_set)
     size, seed = use_case.budget.token_sample_rows, use_case.split.seed
+    volume = RunVolume(
+        training_digest=training_digest,
+        evaluation_digest="",
+        prompt_digest=prompt.digest,
+        training_rows=training_set.rows,
+        training=count_training(count, _lines(store, training_uri), size, seed),
+        evaluation_rows=0,
+        prompts={},
+        references=TokenTotal(0),
+        samples=len(use_case.serving.samples),
+        sample_prompts=_measure(count, prompt, use_case.serving.samples, None, seed),
+        validation_rows=min(validation_set.rows, use_case.tuning.checkpoint_rows),
+    )
+    return with_evaluation_set(volume, use_case, store, count, evaluation_set, prompt)
+
+
+def with_evaluation_set(
+    volume: RunVolume,
+    use_case: UseCase,
+    store: ObjectStore,
+    count: CountTokens,
+    evaluation_set: DatasetSplit,
+    prompt: PromptVersion,
+) -> RunVolume:
+    """The volume of a run whose candidates answer `evaluation_set`; for the rest as measured.
+
+    Args:
+        volume: As `measure_run` gives it.
+        use_case: Says how many rows are counted (`budget.token_sample_rows`).
+        store: Where the evaluation set is.
+        count: Counts the tokens of messages.
+        evaluation_set: Lines that are examples.
+        prompt: The use case's own prompt.
+    """
+    size, seed = use_case.budget.token_sample_rows, use_case.split.seed
     examples = [Example.model_validate_json(line) for line in _lines(store, evaluation_set.uri)]
     rows = [example.variables for example in examples]
     variants = {candidate.prompt for candidate in use_case.candidates.values()} - {None}
@@ -127,18 +162,12 @@ def measure_run(
         return _measure(count, told, rows, size, seed)
 
     answers = [[{"role": "model", "parts": [{"text": e.output}]}] for e in examples]
-    return RunVolume(
-        training_digest=training_digest,
+    return replace(
+        volume,
         evaluation_digest=evaluation_set.digest,
-        prompt_digest=prompt.digest,
-        training_rows=training_set.rows,
-        training=count_training(count, _lines(store, training_uri), size, seed),
         evaluation_rows=len(examples),
         prompts={name: measure(told) for name, told in prompts.items()},
         references=_count(count, answers, size, seed),
-        samples=len(use_case.serving.samples),
-        sample_prompts=_measure(count, prompt, use_case.serving.samples, None, seed),
-        validation_rows=min(validation_set.rows, use_case.tuning.checkpoint_rows),
         champion=_champion(use_case, store, measure),
     )
 

@@ -201,6 +201,8 @@ def _show(planned: Plan, console: Console) -> None:
         + ("; emulated, nothing will be charged" if to_pay.emulated else "")
     )
     console.print(f"Spent and reserved this month: ${planned.spent_this_month_usd:.4f}")
+    for sentence in to_pay.degradation.done if to_pay.degradation else ():
+        console.print(f"[yellow]With less: {sentence}[/]")
     for concern in planned.concerns:
         console.print(f"[yellow]{concern}[/]")
     for refusal in planned.refusals:

@@ -156,6 +156,8 @@ def _leaderboard(comparison: Comparison) -> Table:
     reports = comparison.leaderboard
     metrics = list(reports[0].metrics) if reports else []
     title = f"{comparison.use_case}: {reports[0].rows if reports else 0} held-out rows"
+    if reports and reports[0].rows_in_whole not in (None, reports[0].rows):
+        title += f" (a sample of {reports[0].rows_in_whole}, for the budget)"
     if any(report.emulated for report in reports):
         title += ", emulated models"
     table = Table(title=title, box=SIMPLE_HEAD, title_justify="left")

@@ -6,6 +6,7 @@ import dagster as dg
 from pydantic import Field
 
 from genaiops_dagster.asset_options import Materialized, asset_key, asset_options, chart_image
+from genaiops_dagster.budget.degrade import Terms, read_terms
 from genaiops_dagster.budget.payment import Purse
 from genaiops_dagster.data.records import DatasetSplit
 from genaiops_dagster.evaluation.checkpoints import (
@@ -112,15 +113,16 @@ def _base_report(use_case: UseCase, candidate: str) -> dg.AssetsDefinition:
         prompt: PromptVersion,
     ) -> Materialized:
         require_parity(prompt, evaluation_set=evaluation_set.prompt_digest)
-        clients = vertex_ai.get_clients()
+        store, clients = object_store.get_store(), vertex_ai.get_clients()
+        terms = read_terms(store, use_case, evaluation_set)
         task = EvaluationTask(
-            use_case=use_case,
+            use_case=terms.use_case,
             candidate=candidate,
             model=Model(clients.model_address(chosen.model), chosen.model, chosen.generation),
             prompt=candidate_prompt(use_case, candidate, prompt),
-            evaluation_set=evaluation_set,
+            evaluation_set=terms.evaluation_set,
+            degradation=terms.degradation,
         )
-        store = object_store.get_store()
         with warehouse.get_warehouse() as tables:
             report = _evaluate(context, config, task, store, clients, tables)
         return _result(use_case, store, clients, report, report)
@@ -153,17 +155,17 @@ def _tuned_report(use_case: UseCase, candidate: str) -> dg.AssetsDefinition:
             evaluation_set=evaluation_set.prompt_digest,
             tuned_model=tuned_model.prompt_digest,
         )
-        clients = vertex_ai.get_clients()
-        base = tuned_model.base_model
+        store, clients = object_store.get_store(), vertex_ai.get_clients()
+        terms, base = read_terms(store, use_case, evaluation_set), tuned_model.base_model
         task = EvaluationTask(
-            use_case=use_case,
+            use_case=terms.use_case,
             candidate=candidate,
             model=Model(tuned_model.endpoint_after(chosen.checkpoint), base, chosen.generation),
             prompt=prompt,
-            evaluation_set=evaluation_set,
+            evaluation_set=terms.evaluation_set,
             base=Model(clients.model_address(base), base, chosen.generation),
+            degradation=terms.degradation,
         )
-        store = object_store.get_store()
         with warehouse.get_warehouse() as tables:
             report = _evaluate(context, config, task, store, clients, tables)
         return _result(use_case, store, clients, report, report)
@@ -265,7 +267,8 @@ def _champion_report(use_case: UseCase) -> dg.AssetsDefinition:
             return _no_champion(use_case)
         champion = _Champion.model_validate_json(content)
         clients = vertex_ai.get_clients()
-        task = _champion_task(use_case, champion, evaluation_set, clients)
+        terms = read_terms(store, use_case, evaluation_set)
+        task = _champion_task(terms, champion, clients)
         with warehouse.get_warehouse() as tables:
             report = _evaluate(context, config, task, store, clients, tables)
         value = ChampionEvaluation(number=champion.number, report=report)
@@ -275,10 +278,9 @@ def _champion_report(use_case: UseCase) -> dg.AssetsDefinition:
     return definition
 
 
-def _champion_task(
-    use_case: UseCase, champion: _Champion, evaluation_set: DatasetSplit, clients: VertexAI
-) -> EvaluationTask:
+def _champion_task(terms: Terms, champion: _Champion, clients: VertexAI) -> EvaluationTask:
     """The champion with the prompt it was promoted with, on the current evaluation set."""
+    use_case = terms.use_case
     is_tuned = "/endpoints/" in champion.model
     base = use_case.tuning.base_model if is_tuned else champion.model
     address = clients.model_address(base)
@@ -292,8 +294,9 @@ def _champion_task(
             files=champion.prompt_files,
             digest=champion.prompt_digest,
         ),
-        evaluation_set=evaluation_set,
+        evaluation_set=terms.evaluation_set,
         base=Model(address, base, champion.generation) if is_tuned else None,
+        degradation=terms.degradation,
     )
 
 

@@ -11,6 +11,7 @@ from typing import Literal
 
 from genaiops_dagster.budget.payment import Purse
 from genaiops_dagster.budget.pricing import token_cost
+from genaiops_dagster.budget.records import Degradation
 from genaiops_dagster.budget.tokens import api_counter
 from genaiops_dagster.data.records import DatasetSplit, Example
 from genaiops_dagster.evaluation.cache import CacheMode
@@ -64,6 +65,7 @@ class EvaluationTask:
         prompt: What it is told.
         evaluation_set: What it is asked.
         base: What `model` was tuned from; None for a base model.
+        degradation: Why `evaluation_set` or judge are not the whole use case's; None: they are.
     """
 
     use_case: UseCase
@@ -72,6 +74,7 @@ class EvaluationTask:
     prompt: PromptVersion
     evaluation_set: DatasetSplit
     base: Model | None = None
+    degradation: Degradation | None = None
 
     @cached_property
     def configuration(self) -> str:
@@ -264,6 +267,8 @@ def build_report(
         judging=judging,
         classification=classify(rows) if has_classes else None,
         suites=suites,
+        rows_in_whole=task.degradation.evaluation_rows if task.degradation else None,
+        done_with_less=task.degradation.done if task.degradation else [],
     )
 
 

@@ -10,6 +10,7 @@ from genaiops_dagster.asset_options import (
     asset_options,
     markdown_table,
 )
+from genaiops_dagster.budget.degrade import allowed_judge, read_degradation, read_terms, with_judge
 from genaiops_dagster.budget.payment import Purse
 from genaiops_dagster.data.records import DatasetSplit
 from genaiops_dagster.evaluation.checks import REPORT
@@ -88,11 +89,13 @@ def _calibration(use_case: UseCase, judge: Judge, calibration: Calibration) -> d
         warehouse: WarehouseResource,
     ) -> Materialized:
         store = object_store.get_store()
-        session = Session(use_case, store, vertex_ai.get_clients(), config.cache, context.log)
+        degradation = read_degradation(store, use_case)
+        asked, rater = with_judge(use_case, degradation), allowed_judge(judge, degradation)
+        session = Session(asked, store, vertex_ai.get_clients(), config.cache, context.log)
         with warehouse.get_warehouse() as tables, session:
-            purse = Purse(use_case, store, tables, context.run.run_id)
+            purse = Purse(asked, store, tables, context.run.run_id)
             progress = log_progress(context, "ratings")
-            found = calibrate(session, store, judge, calibration, purse, progress)
+            found = calibrate(session, store, rater, calibration, purse, progress)
         return dg.MaterializeResult(
             value=found,
             metadata={"dagster/uri": store.uri(calibration.labels), "agreement": _table(found)},
@@ -175,18 +178,20 @@ def _preference(use_case: UseCase, judge: Judge, metric: PairwiseMetric) -> dg.A
         baseline_report: EvaluationReport,
     ) -> Materialized:
         store = object_store.get_store()
+        terms = read_terms(store, use_case, evaluation_set)
+        rater = allowed_judge(judge, terms.degradation)
         pairs = pairs_of(
-            read_examples(store, evaluation_set),
+            read_examples(store, terms.evaluation_set),
             prompt,
             read_rows(store, challenger_report),
             read_rows(store, baseline_report),
         )
-        session = Session(use_case, store, vertex_ai.get_clients(), config.cache, context.log)
+        session = Session(terms.use_case, store, vertex_ai.get_clients(), config.cache, context.log)
         with warehouse.get_warehouse() as tables, session:
-            purse = Purse(use_case, store, tables, context.run.run_id)
+            purse = Purse(terms.use_case, store, tables, context.run.run_id)
             progress = log_progress(context, "pairs")
             found = prefer(
-                session, judge, metric, challenger_report, baseline_report, pairs, purse, progress
+                session, rater, metric, challenger_report, baseline_report, pairs, purse, progress
             )
         return dg.MaterializeResult(
             value=found,

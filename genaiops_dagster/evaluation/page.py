@@ -72,6 +72,8 @@ def report_metadata(
     }
     if report.cost_usd is not None:
         metadata["cost (USD)"] = report.cost_usd
+    if report.done_with_less:
+        metadata["done with less"] = "; ".join(report.done_with_less)
     if report.judging:
         metadata["judge"] = judge_table(report.judging)
     if report.classification:

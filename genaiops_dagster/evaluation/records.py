@@ -226,6 +226,8 @@ class EvaluationReport(Record):
         judging: How the judge did, by judged metric.
         classification: Where the use case has a metric of classes.
         suites: `golden`, `safety` and `off_task`, as far as the use case has them.
+        rows_in_whole: Rows of the whole evaluation set, where the budget made the run do with less.
+        done_with_less: What was done with less then, and why.
     """
 
     use_case: str
@@ -252,6 +254,8 @@ class EvaluationReport(Record):
     judging: dict[str, JudgeQuality] = Field(default_factory=dict)
     classification: Classification | None = None
     suites: dict[str, SuiteReport] = Field(default_factory=dict)
+    rows_in_whole: int | None = None
+    done_with_less: list[str] = Field(default_factory=list)
 
 
 class PreferenceReport(Record):

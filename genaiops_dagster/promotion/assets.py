@@ -3,6 +3,7 @@
 import dagster as dg
 
 from genaiops_dagster.asset_options import asset_key, asset_options, markdown_table
+from genaiops_dagster.budget.degrade import read_terms
 from genaiops_dagster.comparison.compare import IncomparableError
 from genaiops_dagster.comparison.publish import compare_stored
 from genaiops_dagster.comparison.records import Comparison
@@ -171,8 +172,10 @@ def _places(
 
 def _challenge(use_case: UseCase, store: ObjectStore, vertex_ai: VertexAIResource) -> Challenge:
     """What stands now, whatever it was when the decision was made."""
+    whole = read_record(store, DatasetSplit, use_case.name, "evaluation_set")
+    terms = read_terms(store, use_case, whole)
     return challenge(
-        use_case,
+        terms.use_case,
         vertex_ai.get_clients(),
         read_record(store, PromptVersion, use_case.name, "prompt"),
         read_record(
@@ -181,7 +184,7 @@ def _challenge(use_case: UseCase, store: ObjectStore, vertex_ai: VertexAIResourc
             use_case.name,
             "/".join(use_case.candidates[use_case.gate.challenger].tuned_model),
         ),
-        read_record(store, DatasetSplit, use_case.name, "evaluation_set"),
+        terms.evaluation_set,
     )
 
 

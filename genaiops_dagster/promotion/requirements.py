@@ -24,6 +24,8 @@ def requirements(evidence: Evidence) -> Iterator[RuleResult]:
     if evidence.current.withdrawn:
         yield rejected("not rolled back", evidence.current.withdrawn)
     yield champion_compared(evidence)
+    if evidence.report.done_with_less:
+        yield with_less(evidence)
     yield minimum_rows(evidence)
     yield coverage(evidence)
     yield from judge_errors(evidence)
@@ -115,6 +117,17 @@ def missing_cases(suite: SuiteReport | None) -> str:
 
 def _numbered(champion: int | None) -> str:
     return "no champion yet" if champion is None else f"champion {champion}"
+
+
+def with_less(evidence: Evidence) -> RuleResult:
+    """Says what the budget made the evaluation do without; whether it is enough others judge."""
+    report = evidence.report
+    return held(
+        "evaluated with less, for the budget",
+        "; ".join(report.done_with_less),
+        found=report.rows,
+        limit=report.rows_in_whole,
+    )
 
 
 def minimum_rows(evidence: Evidence) -> RuleResult:

@@ -72,7 +72,14 @@ def _tuned_model(
         clients, store = vertex_ai.get_clients(), object_store.get_store()
         recipe = tuning_recipe(use_case, store, training_set, validation_set, variant)
         run = TuningRun(
-            use_case, recipe, cost_estimate, clients, store, context.log, context.run_id, variant
+            use_case,
+            recipe,
+            cost_estimate,
+            clients,
+            store,
+            context.log,
+            context.run.run_id,
+            variant,
         )
         job = run.wait(run.find_or_create(retry_failed=config.retry_failed))
         if not has_ended(job):
@@ -88,7 +95,7 @@ def _tuned_model(
             return
         model = run.finish(job)
         with warehouse.get_warehouse() as tables:
-            record_spend(tables, [_spend(use_case, model, context.run_id)])
+            record_spend(tables, [_spend(use_case, model, context.run.run_id)])
         yield dg.MaterializeResult(
             value=model,
             data_version=dg.DataVersion(model.fingerprint),

@@ -68,7 +68,7 @@ def store_data(store: ObjectStore, use_case: UseCase, rows: int = 60, validation
         Example(
             id=f"row-{number}",
             group=f"row-{number}",
-            slices={},
+            slices={"colour": colours[number % 3]},
             variables={"thing": f"thing {number} of {colours[number % 3]} {'x' * (number % 17)}"},
             output=colours[number % 3],
         )
