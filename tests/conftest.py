@@ -9,6 +9,7 @@ import sys
 import time
 import urllib.request
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -85,3 +86,20 @@ def emulator(
     for name, value in _emulator_process.variables.items():
         monkeypatch.setenv(name, value)
     return _emulator_process
+
+
+@contextmanager
+def faults(emulator: RunningEmulator, *plan: dict[str, Any]) -> Iterator[None]:
+    """Faults of the emulator that are in force for a while."""
+
+    def send(method: str, body: bytes | None = None) -> None:
+        request = urllib.request.Request(
+            f"{emulator.url}/emulator/faults", data=body, method=method
+        )
+        urllib.request.urlopen(request).close()
+
+    send("PUT", json.dumps(list(plan)).encode())
+    try:
+        yield
+    finally:
+        send("DELETE")

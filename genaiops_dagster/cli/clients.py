@@ -13,18 +13,12 @@ from genaiops_dagster.promotion.registry import Registry
 
 def object_store(session: Session) -> ObjectStore:
     """The session's bucket."""
-    from google.cloud import storage
-
-    return ObjectStore(storage.Client(session.settings.project), session.settings.bucket)
+    return ObjectStore.connect(session.settings)
 
 
 def warehouse(session: Session) -> Warehouse:
     """The session's dataset of result tables."""
-    from google.cloud import bigquery
-
-    settings = session.settings
-    client = bigquery.Client(settings.project, location=settings.bigquery_location)
-    return Warehouse(client, settings.dataset)
+    return Warehouse.connect(session.settings)
 
 
 def vertex_ai(session: Session) -> VertexAI:

@@ -82,6 +82,10 @@ def _what(entry: LogEntry) -> str:
         return f"decision on {entry.decision.challenger}: [{_STYLES[outcome]}]{outcome}[/]"
     if entry.champion:
         return f"{entry.kind}: champion {entry.champion.number} is {entry.champion.candidate}"
+    if entry.rollout:
+        return f"{entry.kind}: {entry.rollout.candidate.candidate} at {entry.rollout.stage}"
+    if entry.completes_entry:
+        return f"entry {entry.completes_entry} in place"
     if entry.completes:
         return f"champion {entry.completes} in place"
     return entry.kind

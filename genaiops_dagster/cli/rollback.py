@@ -27,7 +27,8 @@ def rollback(
 ) -> None:
     """Bring a former champion back, after it was asked whether it still answers.
 
-    What was rolled back from is not promoted again unless it is rolled back to.
+    What was rolled back from is not promoted again unless it is rolled back to. While a candidate
+    is being rolled out, and without --to, its rollout is ended instead.
     """
     from genaiops_dagster.cli.clients import places, vertex_ai, warehouse
     from genaiops_dagster.promotion.champion import ChampionError
@@ -54,8 +55,9 @@ def rollback(
             publish_log(warehouse(session), here.log)
     except (UseCaseError, SessionError) as error:
         fail(str(error), code=2)
-    Console().print(
-        f"[green]Champion {champion.restores} serves again[/] as champion {champion.number}: "
-        f"{champion.model}",
-        highlight=False,
+    told = (
+        f"[green]Champion {champion.restores} serves again[/] as champion {champion.number}"
+        if champion.restores
+        else f"[green]The rollout was ended[/]; champion {champion.number} answers everybody"
     )
+    Console().print(f"{told}: {champion.model}", highlight=False)

@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING, Any, BinaryIO
 if TYPE_CHECKING:
     from google.cloud import storage
 
+    from genaiops_dagster.google_cloud.settings import GoogleCloudSettings
+
 
 class ObjectChangedError(RuntimeError):
     """Somebody else changed the object in between; nothing was written."""
@@ -37,6 +39,13 @@ class ObjectStore:
     def __init__(self, client: storage.Client, bucket: str) -> None:
         self._client = client
         self.bucket = bucket
+
+    @classmethod
+    def connect(cls, settings: GoogleCloudSettings) -> ObjectStore:
+        """The bucket of data, reports and pointers, with a client of its own."""
+        from google.cloud import storage
+
+        return cls(storage.Client(settings.project), settings.bucket)
 
     def uri(self, name: str) -> str:
         """`gs://` address of the object called `name`."""

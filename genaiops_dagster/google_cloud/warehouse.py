@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from google.cloud import bigquery
 
+    from genaiops_dagster.google_cloud.settings import GoogleCloudSettings
+
 _PARAMETER_TYPES: list[tuple[type, str]] = [  # bool before int, datetime before date
     (bool, "BOOL"),
     (int, "INT64"),
@@ -19,6 +21,9 @@ _PARAMETER_TYPES: list[tuple[type, str]] = [  # bool before int, datetime before
     (dt.date, "DATE"),
     (str, "STRING"),
 ]
+
+_STREAMED_ROWS = 500  # what the documentation of insertAll recommends
+_STREAMING_SECONDS = 15.0  # who streams tries again later, rather than wait
 
 
 @dataclass(frozen=True)
@@ -76,6 +81,14 @@ class Warehouse:
     def __init__(self, client: bigquery.Client, dataset: str) -> None:
         self._client = client
         self.dataset = dataset
+
+    @classmethod
+    def connect(cls, settings: GoogleCloudSettings) -> Warehouse:
+        """The dataset of result tables, with a client of its own."""
+        from google.cloud import bigquery
+
+        client = bigquery.Client(settings.project, location=settings.bigquery_location)
+        return cls(client, settings.dataset)
 
     def table_id(self, table: str) -> str:
         """`project.dataset.table`."""
@@ -173,6 +186,38 @@ class Warehouse:
         if self._client.create_table(view, exists_ok=True).view_query != sql:
             self._client.update_table(view, ["view_query", "description"])
         return self.table_id(name)
+
+    def append(self, table: Table, rows: Sequence[Mapping[str, Any]]) -> None:
+        """Stream rows into a table, for rows that come a few at a time and never change.
+
+        The keys of a row are its insert id, by which BigQuery knows a row that is sent again soon.
+
+        Source: https://cloud.google.com/bigquery/docs/streaming-data-into-bigquery
+
+        Raises:
+            google.cloud.exceptions.GoogleCloudError: the rows were not taken.
+            ValueError: a row does not fit the table.
+        """
+        from google.api_core.exceptions import NotFound
+
+        records = [dict(row) for row in rows]
+        for start in range(0, len(records), _STREAMED_ROWS):
+            part = records[start : start + _STREAMED_ROWS]
+            try:
+                self._stream(table, part)
+            except NotFound:
+                self.ensure_table(table)
+                self._stream(table, part)
+
+    def _stream(self, table: Table, rows: list[dict[str, Any]]) -> None:
+        from google.cloud.bigquery import DEFAULT_RETRY
+
+        target = self.table_id(table.name)
+        ids = ["/".join(str(row[key]) for key in table.keys) for row in rows]
+        patience = DEFAULT_RETRY.with_timeout(_STREAMING_SECONDS)
+        errors = self._client.insert_rows_json(target, rows, row_ids=ids, retry=patience)
+        if errors:
+            raise ValueError(f"{target}: {len(errors)} rows were refused: {errors[:3]}")
 
     def merge(self, table: Table, rows: Iterable[Mapping[str, Any]]) -> int:
         """Insert rows, or replace those with the same keys; how many rows were given.

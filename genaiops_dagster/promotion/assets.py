@@ -138,10 +138,11 @@ def _champion(use_case: UseCase) -> dg.AssetsDefinition:
             raise dg.Failure(str(error), allow_retries=False) from error
         with warehouse.get_warehouse() as tables:
             publish_log(tables, places.log)
-        changed = now_serving not in before
+        changed = now_serving.number not in {champion.number for champion in before}
         context.log.info(
             f"champion {now_serving.number} {'was promoted' if changed else 'serves already'}"
         )
+        rollout = now_serving.rollout
         return dg.MaterializeResult(
             value=now_serving,
             data_version=dg.DataVersion(f"{now_serving.number}"),
@@ -152,6 +153,9 @@ def _champion(use_case: UseCase) -> dg.AssetsDefinition:
                 "registered_model": now_serving.registered_model or "(a base model)",
                 "promoted": now_serving.promoted,
                 "changed": changed,
+                "rollout": (
+                    f"{rollout.candidate.candidate} at stage {rollout.stage}" if rollout else "none"
+                ),
                 "dagster/uri": places.store.uri(pointer_name(use_case.name)),
                 "decision": now_serving.decision_uri,
                 "report": now_serving.report_uri,

@@ -15,8 +15,14 @@ from dataclasses import dataclass
 from pydantic import ValidationError
 
 from genaiops_dagster.google_cloud.object_store import ObjectChangedError, ObjectStore
-from genaiops_dagster.promotion.log import DecisionLog, LogMovedError, champions, is_completed
-from genaiops_dagster.promotion.records import Champion, EntryKind, LogEntry
+from genaiops_dagster.promotion.log import (
+    DecisionLog,
+    LogMovedError,
+    champions,
+    is_completed,
+    moves,
+)
+from genaiops_dagster.promotion.records import Champion, EntryKind, LogEntry, Rollout
 from genaiops_dagster.promotion.registry import ALIAS, Registry
 from genaiops_dagster.record import record_name
 
@@ -72,43 +78,45 @@ def settle(places: Places, entries: Sequence[LogEntry]) -> Champion | None:
         ChampionError: the pointer or an alias was changed by somebody else, or the pointer moved
             at the same moment.
     """
-    history = champions(entries)
-    if not history:
+    changes = moves(entries)
+    if not changes:
         _require_nothing(places)
         return None
-    champion = history[-1]
-    if is_completed(entries, champion):
-        _require_untouched(places, champion)
-        return champion
-    before = history[-2] if len(history) > 1 else None
-    pointer, generation = _read_pointer(
-        places.store, places.use_case, anything=champion.restores is not None
-    )
-    if pointer != champion:
-        if pointer != before and champion.restores is None:
-            raise _pointer_changed(places, champion, pointer)
-        _move_pointer(places.store, champion, generation)
-    _move_alias(places.registry, history)
-    _complete(places.log, champion)
-    return champion
+    entry, meant = changes[-1]
+    if is_completed(entries, entry):
+        _require_untouched(places, meant)
+        return meant
+    before = changes[-2].pointer if len(changes) > 1 else None
+    forced = entry.kind == "rollback"
+    pointer, generation = _read_pointer(places.store, places.use_case, anything=forced)
+    if pointer != meant:
+        if pointer != before and not forced:
+            raise _pointer_changed(places, meant, pointer)
+        _move_pointer(places.store, meant, generation)
+    if entry.champion is not None:
+        _move_alias(places.registry, champions(entries))
+    _complete(places.log, entry)
+    return meant
 
 
 def change_champion(
     places: Places,
     entries: Sequence[LogEntry],
-    champion: Champion,
     kind: EntryKind,
     *,
+    champion: Champion | None = None,
+    rollout: Rollout | None = None,
     by: str = "",
     reason: str = "",
 ) -> Champion:
-    """Make `champion` the champion: entry, pointer, alias, completion.
+    """Change who serves: entry, pointer, alias, completion; what the pointer says after that.
 
     Args:
         places: Where it is written down.
         entries: The log on which the decision to change rests.
-        champion: The next champion, with the next number.
-        kind: `promotion` or `rollback`.
+        kind: `promotion` or `rollback`, `rollout` or `withdrawal`.
+        champion: The next champion, with the next number, for the former two.
+        rollout: The stage that begins or is the last one, for the latter two.
         by: Who changes it.
         reason: Why.
 
@@ -116,11 +124,47 @@ def change_champion(
         ChampionError: somebody else wrote to the log since `entries` were read; nothing changed.
     """
     try:
-        entry = places.log.append(entries, kind, champion=champion, by=by, reason=reason)
+        entry = places.log.append(
+            entries, kind, champion=champion, rollout=rollout, by=by, reason=reason
+        )
     except LogMovedError as error:
         raise ChampionError(f"the champion was not changed: {error}") from error
     settle(places, [*entries, entry])
-    return champion
+    return moves([*entries, entry])[-1].pointer
+
+
+def require_gated(pointer: Champion, entries: Sequence[LogEntry]) -> None:
+    """Check that a pointer may be served: it is what the log says, and the gate let it pass.
+
+    While a change is under way, the pointer may still say what it said before.
+
+    Args:
+        pointer: The content of `champion.json`.
+        entries: The decision log, read after the pointer.
+
+    Raises:
+        ChampionError: the pointer was changed by hand, or what it names did not pass the gate.
+    """
+    changes = moves(entries)
+    meant = [change.pointer for change in changes[-1:]]
+    if changes and not is_completed(entries, changes[-1].entry):
+        meant += [change.pointer for change in changes[-2:-1]]
+    if pointer not in meant:
+        raise ChampionError(
+            f"{pointer_name(pointer.use_case)} names {pointer.model} as champion "
+            f"{pointer.number}, which is not what the decision log says"
+        )
+    passed = {
+        (entry.decision.id, entry.decision.report_fingerprint)
+        for entry in entries
+        if entry.decision is not None and entry.decision.verdict.outcome == "PROMOTE"
+    }
+    for served in (pointer, *([pointer.rollout.candidate] if pointer.rollout else [])):
+        if (served.decision_id, served.report_fingerprint) not in passed:
+            raise ChampionError(
+                f"{served.model} (champion {served.number} of {served.use_case}) was never let "
+                "pass by the gate: the decision log has no such decision"
+            )
 
 
 def _require_nothing(places: Places) -> None:
@@ -214,13 +258,15 @@ def _move_alias(registry: Registry, history: Sequence[Champion]) -> None:
         registry.remove_alias(model)
 
 
-def _complete(log: DecisionLog, champion: Champion) -> None:
+def _complete(log: DecisionLog, move: LogEntry) -> None:
+    completes = move.champion.number if move.champion else None
+    completes_entry = None if move.champion else move.number
     while True:
         entries = log.read()
-        if is_completed(entries, champion):
+        if is_completed(entries, move):
             return
         try:
-            log.append(entries, "completion", completes=champion.number)
+            log.append(entries, "completion", completes=completes, completes_entry=completes_entry)
         except LogMovedError:
             continue
         return

@@ -196,6 +196,7 @@ def next_champion(now: Challenge, decision: Decision, decision_uri: str, number:
             "report_fingerprint": decision.report_fingerprint,
             "report_uri": decision.report_uri,
             "decision_uri": decision_uri,
+            "decision_id": decision.id,
             "promoted": dt.datetime.now(dt.UTC).isoformat(timespec="seconds"),
         }
     )

@@ -9,9 +9,9 @@ from __future__ import annotations
 
 import datetime as dt
 import json
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from typing import Any
+from typing import Any, NamedTuple
 
 from genaiops_dagster.fingerprint import fingerprint
 from genaiops_dagster.google_cloud.object_store import ObjectStore
@@ -57,16 +57,13 @@ class DecisionLog:
         names = [found.name for found in self._store.list(self._prefix)]
         with ThreadPoolExecutor(_READERS) as readers:
             contents = list(readers.map(self._store.read, names))
-        entries: list[LogEntry] = []
-        for number, content in enumerate(contents, start=1):
-            where = f"{self.uri(number)}: the decision log is broken"
-            if names[number - 1] != self._name(number):
-                raise BrokenLogError(f"{where}: the entry is missing; restore it from a backup")
-            entry = _parse(where, content or b"")
-            if entry.number != number or entry.previous != (entries[-1].digest if entries else ""):
-                raise BrokenLogError(f"{where}: an entry before it was changed or replaced")
-            entries.append(entry)
-        return entries
+        for number, name in enumerate(names, start=1):
+            if name != self._name(number):
+                raise BrokenLogError(
+                    f"{self.uri(number)}: the decision log is broken: the entry is missing; "
+                    "restore it from a backup"
+                )
+        return parse_log((self.uri(n), content or b"") for n, content in enumerate(contents, 1))
 
     def append(self, after: Sequence[LogEntry], kind: EntryKind, **content: Any) -> LogEntry:
         """Write the entry that follows `after`.
@@ -97,6 +94,25 @@ class DecisionLog:
         return entry
 
 
+def parse_log(stored: Iterable[tuple[str, bytes]]) -> list[LogEntry]:
+    """Entries of a log, after the chain was verified.
+
+    Args:
+        stored: Where each entry is kept, and its content, oldest first.
+
+    Raises:
+        BrokenLogError: an entry is unreadable or was changed.
+    """
+    entries: list[LogEntry] = []
+    for number, (uri, content) in enumerate(stored, start=1):
+        where = f"{uri}: the decision log is broken"
+        entry = _parse(where, content)
+        if entry.number != number or entry.previous != (entries[-1].digest if entries else ""):
+            raise BrokenLogError(f"{where}: an entry before it was changed or replaced")
+        entries.append(entry)
+    return entries
+
+
 def champions(entries: Sequence[LogEntry]) -> list[Champion]:
     """Every champion there was, oldest first; the last one is meant to serve."""
     return [entry.champion for entry in entries if entry.champion is not None]
@@ -107,9 +123,31 @@ def latest_decision(entries: Sequence[LogEntry]) -> LogEntry | None:
     return next((entry for entry in reversed(entries) if entry.decision is not None), None)
 
 
-def is_completed(entries: Sequence[LogEntry], champion: Champion) -> bool:
-    """Whether pointer and alias have moved to `champion`."""
-    return any(entry.completes == champion.number for entry in entries)
+class Move(NamedTuple):
+    """An entry that changes who serves, and what the pointer says after it."""
+
+    entry: LogEntry
+    pointer: Champion
+
+
+def moves(entries: Sequence[LogEntry]) -> list[Move]:
+    """Every change of who serves, oldest first; what the last one says is meant to serve."""
+    found: list[Move] = []
+    for entry in entries:
+        if entry.champion is not None:
+            found.append(Move(entry, entry.champion))
+        elif entry.rollout is not None and found:
+            rollout = entry.rollout if entry.kind == "rollout" else None
+            pointer = found[-1].pointer.model_copy(update={"rollout": rollout})
+            found.append(Move(entry, pointer))
+    return found
+
+
+def is_completed(entries: Sequence[LogEntry], move: LogEntry) -> bool:
+    """Whether pointer and alias have followed the entry `move`."""
+    if move.champion is not None:
+        return any(entry.completes == move.champion.number for entry in entries)
+    return any(entry.completes_entry == move.number for entry in entries)
 
 
 def record_decision(log: DecisionLog, decision: Decision) -> LogEntry:

@@ -10,6 +10,7 @@ from genaiops_dagster.promotion.champion import ChampionError, Places, change_ch
 from genaiops_dagster.promotion.decide import Challenge, changes, decide, next_champion
 from genaiops_dagster.promotion.log import champions, latest_decision, record_decision
 from genaiops_dagster.promotion.records import Champion, Decision, LogEntry
+from genaiops_dagster.promotion.rollout import start
 from genaiops_dagster.use_case import UseCase
 
 
@@ -61,7 +62,9 @@ def _standing_decision(
 def promote(now: Challenge, decision: Decision, comparison: Comparison, places: Places) -> Champion:
     """Make the challenger champion if the decision stands; the champion after that.
 
-    A challenger that serves already changes nothing.
+    Where the use case has a rollout policy and there is a champion to fall back on, the challenger
+    begins its first stage instead, beside that champion. A challenger that serves already, or is
+    being rolled out, changes nothing.
 
     Args:
         now: What stands now.
@@ -80,13 +83,27 @@ def promote(now: Challenge, decision: Decision, comparison: Comparison, places: 
     decided = _find(entries, decision)
     number = len(champions(entries)) + 1
     challenger = next_champion(now, decision, places.log.uri(decided.number), number)
-    if champion is not None and champion.serves_as(challenger):
+    if champion is not None and _serves(champion, challenger):
         return champion
     _require_standing(now, decision, comparison, champion, entries)
     by = _require_approval(now.use_case, decision, entries)
-    return change_champion(
-        places, entries, challenger, "promotion", by=by, reason=f"follows decision {decided.number}"
-    )
+    reason, policy = f"follows decision {decided.number}", now.use_case.serving.rollout
+    if champion is not None and champion.rollout is not None:
+        under_way = champion.rollout
+        raise Refused(
+            f"{decision.challenger} is not promoted: {under_way.candidate.candidate} of "
+            f"{under_way.started[:10]} is being rolled out (stage {under_way.stage}); wait for "
+            f"its end, or end it with `genaiops rollback {places.use_case}`"
+        )
+    if policy is not None and champion is not None:
+        return start(places, entries, challenger, policy, by=by, reason=reason)
+    return change_champion(places, entries, "promotion", champion=challenger, by=by, reason=reason)
+
+
+def _serves(pointer: Champion, challenger: Champion) -> bool:
+    """Whether a challenger is the champion already, or on its way."""
+    rolled_out = pointer.rollout and pointer.rollout.candidate
+    return pointer.serves_as(challenger) or bool(rolled_out and rolled_out.serves_as(challenger))
 
 
 def _find(entries: Sequence[LogEntry], decision: Decision) -> LogEntry:

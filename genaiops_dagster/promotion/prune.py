@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from genaiops_dagster.promotion.log import champions, latest_decision
+from genaiops_dagster.promotion.log import champions, latest_decision, moves
 from genaiops_dagster.promotion.records import Champion, LogEntry
 from genaiops_dagster.promotion.registry import ALIAS
 from genaiops_dagster.tuning.jobs import USE_CASE_LABEL
@@ -85,9 +85,14 @@ def delete_model(vertex_ai: VertexAI, stale: StaleModel) -> None:
 
 
 def _needed(entries: Sequence[LogEntry]) -> set[str]:
-    """Models and endpoints of the champion, of its predecessor, and of the newest decision."""
+    """Models and endpoints of the champion, of its predecessor, of a candidate that is being
+    rolled out, and of the newest decision.
+    """
     history = champions(entries)
     needed = {model for champion in _last_two(history) for model in _names(champion)}
+    for change in moves(entries)[-1:]:
+        if change.pointer.rollout:
+            needed |= _names(change.pointer.rollout.candidate)
     latest = latest_decision(entries)
     if latest and latest.decision:
         needed.add(latest.decision.model)

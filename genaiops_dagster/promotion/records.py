@@ -86,8 +86,10 @@ class Champion(Record):
         prompt_digest, prompt_template, system_instruction, prompt_files: The prompt that it was
             evaluated with and is to be asked with.
         report_fingerprint, report_uri: The evidence.
-        decision_uri: The decision that promoted it.
+        decision_uri, decision_id: The decision that promoted it: where it is, and its fingerprint.
         restores: Number of the champion that a rollback brought back; None for a promotion.
+        rollout: The candidate that is being rolled out beside it; None most of the time, and
+            always in the log, which has entries of their own for that.
     """
 
     number: int
@@ -104,9 +106,11 @@ class Champion(Record):
     report_fingerprint: str
     report_uri: str
     decision_uri: str
+    decision_id: str = ""
     promoted: str
     emulated: bool
     restores: int | None = None
+    rollout: Rollout | None = None
 
     def serves_as(self, other: Champion) -> bool:
         """Whether both are the same to those who ask: model, generation config and prompt."""
@@ -114,7 +118,28 @@ class Champion(Record):
         return all(getattr(self, field) == getattr(other, field) for field in fields)
 
 
-EntryKind = Literal["decision", "approval", "promotion", "rollback", "completion"]
+class Rollout(Record):
+    """A candidate that passed the gate and is tried on real traffic before it becomes champion.
+
+    Attributes:
+        candidate: What it will be as champion.
+        stage: Name of the present stage.
+        share: Share of users whom the candidate answers, from 0 to 1.
+        mirrored: Share of users whose requests it is sent as well, without their seeing its answer.
+        started, since: When the rollout and the present stage began, ISO 8601 in UTC.
+    """
+
+    candidate: Champion
+    stage: str
+    share: float
+    mirrored: float
+    started: str
+    since: str
+
+
+EntryKind = Literal[
+    "decision", "approval", "promotion", "rollback", "rollout", "withdrawal", "completion"
+]
 
 
 class LogEntry(Record):
@@ -123,14 +148,17 @@ class LogEntry(Record):
     Attributes:
         number: Place in the log, from 1.
         kind: A `decision` of the gate; a person's `approval` of one; a `promotion` or `rollback`,
-            written before the champion moves; its `completion`, written after pointer and alias
-            have moved.
+            written before the champion moves; a `rollout`, written before a stage begins, or a
+            `withdrawal`, before its candidate gets no more traffic; the `completion` of one of
+            these four, written after pointer and alias have moved.
         at: When it was written, ISO 8601 in UTC.
         by, reason: Who caused it and why.
         decision: The decision that a `decision` records.
         approves: Id of the decision that an `approval` approves.
         champion: The champion that a `promotion` or `rollback` installs.
+        rollout: The stage that a `rollout` begins, or at which a `withdrawal` ends it.
         completes: Number of the champion whose move a `completion` ends.
+        completes_entry: Number of the `rollout` or `withdrawal` that a `completion` ends.
         previous: Digest of the entry before; empty for the first.
         digest: sha256 over all other attributes.
     """
@@ -143,6 +171,8 @@ class LogEntry(Record):
     decision: Decision | None = None
     approves: str | None = None
     champion: Champion | None = None
+    rollout: Rollout | None = None
     completes: int | None = None
+    completes_entry: int | None = None
     previous: str
     digest: str

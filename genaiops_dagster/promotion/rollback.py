@@ -6,8 +6,9 @@ import datetime as dt
 from collections.abc import Callable, Sequence
 
 from genaiops_dagster.promotion.champion import Places, change_champion, write_asset_record
-from genaiops_dagster.promotion.log import champions
+from genaiops_dagster.promotion.log import champions, moves
 from genaiops_dagster.promotion.records import Champion, LogEntry
+from genaiops_dagster.promotion.rollout import withdraw
 
 SmokeTest = Callable[[Champion], None]
 """Asks a champion something; raises when it does not answer."""
@@ -21,6 +22,9 @@ def rollback(
     places: Places, smoke_test: SmokeTest, *, by: str, reason: str, to: int | None = None
 ) -> Champion:
     """Make a former champion the champion again; it gets a number of its own.
+
+    While a candidate is being rolled out, and without `to`, the rollout is ended instead: the
+    present champion, which still answers most users, answers all again.
 
     It passed the gate when it was promoted, so the gate is not asked again. Pointer and alias are
     set whatever they say now: this is also the way to restore them after somebody changed them.
@@ -39,6 +43,9 @@ def rollback(
     if not by or not reason:
         raise RollbackError("a rollback needs the name of who does it, and a reason")
     entries = places.log.read()
+    pointer = changes[-1].pointer if (changes := moves(entries)) else None
+    if to is None and pointer is not None and pointer.rollout is not None:
+        return withdraw(places, pointer.rollout, by=by, reason=reason)
     history = champions(entries)
     target = _target(history, to, places.use_case)
     smoke_test(target)
@@ -49,7 +56,7 @@ def rollback(
             "promoted": dt.datetime.now(dt.UTC).isoformat(timespec="seconds"),
         }
     )
-    change_champion(places, entries, restored, "rollback", by=by, reason=reason)
+    change_champion(places, entries, "rollback", champion=restored, by=by, reason=reason)
     write_asset_record(places.store, restored)
     return restored
 
@@ -57,11 +64,18 @@ def rollback(
 def withdrawn(entries: Sequence[LogEntry], challenger: Champion) -> str:
     """Why a challenger must not be promoted: somebody rolled back from it, and not to it since.
 
-    Empty when nobody did. Its figures were good enough once; the reason for the rollback is what
-    they do not show.
+    A rollout that was ended counts as well. Empty when nobody did. Its figures were good enough
+    once; the reason for the rollback is what they do not show.
     """
     reason, champion = "", None
     for entry in entries:
+        if entry.kind == "withdrawal" and entry.rollout is not None:
+            if entry.rollout.candidate.serves_as(challenger):
+                reason = (
+                    f"its rollout was ended on {entry.at[:10]} at stage {entry.rollout.stage} "
+                    f"by {entry.by}: {entry.reason}"
+                )
+            continue
         if entry.champion is None:
             continue
         left = entry.kind == "rollback" and champion is not None and champion.serves_as(challenger)

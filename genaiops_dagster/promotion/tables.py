@@ -16,7 +16,10 @@ PROMOTIONS = Table(
         Column("number", "INT64", "Place in the use case's log, from 1.", "REQUIRED"),
         Column("written", "TIMESTAMP", "When it was written.", "REQUIRED"),
         Column(
-            "kind", "STRING", "decision, approval, promotion, rollback or completion.", "REQUIRED"
+            "kind",
+            "STRING",
+            "decision, approval, promotion, rollback, rollout, withdrawal or completion.",
+            "REQUIRED",
         ),
         Column("outcome", "STRING", "Of a decision: PROMOTE, REJECT or INSUFFICIENT."),
         Column("candidate", "STRING", "Challenger or champion."),
@@ -43,6 +46,8 @@ def publish_log(warehouse: Warehouse, log: DecisionLog) -> None:
 def promotion_row(use_case: str, entry: LogEntry) -> dict[str, Any]:
     """An entry's row of `promotions`."""
     decision, champion = entry.decision, entry.champion
+    if entry.rollout is not None:
+        champion = entry.rollout.candidate
     about = decision or champion
     return {
         "use_case": use_case,
