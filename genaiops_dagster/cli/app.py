@@ -10,11 +10,14 @@ from genaiops_dagster.cli import (
     doctor,
     emulator,
     history,
+    init,
+    open_page,
     plan,
     prune,
     report,
     rollback,
     run,
+    schema,
     use_cases,
 )
 
@@ -24,6 +27,7 @@ app = typer.Typer(
     no_args_is_help=True,
     pretty_exceptions_enable=False,
 )
+app.command("init")(init.init)
 app.command("plan")(plan.plan)
 app.command("run")(run.run)
 app.command("report")(report.report)
@@ -32,7 +36,9 @@ app.command("approve")(approve.approve)
 app.command("rollback")(rollback.rollback)
 app.command("prune")(prune.prune)
 app.command("dev")(dev.dev)
+app.command("open")(open_page.open_page)
 app.command("use-cases")(use_cases.use_cases)
+app.command("schema")(schema.schema)
 app.command("doctor")(doctor.doctor)
 app.command("emulator")(emulator.emulator)
 

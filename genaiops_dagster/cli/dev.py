@@ -21,6 +21,7 @@ from rich.console import Console
 
 from genaiops_dagster.cli.options import FOLDER, fail
 from genaiops_dagster.cli.session import SessionError, open_session
+from genaiops_dagster.cli.ui_address import published_ui_address
 from genaiops_dagster.use_case import UseCaseError, load_use_cases
 
 _START_SECONDS = 120
@@ -45,11 +46,12 @@ def dev(
             where = session.emulator_url or f"Google Cloud, project {session.settings.project}"
             with _processes(_commands(url)) as processes:
                 _wait_for(url, processes)
-                console.print(f"[bold]Dagster UI[/]  {url}")
-                console.print(f"[bold]Vertex AI[/]   {where}")
-                console.print(f"[bold]History[/]     {os.environ['DAGSTER_HOME']}")
-                console.print("Ctrl-C stops everything.")
-                _until_one_ends(processes)
+                with published_ui_address(folder, url):
+                    console.print(f"[bold]Dagster UI[/]  {url}")
+                    console.print(f"[bold]Vertex AI[/]   {where}")
+                    console.print(f"[bold]History[/]     {os.environ['DAGSTER_HOME']}")
+                    console.print("Ctrl-C stops everything.")
+                    _until_one_ends(processes)
     except (UseCaseError, SessionError) as error:
         fail(str(error), code=2)
     except KeyboardInterrupt:

@@ -28,7 +28,7 @@ class RecordIOManager(dg.ConfigurableIOManager):
         return record_name(use_case, *rest)
 
     def handle_output(self, context: dg.OutputContext, obj: Any) -> None:
-        """Write the record.
+        """Write the record, and name its address among the asset's metadata.
 
         Raises:
             TypeError: the asset returned something that is not a record.
@@ -39,7 +39,9 @@ class RecordIOManager(dg.ConfigurableIOManager):
                 "an asset returns a pydantic record, and writes data to Cloud Storage or BigQuery"
             )
         store = self.object_store.get_store()
-        store.write(self._name(context), obj.model_dump_json(indent=2).encode())
+        name = self._name(context)
+        store.write(name, obj.model_dump_json(indent=2).encode())
+        context.add_output_metadata({"record": store.uri(name)})
 
     def load_input(self, context: dg.InputContext) -> Any:
         """Read the record that the annotation of the downstream parameter names.

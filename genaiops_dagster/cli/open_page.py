@@ -1,0 +1,82 @@
+"""`genaiops open`: the page of an asset, in the Dagster UI or in the Google Cloud console."""
+
+from __future__ import annotations
+
+import webbrowser
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+
+from genaiops_dagster.cli.options import FOLDER, fail, known_use_case
+from genaiops_dagster.cli.session import prepare_dagster_home
+from genaiops_dagster.cli.ui_address import read_ui_address
+from genaiops_dagster.google_cloud.console import object_page, table_page
+from genaiops_dagster.use_case import UseCaseError
+
+
+def open_page(
+    use_case: Annotated[str, typer.Argument(help="Name of the use case.")] = "python_modules",
+    asset: Annotated[
+        str | None, typer.Argument(help="Such as tuned_model or evaluation_report/pro.")
+    ] = None,
+    console_page: Annotated[
+        bool, typer.Option("--console", help="What the asset made, in the Google Cloud console.")
+    ] = False,
+    browser: Annotated[
+        bool, typer.Option("--browser/--no-browser", help="Open the page, not only print it.")
+    ] = True,
+    folder: FOLDER = Path(".genaiops"),
+) -> None:
+    """Open the lineage of a use case, or the page of one of its assets.
+
+    Examples:
+      genaiops open python_modules
+
+      genaiops open python_modules evaluation_report/tuned
+
+      genaiops open python_modules champion --console
+    """
+    try:
+        chosen = known_use_case(use_case)
+    except UseCaseError as error:
+        fail(str(error), code=2)
+    if console_page:
+        pages = _console_pages(folder, [chosen.name, *(asset or "champion").split("/")])
+    else:
+        pages = [_ui_page(folder, chosen.name, asset)]
+    for page in pages:
+        Console().print(page, highlight=False, soft_wrap=True)
+    if browser:
+        webbrowser.open(pages[0])
+
+
+def _ui_page(folder: Path, use_case: str, asset: str | None) -> str:
+    address = read_ui_address(folder)
+    if address is None:
+        fail(f"no Dagster UI serves {folder}; start it in another terminal with `genaiops dev`")
+    if asset is None:
+        return f"{address}/asset-groups/__repository__@genaiops_dagster/{use_case}/lineage"
+    return f"{address}/assets/{use_case}/{asset}"
+
+
+def _console_pages(folder: Path, key: list[str]) -> list[str]:
+    """Console pages of what the asset's latest materialization made; the record's own is last."""
+    import dagster as dg
+
+    prepare_dagster_home(folder)
+    with dg.DagsterInstance.get() as instance:
+        event = instance.get_latest_materialization_event(dg.AssetKey(key))
+    materialization = event.asset_materialization if event else None
+    if materialization is None:
+        fail(f"{'/'.join(key)} was never materialized in {folder}")
+    found = {name: str(entry.value) for name, entry in materialization.metadata.items()}
+    pages = [value for value in found.values() if value.startswith("https://console.cloud.")]
+    if "dagster/table_name" in found:
+        pages.append(table_page(found["dagster/table_name"]))
+    addresses = (found.get(name, "") for name in ("dagster/uri", "record"))
+    pages += [object_page(address) for address in addresses if address.startswith("gs://")]
+    if not pages:
+        fail(f"{'/'.join(key)} names nothing that the console has a page for")
+    return list(dict.fromkeys(pages))

@@ -1,0 +1,92 @@
+"""`genaiops open`: pages of an asset in the UI that runs, and in the Google Cloud console."""
+
+from __future__ import annotations
+
+import http.server
+import threading
+from pathlib import Path
+
+import dagster as dg
+import pytest
+from typer.testing import CliRunner
+
+from genaiops_dagster.cli.app import app
+from genaiops_dagster.cli.session import prepare_dagster_home
+from genaiops_dagster.cli.ui_address import published_ui_address
+from genaiops_dagster.google_cloud.console import object_page, table_page
+
+CONSOLE = "https://console.cloud.google.com"
+
+
+@pytest.fixture(autouse=True)
+def no_dagster_home(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("DAGSTER_HOME", "")
+
+
+def open_page(folder: Path, *arguments: str) -> tuple[int, str]:
+    command = ["open", *arguments, "--no-browser", "--folder", str(folder)]
+    result = CliRunner().invoke(app, command)
+    return result.exit_code, result.output
+
+
+def test_without_a_ui_it_says_how_to_start_one(tmp_path: Path) -> None:
+    code, output = open_page(tmp_path)
+    assert code == 1
+    assert "genaiops dev" in output
+
+
+def test_the_page_of_the_ui_that_serves_the_folder(tmp_path: Path) -> None:
+    with http.server.HTTPServer(("127.0.0.1", 0), _Answering) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        url = f"http://127.0.0.1:{server.server_port}"
+        with published_ui_address(tmp_path, url):
+            code, output = open_page(tmp_path, "python_modules", "evaluation_report/pro")
+            assert (code, output.strip()) == (
+                0,
+                f"{url}/assets/python_modules/evaluation_report/pro",
+            )
+            assert "/python_modules/lineage" in open_page(tmp_path)[1]
+        server.shutdown()
+    assert open_page(tmp_path)[0] == 1
+
+
+class _Answering(http.server.BaseHTTPRequestHandler):
+    def do_GET(self) -> None:
+        self.send_response(200)
+        self.end_headers()
+
+    def log_message(self, format: str, *args: object) -> None:
+        pass
+
+
+def test_console_pages_of_what_the_latest_materialization_made(tmp_path: Path) -> None:
+    prepare_dagster_home(tmp_path)
+    with dg.DagsterInstance.get() as instance:
+        for version in ("old", "new"):
+            instance.report_runless_asset_event(
+                dg.AssetMaterialization(
+                    ["python_modules", "champion"],
+                    metadata={
+                        "dagster/uri": f"gs://bucket/{version} one.json",
+                        "dagster/table_name": "project.genaiops.promotions",
+                    },
+                )
+            )
+    code, output = open_page(tmp_path, "python_modules", "champion", "--console")
+    assert code == 0
+    assert output.splitlines() == [
+        f"{CONSOLE}/bigquery?p=project&d=genaiops&t=promotions&page=table",
+        f"{CONSOLE}/storage/browser/_details/bucket/new%20one.json",
+    ]
+    code, output = open_page(tmp_path, "python_modules", "examples", "--console")
+    assert code == 1
+    assert "never materialized" in output
+
+
+def test_addresses_that_are_none_are_refused() -> None:
+    assert object_page("gs://bucket/folder/") == f"{CONSOLE}/storage/browser/bucket/folder/"
+    for wrong in ("https://bucket/x", "gs://"):
+        with pytest.raises(ValueError, match="gs://"):
+            object_page(wrong)
+    with pytest.raises(ValueError, match=r"project\.dataset\.table"):
+        table_page("dataset.table")
