@@ -94,8 +94,7 @@ def _table_rows(table: str, folder: Path) -> list[dict[str, Any]]:
 
     with open_session(folder) as session:
         try:
-            found = warehouse(session).client.list_rows(table, max_results=1_000)
-            return [dict(row.items()) for row in found]
+            return warehouse(session).head(table, rows=1_000)
         except GoogleAPICallError as error:
             raise StarterError(f"{table}: {error.message}") from error
 

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import asyncio
 import random
-import time
 from collections import deque
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
@@ -87,9 +86,9 @@ class AdaptiveLimit:
         self._wake()
 
     def refused(self, started: float) -> None:
-        """A request that started at `started` (monotonic seconds) was refused as too much."""
+        """A request that started at `started`, in seconds of the event loop, was too much."""
         if started >= self._last_cut:
-            self._last_cut = time.monotonic()
+            self._last_cut = asyncio.get_running_loop().time()
             self.limit = max(1.0, self.limit * (0.5 if self._steep else 0.9))
             self._steep = False
 
@@ -190,12 +189,12 @@ async def persist(
         RequestFailedError: the request was wrong, or attempts, time or retries ran out.
         ServiceUnusableError: 401, 403 or 404, which every other request would get, too.
     """
-    deadline = time.monotonic() + patience.deadline_seconds
+    deadline = asyncio.get_running_loop().time() + patience.deadline_seconds
     patience.retries_left += 0.5
     failures = refusals = 0
     while True:
         async with limit.slot():
-            started = time.monotonic()
+            started = asyncio.get_running_loop().time()
             try:
                 async with asyncio.timeout(timeout := patience.timeout()):
                     result = await send(timeout)
@@ -206,7 +205,7 @@ async def persist(
                 if failure.overload:
                     limit.refused(started)
             else:
-                patience.observe(time.monotonic() - started)
+                patience.observe(asyncio.get_running_loop().time() - started)
                 limit.answered()
                 return result
         if failure.kind == "access":
@@ -217,7 +216,7 @@ async def persist(
         if wait is None:
             wait = patience.pause_before_retry(failures + refusals)
         gave_up = _reason_to_give_up(
-            failure, failures, patience, deadline - time.monotonic() - wait
+            failure, failures, patience, deadline - asyncio.get_running_loop().time() - wait
         )
         if gave_up:
             raise RequestFailedError(f"{failure.message} ({gave_up})")
