@@ -34,6 +34,7 @@ from typing import Any
 from genaiops_dagster.budget.payment import Purse
 from genaiops_dagster.data.records import DatasetSplit, Example
 from genaiops_dagster.evaluation.evaluate import EvaluationTask, evaluate
+from genaiops_dagster.evaluation.inference import Model
 from genaiops_dagster.evaluation.records import EvaluationReport
 from genaiops_dagster.evaluation.report import read_rows
 from genaiops_dagster.google_cloud.object_store import ObjectStore
@@ -77,6 +78,7 @@ USE_CASE = UseCase.model_validate(
             "metrics": ["exact_match", "bleu", "rouge_l"],
             "judge": {"model": JUDGE, "metrics": {"quality": {"criteria": CRITERIA}}},
         },
+        "budget": {"per_run_usd": 10_000, "per_month_usd": 100_000},
         "gate": {
             "challenger": "flash",
             "rules": [{"rule": "threshold", "metric": "exact_match", "at_least": 0}],
@@ -168,9 +170,7 @@ def run(rows: int) -> EvaluationReport:
     task = EvaluationTask(
         use_case=USE_CASE,
         candidate="flash",
-        address=vertex_ai.model_address(MODEL),
-        base_model=MODEL,
-        generation=USE_CASE.candidates["flash"].generation,
+        model=Model(vertex_ai.model_address(MODEL), MODEL, USE_CASE.candidates["flash"].generation),
         prompt=prompt,
         evaluation_set=split,
     )

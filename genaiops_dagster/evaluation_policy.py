@@ -68,7 +68,9 @@ class PairwiseMetric(Section):
 class Calibration(Section):
     """How well the judge agrees with people, on answers that people rated."""
 
-    labels: str = Field(description="Object in the bucket: JSON lines, see docs/evaluation.md.")
+    labels: str = Field(
+        description="Object in the bucket: JSON lines, see docs/how-to/own-metric.md."
+    )
     minimum_kappa: Annotated[float, Field(ge=-1, le=1)] = Field(
         0.4, description="Less agreement than this blocks."
     )

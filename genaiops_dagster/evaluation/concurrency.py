@@ -1,19 +1,21 @@
 """How fast to ask a service: as many requests at once as it takes, and again what may yet pass.
 
-Several evaluations may use one quota at the same time, even from several processes: each grows
-slowly and shrinks quickly, as TCP's congestion control does, so that they share it without knowing
-of each other (Chiu and Jain 1989, https://doi.org/10.1016/0169-7552(89)90019-6).
+Several evaluations may use one quota at the same time, even from several processes: each grows by
+a number and shrinks by a share, as TCP's congestion control does, so that they share it without
+knowing of each other (Chiu and Jain 1989, https://doi.org/10.1016/0169-7552(89)90019-6).
 """
 
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import random
+import threading
 from collections import deque
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
-from typing import Generic, Literal, TypeVar
+from typing import Generic, Literal, TypeVar, cast
 
 from genaiops_dagster.evaluation.cache import RecordCache
 from genaiops_dagster.record import Record
@@ -28,6 +30,7 @@ _TRANSPORT_LIBRARIES = {"aiohttp", "httpx", "httpx2", "requests", "urllib3"}
 _OVERLOAD = {429, 503}
 _TRANSIENT = {408, 500, 502, 503, 504}
 _ACCESS = {401, 403, 404}
+_ENOUGH_LATENCIES = 40
 
 
 class ServiceUnusableError(RuntimeError):
@@ -40,11 +43,14 @@ class RequestFailedError(RuntimeError):
 
 @dataclass
 class AdaptiveLimit:
-    """How many requests may be in flight: more while all go well, fewer when one is refused.
+    """How many requests may be in flight: more while all go well, fewer when some are refused.
 
     It doubles with each round of clean answers until the first refusal (429 or 503), which halves
-    it. From then on it grows by one a round, and a refusal takes a tenth, once for all requests
-    that were in flight together, so that it stays close to what the quota allows.
+    it. From then on it grows by one a round, and each refusal takes a half: as much as the share of
+    refused requests asks for, so that a service that refuses one request in ten whatever comes is
+    still used to the full, and one that refuses all is left alone within a few rounds (Alizadeh et
+    al. 2010, "Data Center TCP", https://doi.org/10.1145/1851182.1851192). Requests also start
+    evenly over a round, because a burst is refused where the same requests in turn are not.
 
     Args:
         maximum: Never more than this.
@@ -55,7 +61,9 @@ class AdaptiveLimit:
     limit: float = 4.0
     in_flight: int = 0
     _steep: bool = True
-    _last_cut: float = 0.0
+    _first_cut: float = 0.0
+    _round_seconds: float = 0.0
+    _next_start: float = 0.0
     _waiting: deque[asyncio.Future[None]] = field(default_factory=deque)
 
     def __post_init__(self) -> None:
@@ -74,23 +82,36 @@ class AdaptiveLimit:
                 raise
         self.in_flight += 1
         try:
+            if not self._steep:
+                await self._pace()
             yield
         finally:
             self.in_flight -= 1
             self._wake()
 
-    def answered(self) -> None:
+    async def _pace(self) -> None:
+        """Wait for the start of the next request, when a round's are spread evenly over it."""
+        now = asyncio.get_running_loop().time()
+        start = max(now, self._next_start)
+        self._next_start = start + self._round_seconds / self.limit
+        if start > now:
+            await asyncio.sleep(start - now)
+
+    def answered(self, latency_seconds: float) -> None:
         """A request went well; the limit grows if it was in use."""
+        self._round_seconds += (latency_seconds - self._round_seconds) / 10
         if self.in_flight >= int(self.limit):
             self.limit = min(self.maximum, self.limit + (1.0 if self._steep else 1 / self.limit))
         self._wake()
 
     def refused(self, started: float) -> None:
         """A request that started at `started`, in seconds of the event loop, was too much."""
-        if started >= self._last_cut:
-            self._last_cut = asyncio.get_running_loop().time()
-            self.limit = max(1.0, self.limit * (0.5 if self._steep else 0.9))
+        if self._steep:
             self._steep = False
+            self._first_cut = asyncio.get_running_loop().time()
+            self.limit = max(1.0, self.limit / 2)
+        elif started >= self._first_cut:  # the halving was for all that were in flight then
+            self.limit = max(1.0, self.limit - 0.5)
 
     def _wake(self) -> None:
         free = max(1, int(self.limit)) - self.in_flight
@@ -122,13 +143,24 @@ class Patience:
     retries_left: float = 20.0
     pause_seconds: float = 0.25
     _latencies: deque[float] = field(default_factory=lambda: deque(maxlen=400))
+    _under_way: set[asyncio.Timeout] = field(default_factory=set)
 
     def timeout(self) -> float:
         """How long the next request may take, in seconds."""
-        if len(self._latencies) < 40:
+        if len(self._latencies) < _ENOUGH_LATENCIES:
             return self.request_seconds
         slow = sorted(self._latencies)[int(0.95 * len(self._latencies))]
         return min(self.request_seconds, max(5.0, 8 * slow))
+
+    @asynccontextmanager
+    async def waiting(self) -> AsyncIterator[float]:
+        """A request under way, which is given up after the time that this gives, in seconds."""
+        async with asyncio.timeout(seconds := self.timeout()) as timeout:
+            self._under_way.add(timeout)
+            try:
+                yield seconds
+            finally:
+                self._under_way.discard(timeout)
 
     def pause_before_retry(self, attempts: int) -> float:
         """How long to wait after so many attempts, in seconds, with jitter."""
@@ -138,6 +170,14 @@ class Patience:
     def observe(self, latency_seconds: float) -> None:
         """Learn from a request that went well."""
         self._latencies.append(latency_seconds)
+        if len(self._latencies) == _ENOUGH_LATENCIES:
+            self._hurry()
+
+    def _hurry(self) -> None:
+        """Hold the first requests, too, to what is known now: one of them may hang."""
+        for timeout in self._under_way:
+            latest = asyncio.get_running_loop().time() + self.timeout()
+            timeout.reschedule(min(latest, timeout.when() or latest))
 
 
 @dataclass
@@ -196,8 +236,8 @@ async def persist(
         async with limit.slot():
             started = asyncio.get_running_loop().time()
             try:
-                async with asyncio.timeout(timeout := patience.timeout()):
-                    result = await send(timeout)
+                async with patience.waiting() as timeout_seconds:
+                    result = await send(timeout_seconds)
             except Exception as error:  # what it is decides what happens next
                 failure = _read(error)
                 if failure is None:
@@ -205,8 +245,9 @@ async def persist(
                 if failure.overload:
                     limit.refused(started)
             else:
-                patience.observe(asyncio.get_running_loop().time() - started)
-                limit.answered()
+                latency = asyncio.get_running_loop().time() - started
+                patience.observe(latency)
+                limit.answered(latency)
                 return result
         if failure.kind == "access":
             raise ServiceUnusableError(failure.message)
@@ -221,6 +262,36 @@ async def persist(
         if gave_up:
             raise RequestFailedError(f"{failure.message} ({gave_up})")
         await asyncio.sleep(wait)
+
+
+def in_thread(work: Callable[[], T]) -> asyncio.Future[T]:
+    """The result of a blocking call, in a thread that keeps no process from ending.
+
+    A call that hangs is given up by whoever awaits it, but its thread goes on until the library's
+    own timeout; an executor would wait for it when the process ends.
+    """
+    loop = asyncio.get_running_loop()
+    future: asyncio.Future[T] = loop.create_future()
+
+    def settle(result: T | None, error: BaseException | None) -> None:
+        if future.done():  # given up
+            return
+        if error is not None:
+            future.set_exception(error)
+        else:
+            future.set_result(cast("T", result))
+
+    def run() -> None:
+        result, failure = None, None
+        try:
+            result = work()
+        except BaseException as error:  # noqa: BLE001 - raised where it is awaited
+            failure = error
+        with contextlib.suppress(RuntimeError):  # the loop has ended: nobody waits any more
+            loop.call_soon_threadsafe(settle, result, failure)
+
+    threading.Thread(target=run, name="evaluation-service", daemon=True).start()
+    return future
 
 
 async def map_in_order(

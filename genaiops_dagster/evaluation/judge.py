@@ -11,11 +11,10 @@ import functools
 import json
 import re
 from collections.abc import Callable, Mapping
-from concurrent.futures import Executor
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from genaiops_dagster.evaluation.concurrency import PaidService, RequestFailedError
+from genaiops_dagster.evaluation.concurrency import PaidService, RequestFailedError, in_thread
 from genaiops_dagster.evaluation.records import Judgement
 from genaiops_dagster.evaluation_policy import Judge, JudgedMetric
 from genaiops_dagster.fingerprint import fingerprint
@@ -122,12 +121,11 @@ class JudgePanel:
 
     Args:
         judge: Model, metrics and number of ratings.
-        client: Gives the client of the evaluation service; called on the threads, because it
-            takes seconds to import.
+        client: Gives the client of the evaluation service; called in threads, because it takes
+            seconds to import.
         location: `projects/<project>/locations/<location>`.
         address: Resource name of the judge model.
         service: Quota, patience and cache.
-        threads: Where the client's blocking calls run.
     """
 
     def __init__(
@@ -137,14 +135,12 @@ class JudgePanel:
         location: str,
         address: str,
         service: PaidService[Judgement],
-        threads: Executor,
     ) -> None:
         self._judge = judge
         self._client = client
         self._location = location
         self._address = address
         self._service = service
-        self._threads = threads
         self._templates = {name: prompt_template(m) for name, m in judge.metrics.items()}
 
     async def rate(self, fields: Mapping[str, str]) -> dict[str, Rated]:
@@ -185,18 +181,9 @@ class JudgePanel:
                 f"rows have: {', '.join(sorted(fields))}"
             )
         instance = {field: fields[field] for field in sorted(needed)}
-        loop = asyncio.get_running_loop()
 
         def send(timeout_seconds: float) -> asyncio.Future[Judgement]:
-            return loop.run_in_executor(
-                self._threads,
-                self._ask,
-                metric,
-                template,
-                instance,
-                repeat,
-                timeout_seconds,
-            )
+            return in_thread(lambda: self._ask(metric, template, instance, repeat, timeout_seconds))
 
         try:
             return await self._service.get(fingerprint(metric, template, instance, repeat), send)

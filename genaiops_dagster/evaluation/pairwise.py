@@ -8,15 +8,13 @@ https://arxiv.org/abs/2306.05685, section 3.3).
 from __future__ import annotations
 
 import asyncio
-import functools
 import json
 from collections.abc import Callable, Mapping, Sequence
-from concurrent.futures import Executor
 from dataclasses import dataclass
 from itertools import combinations
 from typing import TYPE_CHECKING
 
-from genaiops_dagster.evaluation.concurrency import PaidService, RequestFailedError
+from genaiops_dagster.evaluation.concurrency import PaidService, RequestFailedError, in_thread
 from genaiops_dagster.evaluation.judge import JudgeError
 from genaiops_dagster.evaluation.records import Choice, MetricSummary
 from genaiops_dagster.evaluation.statistics import mean_interval
@@ -110,11 +108,10 @@ class PairwiseJudge:
     Args:
         judge: Model and number of choices for each order.
         metric: Criteria.
-        client: Gives the client of the evaluation service; called on the threads.
+        client: Gives the client of the evaluation service; called in threads.
         location: `projects/<project>/locations/<location>`.
         address: Resource name of the judge model.
         service: Quota, patience and cache.
-        threads: Where the client's blocking calls run.
     """
 
     def __init__(
@@ -125,7 +122,6 @@ class PairwiseJudge:
         location: str,
         address: str,
         service: PaidService[Choice],
-        threads: Executor,
     ) -> None:
         self._repeats = range(judge.repeats)
         self._template = _TEMPLATE.format(criteria=metric.criteria.strip())
@@ -133,7 +129,6 @@ class PairwiseJudge:
         self._location = location
         self._address = address
         self._service = service
-        self._threads = threads
 
     async def judge(self, pair: Pair) -> Judged:
         """Choices for one pair, in both orders."""
@@ -156,11 +151,9 @@ class PairwiseJudge:
             "baseline_model_response": first,
             "response": second,
         }
-        loop = asyncio.get_running_loop()
 
         def send(timeout_seconds: float) -> asyncio.Future[Choice]:
-            ask = functools.partial(self._ask, instance, repeat, timeout_seconds)
-            return loop.run_in_executor(self._threads, ask)
+            return in_thread(lambda: self._ask(instance, repeat, timeout_seconds))
 
         try:
             return await self._service.get(fingerprint(self._template, instance, repeat), send)

@@ -54,12 +54,11 @@ async def score_row(
     text = answer_text(answer)
     if answer.state not in {"answered", "truncated"} or text is None:
         return row
-    scores, errors = await asyncio.to_thread(compute_scores, text, example, metrics)
-    if panel is None:
-        return row.model_copy(update={"scores": scores, "errors": errors})
     variables = {name: str(value) for name, value in example.variables.items()}
-    rated = await panel.rate(
-        {**variables, "prompt": question, "reference": example.output, "response": text}
+    fields = {**variables, "prompt": question, "reference": example.output, "response": text}
+    (scores, errors), rated = await asyncio.gather(
+        asyncio.to_thread(compute_scores, text, example, metrics),
+        panel.rate(fields) if panel else asyncio.sleep(0, {}),
     )
     return row.model_copy(
         update={

@@ -8,12 +8,12 @@ from __future__ import annotations
 import asyncio
 import functools
 from collections.abc import Callable, Iterable, Sequence
-from concurrent.futures import Executor
 from typing import TYPE_CHECKING, Any
 
 from genaiops_dagster.evaluation.concurrency import (
     PaidService,
     RequestFailedError,
+    in_thread,
     persist,
 )
 from genaiops_dagster.evaluation.records import Judgement, RowResult
@@ -43,17 +43,15 @@ async def score_by_service(
     client: Callable[[], EvaluationServiceClient],
     location: str,
     service: PaidService[Judgement],
-    threads: Executor,
 ) -> list[RowResult]:
     """Rows with the service's scores in `metrics` besides those that they have.
 
     Args:
         rows: Rows with their answers; those without one stay as they are.
         metrics: Some of `SERVICE_METRICS`.
-        client: Gives the client of the evaluation service; called on the threads.
+        client: Gives the client of the evaluation service; called in threads.
         location: `projects/<project>/locations/<location>`.
         service: Quota, patience and cache.
-        threads: Where the client's blocking calls run.
     """
     scored = list(rows)
     for metric in metrics:
@@ -61,7 +59,7 @@ async def score_by_service(
         texts = {i: _texts(row) for i, row in enumerate(rows) if row.answer is not None}
         needed = [text for text in set(texts.values()) if service.cache.lacks(_key(metric, text))]
         service.cache.refuse_if_strict(len(needed), f"scores in {metric}")
-        failed = await _score_all(metric, sorted(needed), ask, service, threads)
+        failed = await _score_all(metric, sorted(needed), ask, service)
         for place, text in texts.items():
             found = None if text in failed else service.cache.get(_key(metric, text))
             scored[place] = _with_score(scored[place], metric, found, failed.get(text))
@@ -73,15 +71,13 @@ async def _score_all(
     texts: Sequence[Texts],
     ask: Callable[[Sequence[Texts], float], list[float]],
     service: PaidService[Judgement],
-    threads: Executor,
 ) -> dict[Texts, str]:
     """Keep the scores of all `texts`; why there is none, for those of failed requests."""
-    loop = asyncio.get_running_loop()
     failed: dict[Texts, str] = {}
 
     async def score(chunk: Sequence[Texts]) -> None:
         def send(timeout_seconds: float) -> asyncio.Future[list[float]]:
-            return loop.run_in_executor(threads, ask, chunk, timeout_seconds)
+            return in_thread(lambda: ask(chunk, timeout_seconds))
 
         try:
             scores = await persist(send, service.limit, service.patience)

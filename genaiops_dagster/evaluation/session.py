@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Collection, Iterable, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from types import TracebackType
 from typing import TypeVar
@@ -64,9 +63,6 @@ class Session:
         self._caches = ExitStack()
 
     def __enter__(self) -> Session:
-        self.threads = self._caches.enter_context(
-            ThreadPoolExecutor(self._most, thread_name_prefix="evaluation-service")
-        )
         return self
 
     def __exit__(
@@ -150,7 +146,6 @@ class Session:
             lambda: self.vertex_ai.evaluation,
             self.vertex_ai.parent,
             service,
-            self.threads,
         )
 
     def panel(self, judge: Judge, judgements: PaidService[Judgement]) -> JudgePanel:
@@ -161,7 +156,6 @@ class Session:
             self.vertex_ai.parent,
             self.vertex_ai.model_address(judge.model),
             judgements,
-            self.threads,
         )
 
     def pairwise_judge(
@@ -175,7 +169,6 @@ class Session:
             self.vertex_ai.parent,
             self.vertex_ai.model_address(judge.model),
             choices,
-            self.threads,
         )
 
     def service(

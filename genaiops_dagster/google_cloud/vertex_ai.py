@@ -15,6 +15,7 @@ if TYPE_CHECKING:
         ModelServiceClient,
     )
     from google.genai import Client
+    from requests import Session
 
     from genaiops_dagster.google_cloud.settings import GoogleCloudSettings
 
@@ -114,6 +115,7 @@ class VertexAI:
                 wire = transport(host=host, url_scheme=scheme, credentials=credentials)
                 # Ten connections are kept by default: with more threads, most would be made anew.
                 wire._session.mount(f"{scheme}://", HTTPAdapter(pool_maxsize=_CONNECTIONS))
+                _ask_environment_once(wire._session, f"{scheme}://{host}")
                 self._services[client] = client(transport=wire)
             return self._services[client]
 
@@ -151,3 +153,10 @@ class VertexAI:
         if "/" in model:
             return model
         return f"{self.parent}/publishers/google/models/{model}"
+
+
+def _ask_environment_once(session: Session, url: str) -> None:
+    """Read proxies and certificates from the environment now, and not again for each request."""
+    found = session.merge_environment_settings(url, {}, None, None, None)
+    session.proxies, session.verify = found["proxies"], found["verify"]
+    session.trust_env = False

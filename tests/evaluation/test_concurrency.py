@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import random
+import subprocess
+import sys
 from types import SimpleNamespace
 
 import pytest
@@ -14,6 +16,7 @@ from genaiops_dagster.evaluation.concurrency import (
     Patience,
     RequestFailedError,
     ServiceUnusableError,
+    in_thread,
     persist,
 )
 
@@ -204,3 +207,68 @@ async def test_a_bug_is_raised_and_not_retried():
 
     with pytest.raises(KeyError):
         await persist(send, AdaptiveLimit(4), Patience())
+
+
+async def test_a_request_that_hangs_among_the_first_is_given_up_once_the_latency_is_known():
+    asked = 0
+
+    async def send(_: float) -> str:
+        nonlocal asked
+        asked += 1
+        await asyncio.sleep(3600 if asked == 1 else 0.1)
+        return "yes"
+
+    started = now()
+    assert await ask_all(80, send) == ["yes"] * 80
+    assert asked == 81
+    assert now() - started < 10, "and not the 120 seconds that one request may take"
+
+
+async def test_refusals_that_come_whatever_the_rate_do_not_throttle():
+    dice = random.Random(1)
+
+    async def send(_: float) -> str:
+        await asyncio.sleep(0.005)
+        if dice.random() < 0.1:
+            raise APIError(429, {})
+        return "yes"
+
+    limit, patience = AdaptiveLimit(32), Patience(pause_seconds=0.002)
+    await asyncio.gather(*(persist(send, limit, patience) for _ in range(1500)))
+    assert limit.limit > 8
+
+
+async def test_refusals_of_everything_end_the_hurry():
+    limit = AdaptiveLimit(32, limit=32)
+
+    async def send(_: float) -> str:
+        raise APIError(429, {})
+
+    patience = Patience(deadline_seconds=0.3, pause_seconds=0.01)
+    await asyncio.gather(
+        *(persist(send, limit, patience) for _ in range(32)), return_exceptions=True
+    )
+    assert limit.limit == 1
+
+
+async def test_a_blocking_call_gives_what_it_returns_or_raises():
+    assert await in_thread(lambda: 3) == 3
+    with pytest.raises(ZeroDivisionError):
+        await in_thread(lambda: 1 / 0)
+
+
+def test_a_blocking_call_that_hangs_keeps_no_process_from_ending():
+    script = (
+        "import asyncio, time\n"
+        "from genaiops_dagster.evaluation.concurrency import in_thread\n"
+        "async def main():\n"
+        "    try:\n"
+        "        await asyncio.wait_for(in_thread(lambda: time.sleep(600)), 0.1)\n"
+        "    except TimeoutError:\n"
+        "        print('given up')\n"
+        "asyncio.run(main())\n"
+    )
+    ended = subprocess.run(
+        [sys.executable, "-c", script], capture_output=True, text=True, timeout=120, check=True
+    )
+    assert ended.stdout == "given up\n"

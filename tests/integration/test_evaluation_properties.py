@@ -6,7 +6,6 @@ import asyncio
 import json
 import random
 import time
-from concurrent.futures import ThreadPoolExecutor
 from types import SimpleNamespace
 from typing import Any
 from uuid import uuid4
@@ -88,7 +87,6 @@ async def evaluated(rows: int, services: Unreliable, store: ObjectStore) -> list
     folder = f"properties/{uuid4().hex}/"
     patience = Patience(attempts=50, retries_left=1000, pause_seconds=0.002)
     with (
-        ThreadPoolExecutor(8) as threads,
         RecordCache(store, f"{folder}answers/", Answer) as answers,
         RecordCache(store, f"{folder}judged/", Judgement) as judged,
     ):
@@ -104,7 +102,6 @@ async def evaluated(rows: int, services: Unreliable, store: ObjectStore) -> list
             "projects/p/locations/l",
             "judge",
             PaidService(judged, AdaptiveLimit(8), patience),
-            threads,
         )
 
         async def evaluate_row(place: int) -> RowResult:
