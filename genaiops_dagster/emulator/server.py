@@ -9,6 +9,7 @@ import threading
 import time
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager, contextmanager
+from dataclasses import replace
 from pathlib import Path
 
 import uvicorn
@@ -177,7 +178,8 @@ def _serve(
     listener = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
     listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     listener.bind((config.host, config.port))
-    url = f"http://{config.host}:{listener.getsockname()[1]}"
+    config = replace(config, port=listener.getsockname()[1])
+    url = f"http://{config.host}:{config.port}"
     variables = client_variables(config, url, write_credentials(config, url))
     server = uvicorn.Server(
         uvicorn.Config(

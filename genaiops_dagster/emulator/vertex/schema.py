@@ -36,6 +36,7 @@ ROOTS = (
     "MergeVersionAliasesRequest",
     "MetadataStore",
     "Model",
+    "PipelineJob",
     "PredictRequest",
     "RemoveContextChildrenRequest",
     "TuningJob",

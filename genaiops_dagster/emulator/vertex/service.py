@@ -18,12 +18,14 @@ from genaiops_dagster.emulator.vertex import (
     evaluation,
     metadata,
     operations,
+    pipelines,
     publishers,
     registry,
     tuning,
 )
 from genaiops_dagster.emulator.vertex.batch_worker import BatchWorker
 from genaiops_dagster.emulator.vertex.context import VertexContext
+from genaiops_dagster.emulator.vertex.pipeline_worker import PipelineWorker
 from genaiops_dagster.emulator.vertex.resources import ResourceStore
 
 
@@ -52,6 +54,7 @@ class VertexService:
         )
         self.jobs = tuning.TuningWorker(self.context)
         self.batches = BatchWorker(self.context)
+        self.pipelines = PipelineWorker(self.context)
 
     def routes(self) -> list[BaseRoute]:
         """Every route of the service."""
@@ -62,6 +65,7 @@ class VertexService:
             *caches.routes(self.context),
             *batches.routes(self.context, self.batches),
             *tuning.routes(self.context, self.jobs),
+            *pipelines.routes(self.context, self.pipelines),
             *registry.routes(self.context),
             *evaluation.routes(self.context),
             *metadata.routes(self.context),
@@ -70,6 +74,7 @@ class VertexService:
 
     def close(self) -> None:
         """Stop background work and close the database."""
+        self.pipelines.close()
         self.batches.close()
         self.jobs.close()
         self.context.resources.close()

@@ -1,0 +1,463 @@
+"""Moves pipeline jobs through their states and runs their tasks on this machine.
+
+What a job has done is in the store alone: after a crash each unfinished job goes on, keeps the
+tasks that had ended, and starts those again that were under way. Each task is a process of its own
+(`pipeline_task.py`); the emulator itself never imports KFP.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import logging
+import os
+import re
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable
+from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from pathlib import Path
+from typing import Any
+
+from genaiops_dagster.emulator.environment import client_variables
+from genaiops_dagster.emulator.vertex import pipeline_spec as specs
+from genaiops_dagster.emulator.vertex.context import VertexContext
+from genaiops_dagster.emulator.vertex.model_versions import visible
+from genaiops_dagster.emulator.vertex.pipeline_records import PipelineRecords
+from genaiops_dagster.emulator.vertex.pipeline_task import OUTPUTS_FILE, TASK_FILE
+from genaiops_dagster.emulator.vertex.resources import Document
+
+KIND = "pipelineJobs"
+TERMINAL = {
+    "PIPELINE_STATE_SUCCEEDED",
+    "PIPELINE_STATE_FAILED",
+    "PIPELINE_STATE_CANCELLED",
+}
+
+_AT_ONCE = 2
+_LOG_LINES = 12
+_START_SECONDS = 60
+_ENDED_WELL = {"SUCCEEDED", "SKIPPED"}
+_COLOUR = re.compile(r"\x1b\[\d+m")
+_RUNNERS_OWN = re.compile(r"- (INFO|ERROR) - Task |^-+$")
+
+log = logging.getLogger(__name__)
+
+
+class _StoppedError(Exception):
+    """The job was cancelled, or the server stops."""
+
+
+class _TaskFailedError(Exception):
+    """A task ended badly; the message is its own."""
+
+
+class PipelineWorker:
+    """Runs pipeline jobs, each in a thread of its own, at most two tasks at once in all."""
+
+    def __init__(self, context: VertexContext) -> None:
+        self._context = context
+        self.closed = False
+        self.slots = threading.Semaphore(_AT_ONCE)
+        self.processes: dict[str, set[subprocess.Popen[bytes]]] = {}
+        self._threads: list[threading.Thread] = []
+        for job in context.resources.list(KIND):
+            if job["state"] not in TERMINAL:
+                self._start(job["name"])
+
+    def submit(self, job: Document) -> None:
+        """Store a new job and start it."""
+        self._context.resources.put(job["name"], KIND, job)
+        self._start(job["name"])
+
+    def stop(self, name: str) -> None:
+        """End the processes of the job called `name`."""
+        for process in list(self.processes.get(name, ())):
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(process.pid, signal.SIGKILL)
+
+    def close(self) -> None:
+        """Stop; unfinished jobs go on at the next start."""
+        self.closed = True
+        for name in list(self.processes):
+            self.stop(name)
+        for thread in self._threads:
+            thread.join(10)
+
+    def folder(self, name: str) -> Path:
+        """Where the files of the tasks of the job called `name` are."""
+        return self._context.config.state / "vertex" / "pipelines" / name.rpartition("/")[2]
+
+    def _start(self, name: str) -> None:
+        self._threads = [thread for thread in self._threads if thread.is_alive()]
+        thread = threading.Thread(
+            target=_JobRun(self._context, self, name).run, name="pipeline", daemon=True
+        )
+        self._threads.append(thread)
+        thread.start()
+
+
+class _JobRun:
+    """One job on its way to its end."""
+
+    def __init__(self, context: VertexContext, worker: PipelineWorker, name: str) -> None:
+        self._context = context
+        self._worker = worker
+        self._name = name
+        job = context.resources.get(name) or {}
+        self._spec: Document = job["pipelineSpec"]
+        self._runtime: Document = job["runtimeConfig"]
+        self._records = PipelineRecords(context, job)
+        self._failures: list[str] = []
+
+    def run(self) -> None:
+        try:
+            self._run()
+        except _StoppedError:
+            if not self._worker.closed:
+                error = {"code": 1, "message": "The PipelineJob was cancelled."}
+                self._end("PIPELINE_STATE_CANCELLED", error)
+        except Exception:
+            log.exception("pipeline job %s failed", self._name)
+            self._end(
+                "PIPELINE_STATE_FAILED",
+                {"code": 13, "message": "Internal error encountered while running the pipeline."},
+            )
+
+    def _run(self) -> None:
+        now = self._context.now()
+        pipeline, run = self._records.begin()
+
+        def begin(job: Document) -> None:
+            if job["state"] == "PIPELINE_STATE_PENDING":
+                job.update(state="PIPELINE_STATE_RUNNING", startTime=now)
+            job["_contexts"] = [pipeline["name"], run["name"]]
+
+        self._change(begin)
+        root = self._spec["root"]
+        given = self._runtime.get("parameterValues", {})
+        scope = {"parameters": specs.defaults(root, given), "artifacts": {}}
+        outputs = self._dag(root, scope, "")
+        self._check()
+        state = "COMPLETE" if outputs is not None else "FAILED"
+        execution = self._records.execution(
+            self._name.rpartition("/")[2],
+            self._name.rpartition("/")[2],
+            scope,
+            outputs,
+            schema="system.Run",
+            state=state,
+        )
+        self._change(lambda job: job.update(_execution=execution["name"]))
+        if outputs is None:
+            self._end(
+                "PIPELINE_STATE_FAILED",
+                {
+                    "code": 9,
+                    "message": "The PipelineJob failed because of the following tasks: "
+                    + "; ".join(self._failures),
+                },
+            )
+        else:
+            self._end("PIPELINE_STATE_SUCCEEDED")
+
+    def _dag(self, component: Document, scope: Document, path: str) -> Document | None:
+        """Run the tasks of a DAG, each when what it waits for has ended; None when one failed."""
+        tasks = component["dag"].get("tasks", {})
+        produced: dict[str, Document] = {}
+        waiting = dict(tasks)
+        running: dict[Future[Document], str] = {}
+        with ThreadPoolExecutor(max(1, len(tasks)), thread_name_prefix="pipeline-task") as pool:
+            while True:
+                for name in [n for n, t in waiting.items() if specs.upstream(t) <= produced.keys()]:
+                    if self._failures and self._fails_fast():
+                        break
+                    inputs = specs.arguments(waiting.pop(name), scope, produced)
+                    running[pool.submit(self._task, tasks[name], inputs, f"{path}{name}")] = name
+                if not running:
+                    break
+                for ended in wait(running, return_when=FIRST_COMPLETED).done:
+                    name = running.pop(ended)
+                    try:
+                        produced[name] = ended.result()
+                    except _TaskFailedError as error:
+                        self._failures.append(f"{path}{name}: {error}")
+        for name in waiting:
+            self._detail(f"{path}{name}", "NOT_TRIGGERED")
+        if len(produced) < len(tasks):
+            return None
+        return specs.dag_outputs(component, produced)
+
+    def _task(self, task: Document, inputs: Document, path: str) -> Document:
+        """The outputs of a task: from an earlier attempt, from the cache, or made now.
+
+        Raises:
+            _TaskFailedError: it failed, and was tried as often as it may be.
+        """
+        self._check()
+        done = self._job()["_tasks"].get(path, {})
+        if done.get("state") in _ENDED_WELL:
+            return dict(done["_outputs"])
+        component = self._spec["components"][task["componentRef"]["name"]]
+        inputs["parameters"] = specs.defaults(component, inputs["parameters"])
+        if "dag" in component:
+            self._detail(path, "RUNNING")
+            outputs = self._dag(component, inputs, f"{path}/")
+            if outputs is None:
+                self._detail(path, "FAILED", error={"code": 9, "message": "A task of it failed."})
+                raise _TaskFailedError("a task of it failed")
+            return self._ended(path, "SUCCEEDED", outputs)
+        key = specs.cache_key(self._spec, component, inputs)
+        use_cache = task.get("cachingOptions", {}).get("enableCache", False)
+        found = self._records.cached(key) if use_cache else None
+        if found is not None:
+            self._records.join(found["name"], found["_outputs"])
+            return self._ended(path, "SKIPPED", found["_outputs"], execution=found["name"])
+        tries = 1 + int(task.get("retryPolicy", {}).get("maxRetryCount", 0))
+        return self._execute(task, component, inputs, path, key, tries)
+
+    def _execute(
+        self, task: Document, component: Document, inputs: Document, path: str, key: str, tries: int
+    ) -> Document:
+        self._detail(path, "PENDING", inputs=inputs["artifacts"])
+        with self._worker.slots:
+            for left in reversed(range(tries)):
+                self._check()
+                self._detail(path, "RUNNING")
+                try:
+                    outputs = self._process(task, component, inputs, path)
+                    break
+                except _TaskFailedError as error:
+                    self._check()
+                    if left:
+                        continue
+                    execution = self._records.execution(
+                        f"{key[:20]}-{self._context.resources.new_id()}",
+                        path,
+                        inputs,
+                        None,
+                        state="FAILED",
+                    )
+                    problem = {"code": 9, "message": str(error)}
+                    self._detail(path, "FAILED", error=problem, execution=execution["name"])
+                    raise
+        execution = self._records.execution(key, path, inputs, outputs)
+        return self._ended(path, "SUCCEEDED", outputs, execution=execution["name"])
+
+    def _process(
+        self, task: Document, component: Document, inputs: Document, path: str
+    ) -> Document:
+        """Run the process of a task; its outputs.
+
+        Raises:
+            _TaskFailedError: it failed; the message has the end of what it printed.
+        """
+        folder = self._worker.folder(self._name) / path.replace("/", ".")
+        shutil.rmtree(folder, ignore_errors=True)
+        folder.mkdir(parents=True)
+        container = dict(specs.executor(self._spec, component))
+        if "container" in container:
+            container["container"] = specs.without_installation(container["container"])
+        description = {
+            "job": self._name.rpartition("/")[2],
+            "component_name": task["componentRef"]["name"],
+            "component": component,
+            "executor": container,
+            "parameters": inputs["parameters"],
+            "artifacts": {
+                name: [self._records.fetch(artifact, folder / "inputs") for artifact in artifacts]
+                for name, artifacts in inputs["artifacts"].items()
+            },
+        }
+        (folder / TASK_FILE).write_text(json.dumps(description))
+        self._await_server()
+        status = self._wait_for(folder)
+        printed = (folder / "log.txt").read_text(errors="replace")
+        result = folder / OUTPUTS_FILE
+        if status or not result.exists():
+            self._check()
+            raise _TaskFailedError(
+                f"it ended with status {status} and said:\n{_last_words(printed)}"
+            )
+        task_id = self._context.resources.new_id()
+        outputs = json.loads(result.read_text())
+        return self._records.keep(outputs, path.replace("/", "."), task_id, folder)
+
+    def _wait_for(self, folder: Path) -> int:
+        config = self._context.config
+        url = f"http://{config.host}:{config.port}"
+        variables = client_variables(config, url, config.state / "credentials.json")
+        processes = self._worker.processes.setdefault(self._name, set())
+        with (folder / "log.txt").open("wb") as output:
+            process = subprocess.Popen(
+                [sys.executable, "-m", "genaiops_dagster.emulator.vertex.pipeline_task", folder],
+                stdin=subprocess.PIPE,  # its end tells the task that the emulator is gone
+                stdout=output,
+                stderr=subprocess.STDOUT,
+                cwd=folder,
+                env={**os.environ, **variables, "PYTHONPATH": os.pathsep.join(_import_path())},
+                start_new_session=True,
+            )
+            processes.add(process)
+            try:
+                if self._worker.closed or self._job()["state"] == "PIPELINE_STATE_CANCELLING":
+                    self._worker.stop(self._name)
+                return process.wait()
+            finally:
+                processes.discard(process)
+                if process.stdin:
+                    process.stdin.close()
+
+    def _await_server(self) -> None:
+        """Wait until requests are answered: a job may go on before the server is up."""
+        config = self._context.config
+        deadline = time.monotonic() + _START_SECONDS
+        while time.monotonic() < deadline:
+            self._check()
+            with contextlib.suppress(OSError):
+                socket.create_connection((config.host, config.port), timeout=1).close()
+                return
+            time.sleep(0.05)
+
+    def _ended(
+        self, path: str, state: str, outputs: Document, execution: str | None = None
+    ) -> Document:
+        self._detail(path, state, outputs=outputs, execution=execution)
+        return outputs
+
+    def _detail(
+        self,
+        path: str,
+        state: str,
+        *,
+        inputs: Document | None = None,
+        outputs: Document | None = None,
+        error: Document | None = None,
+        execution: str | None = None,
+    ) -> None:
+        """Move a task to `state`, with what is known of it."""
+        now = self._context.now()
+
+        def change(job: Document) -> None:
+            task = job["_tasks"].setdefault(
+                path, {"taskId": self._context.resources.new_id(), "createTime": now, "_path": path}
+            )
+            status: Document = {"updateTime": now, "state": state}
+            if error:
+                task["error"] = status["error"] = error
+            task.setdefault("pipelineTaskStatus", []).append(status)
+            task["state"] = state
+            if state in ("RUNNING", "SKIPPED"):
+                task.setdefault("startTime", now)
+            if state not in ("RUNNING", "PENDING"):
+                task["endTime"] = now
+            if inputs is not None:
+                task["_inputs"] = inputs
+            if outputs is not None:
+                task["_outputs"] = outputs
+            if execution is not None:
+                task["_execution"] = execution
+
+        self._change(change)
+
+    def _end(self, state: str, error: Document | None = None) -> None:
+        now = self._context.now()
+
+        def change(job: Document) -> None:
+            if job["state"] == "PIPELINE_STATE_CANCELLING" and state != "PIPELINE_STATE_CANCELLED":
+                return
+            job.update(state=state, endTime=now)
+            if error:
+                job["error"] = error
+            for task in job["_tasks"].values():
+                if task["state"] in ("PENDING", "RUNNING"):
+                    task.update(state="CANCELLED", endTime=now)
+
+        self._change(change)
+
+    def _fails_fast(self) -> bool:
+        return self._runtime.get("failurePolicy") == "PIPELINE_FAILURE_POLICY_FAIL_FAST"
+
+    def _job(self) -> Document:
+        job = None if self._worker.closed else self._context.resources.get(self._name)
+        if job is None:
+            raise _StoppedError
+        return job
+
+    def _check(self) -> None:
+        """Raise `_StoppedError` when the job is to end."""
+        if self._job()["state"] == "PIPELINE_STATE_CANCELLING":
+            raise _StoppedError
+
+    def _change(self, change: Callable[[Document], None]) -> None:
+        if self._worker.closed:
+            return
+
+        def apply(job: Document) -> None:
+            change(job)
+            job["updateTime"] = self._context.now()
+
+        self._context.resources.update(self._name, apply)
+
+
+def shown(context: VertexContext, job: Document) -> Document:
+    """A job as the API gives it, with the details of its tasks."""
+    records, resources = PipelineRecords(context, job), context.resources
+    run_id = job["_root_id"]
+    details: list[Document] = [
+        {
+            "taskId": run_id,
+            "taskName": job["name"].rpartition("/")[2],
+            "createTime": job["createTime"],
+            "state": _root_state(job["state"]),
+            **{key: job[key] for key in ("startTime", "endTime", "error") if key in job},
+            **_execution(resources, job.get("_execution")),
+        }
+    ]
+    for path, task in job["_tasks"].items():
+        outer, _, name = path.rpartition("/")
+        details.append(
+            {
+                **visible(task),
+                "taskName": name,
+                "taskUniqueName": path,
+                "parentTaskId": job["_tasks"][outer]["taskId"] if outer else run_id,
+                **_execution(resources, task.get("_execution")),
+                "inputs": records.shown(task.get("_inputs", {})),
+                "outputs": records.shown(task.get("_outputs", {}).get("artifacts", {})),
+            }
+        )
+    contexts = dict(
+        zip(
+            ("pipelineContext", "pipelineRunContext"),
+            (visible(found) for name in job.get("_contexts", []) if (found := resources.get(name))),
+            strict=False,
+        )
+    )
+    return {**visible(job), "jobDetail": {**contexts, "taskDetails": details}}
+
+
+def _execution(resources: Any, name: str | None) -> Document:
+    found = resources.get(name) if name else None
+    return {"execution": visible(found)} if found else {}
+
+
+def _root_state(state: str) -> str:
+    return state.removeprefix("PIPELINE_STATE_")
+
+
+def _last_words(printed: str) -> str:
+    """The end of what a task printed, without what KFP's runner says after it."""
+    lines = _COLOUR.sub("", printed).splitlines()
+    told = [line for line in lines if line.strip() and not _RUNNERS_OWN.search(line)]
+    return "\n".join(told[-_LOG_LINES:])
+
+
+def _import_path() -> list[str]:
+    """Where this process finds modules: a task finds the same ones, wherever it works."""
+    return [str(Path(entry or ".").resolve()) for entry in sys.path]
