@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from typing import Annotated
+
 import typer
 
 from genaiops_dagster.cli import (
@@ -20,6 +23,31 @@ from genaiops_dagster.cli import (
     schema,
     use_cases,
 )
+from genaiops_dagster.cli.options import fail
+
+_COMMANDS: dict[str, tuple[Callable[..., None], tuple[str, ...]]] = {
+    "init": (init.init, ("tickets.csv", "tickets.csv --output queue --input subject --yes")),
+    "plan": (plan.plan, ("python_modules", "stackoverflow_qa --exact")),
+    "run": (run.run, ("python_modules", "article_summaries --json results.json --verbose")),
+    "report": (report.report, ("python_modules", "python_modules --output page.html --no-open")),
+    "history": (history.history, ("python_modules",)),
+    "approve": (
+        approve.approve,
+        ('python_modules --by "A. Person" --reason "looked at the worst rows"',),
+    ),
+    "rollback": (
+        rollback.rollback,
+        ('python_modules --reason "complaints"', 'python_modules --to 3 --reason "complaints"'),
+    ),
+    "prune": (prune.prune, ("python_modules",)),
+    "dev": (dev.dev, ("", "--port 4000")),
+    "open": (open_page.open_page, ("python_modules", "python_modules champion --console")),
+    "use-cases": (use_cases.use_cases, ("",)),
+    "schema": (schema.schema, ("", "--output use_case.schema.json")),
+    "doctor": (doctor.doctor, ("",)),
+    "emulator": (emulator.emulator, ("", "--port 0 --env-file emulator.env", "--reset")),
+}
+"""Function of each command, and examples of what may follow its name."""
 
 app = typer.Typer(
     name="genaiops",
@@ -27,22 +55,38 @@ app = typer.Typer(
     no_args_is_help=True,
     pretty_exceptions_enable=False,
 )
-app.command("init")(init.init)
-app.command("plan")(plan.plan)
-app.command("run")(run.run)
-app.command("report")(report.report)
-app.command("history")(history.history)
-app.command("approve")(approve.approve)
-app.command("rollback")(rollback.rollback)
-app.command("prune")(prune.prune)
-app.command("dev")(dev.dev)
-app.command("open")(open_page.open_page)
-app.command("use-cases")(use_cases.use_cases)
-app.command("schema")(schema.schema)
-app.command("doctor")(doctor.doctor)
-app.command("emulator")(emulator.emulator)
+
+_debug = False
+
+
+@app.callback()
+def _all_commands(
+    debug: Annotated[
+        bool, typer.Option("--debug", help="Show the traceback of an error that was not foreseen.")
+    ] = False,
+) -> None:
+    global _debug
+    _debug = debug
+
+
+def _epilog(name: str, examples: tuple[str, ...]) -> str:
+    lines = [f"genaiops {name} {example}".rstrip() for example in examples]
+    return "\n\n".join(["Examples:", *lines])
+
+
+for _name, (_function, _examples) in _COMMANDS.items():
+    app.command(_name, epilog=_epilog(_name, _examples))(_function)
 
 
 def main() -> None:
-    """Run the command line."""
-    app()
+    """Run the command line; an error that was not foreseen is told in a line, without `--debug`."""
+    try:
+        app()
+    except Exception as error:
+        if _debug:
+            raise
+        said = str(error).strip() or "no more is known"
+        try:
+            fail(f"{type(error).__name__}: {said}\n`genaiops --debug ...` shows where")
+        except typer.Exit as end:
+            raise SystemExit(end.exit_code) from error

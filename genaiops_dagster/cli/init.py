@@ -52,13 +52,7 @@ def init(
     force: Annotated[bool, typer.Option("--force", help="Replace a file that exists.")] = False,
     folder: FOLDER = Path(".genaiops"),
 ) -> None:
-    """Write a use case file: columns are guessed from the data, shown, and confirmed by you.
-
-    Examples:
-      genaiops init tickets.csv
-
-      genaiops init tickets.csv --output queue --input subject --input text --yes
-    """
+    """Write a use case file: columns are guessed from the data, shown, and confirmed by you."""
     console = Console()
     asked = not yes
     source = data or typer.prompt("Data: a CSV, JSONL or Parquet file, or a BigQuery table")

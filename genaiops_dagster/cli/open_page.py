@@ -29,15 +29,7 @@ def open_page(
     ] = True,
     folder: FOLDER = Path(".genaiops"),
 ) -> None:
-    """Open the lineage of a use case, or the page of one of its assets.
-
-    Examples:
-      genaiops open python_modules
-
-      genaiops open python_modules evaluation_report/tuned
-
-      genaiops open python_modules champion --console
-    """
+    """Open the lineage of a use case, or the page of one of its assets."""
     try:
         chosen = known_use_case(use_case)
     except UseCaseError as error:
