@@ -56,6 +56,8 @@ def describe(verb: str, path: str) -> Call:
 
 
 def _vertex_method(verb: str, rest: str) -> str:
+    if not rest:
+        return "locations.get"
     resource, colon, custom = rest.rpartition(":")
     segments = (resource if colon else rest).strip("/").split("/")
     collections = "operations" if "operations" in segments else ".".join(segments[::2])
@@ -91,6 +93,9 @@ def _bigquery_method(verb: str, rest: str | None) -> str:
     segments = (rest or "").strip("/").split("/")
     if segments == [""]:
         return "projects.list"
+    resource, colon, custom = segments[-1].rpartition(":")
+    if colon and resource and len(segments) > 1:
+        return f"{segments[-2]}.{custom}"
     if segments[0] == "queries":
         return "jobs.query" if len(segments) == 1 else "jobs.getQueryResults"
     if len(segments) > 2 and segments[-1] in _OF_A_TABLE_OR_JOB:

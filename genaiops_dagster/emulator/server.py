@@ -21,13 +21,14 @@ from starlette.routing import Route
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from genaiops_dagster.emulator.bigquery.service import BigQueryService
+from genaiops_dagster.emulator.calls import describe
 from genaiops_dagster.emulator.config import EmulatorConfig
 from genaiops_dagster.emulator.environment import (
     client_variables,
     write_credentials,
     write_environment_file,
 )
-from genaiops_dagster.emulator.errors import ApiError
+from genaiops_dagster.emulator.errors import ApiError, not_served
 from genaiops_dagster.emulator.fault_injection import AbortableProtocol, FaultInjector
 from genaiops_dagster.emulator.fault_injection import routes as fault_routes
 from genaiops_dagster.emulator.fault_kinds import parse_plan
@@ -44,6 +45,10 @@ _LOCK_SECONDS = 10
 _BARE_CLIENT = (
     " genai.Client(vertexai=True) with another base URL forgets project and location of the"
     " environment and sends requests without a path: pass both, or call genai.Client()."
+)
+_API_PATHS = (
+    *("/v1/", "/v1beta1/", "/bigquery/v2/", "/upload/bigquery/v2/"),
+    *("/storage/v1/", "/upload/storage/v1/", "/download/storage/v1/"),
 )
 _LOOPBACK_NAMES = {"127.0.0.1", "localhost", "::1"}
 
@@ -110,10 +115,11 @@ def create_app(config: EmulatorConfig, stats: Stats | None = None) -> Starlette:
         return error.response()
 
     async def on_unknown_path(request: Request, _: Exception) -> Response:
-        hint = _BARE_CLIENT if request.url.path == "/" else ""
-        return ApiError(
-            404, f"The emulator serves no {request.method} {request.url.path}.{hint}"
-        ).response()
+        error = _unserved(request)
+        call = describe(request.method, request.url.path)
+        if error.code == 501:
+            stats.record(call.service, call.method, status=501, milliseconds=0.0)
+        return error.response()
 
     @asynccontextmanager
     async def lifespan(_: Starlette) -> AsyncIterator[None]:
@@ -145,6 +151,18 @@ def create_app(config: EmulatorConfig, stats: Stats | None = None) -> Starlette:
         app.add_middleware(AfterPublicData, public_data=public_data)
     app.add_middleware(LoopbackOnly)
     return app
+
+
+def _unserved(request: Request) -> ApiError:
+    """The refusal of a request that no route takes: by name when it is for one of the APIs."""
+    path = request.url.path
+    # A name with a slash in it names nothing.
+    named = b"%2f" not in request.scope["raw_path"].lower()
+    if named and path.startswith(_API_PATHS):
+        method = describe(request.method, path).method
+        return not_served(f"the method {method} ({request.method} {path[:200]})")
+    hint = _BARE_CLIENT if path == "/" else ""
+    return ApiError(404, f"The emulator serves no {request.method} {path[:200]}.{hint}")
 
 
 def serve(

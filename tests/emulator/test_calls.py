@@ -46,6 +46,11 @@ MODEL = f"{PARENT}/publishers/google/models/gemini-2.5-flash"
             *("bigquery", "tabledata.insertAll", None),
         ),
         ("GET", "/bigquery/v2/projects", "bigquery", "projects.list", None),
+        (
+            *("POST", "/bigquery/v2/projects/p/datasets/d/tables/t:getIamPolicy"),
+            *("bigquery", "tables.getIamPolicy", None),
+        ),
+        ("GET", PARENT, "vertex", "locations.get", None),
         ("GET", "/emulator/stats", "", "", None),
         ("POST", "/token", "", "", None),
     ],

@@ -268,6 +268,14 @@ def touch(cursor: Cursor, table: Table) -> None:
     )
 
 
+def note_append(cursor: Cursor, work: str) -> bool:
+    """Note that `work` has added its rows; False when it had done so before."""
+    if cursor.execute("SELECT 1 FROM catalog.appends WHERE work = ?", [work]).fetchone():
+        return False
+    cursor.execute("INSERT INTO catalog.appends VALUES (?)", [work])
+    return True
+
+
 def delete_table(cursor: Cursor, name: TableName) -> None:
     """Remove a table with its rows, or a view.
 

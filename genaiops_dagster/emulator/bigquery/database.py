@@ -28,6 +28,7 @@ CREATE TABLE IF NOT EXISTS catalog.tables (
     project VARCHAR, dataset VARCHAR, name VARCHAR, number BIGINT, document VARCHAR);
 CREATE TABLE IF NOT EXISTS catalog.jobs (
     project VARCHAR, job VARCHAR, created BIGINT, document VARCHAR);
+CREATE TABLE IF NOT EXISTS catalog.appends (work VARCHAR);
 """
 
 

@@ -68,6 +68,8 @@ class BigQueryService:
         table: str,
         rows: Iterable[Mapping[str, Any]],
         schema: list[dict[str, Any]] | None = None,
+        *,
+        once: str | None = None,
     ) -> int:
         """Add JSON rows to `project.dataset.table`, all of them or none.
 
@@ -76,6 +78,8 @@ class BigQueryService:
                 is given.
             rows: JSON-able values by column name.
             schema: REST schema fields of a table to create.
+            once: Name of the work that makes the rows; a second call for it adds nothing, so that
+                work that a crash interrupted can be done again.
 
         Returns:
             How many rows were added.
@@ -85,6 +89,8 @@ class BigQueryService:
         """
         name = parse_table_name(table)
         with self.database.writing() as cursor:
+            if once is not None and not catalog.note_append(cursor, once):
+                return 0
             found = catalog.find_table(cursor, name)
             if found is None:
                 if schema is None:

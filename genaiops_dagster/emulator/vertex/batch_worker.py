@@ -141,7 +141,7 @@ class BatchWorker:
         else:
             table = _output_table(output["bigqueryDestination"]["outputUri"], job)
             rows = [_as_columns(row) for row in results]
-            self._context.bigquery.append_rows(table, rows, _columns(rows))
+            self._context.bigquery.append_rows(table, rows, _columns(rows), once=job["name"])
             dataset, _, name = table.rpartition(".")
             info = {"bigqueryOutputDataset": f"bq://{dataset}", "bigqueryOutputTable": name}
         return {"outputInfo": info, "completionStats": results.stats()}

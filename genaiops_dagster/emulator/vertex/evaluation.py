@@ -26,8 +26,6 @@ from genaiops_dagster.emulator.vertex.evaluation_rubrics import (
 from genaiops_dagster.emulator.vertex.messages import Document, parse
 from genaiops_dagster.emulator.vertex.routing import PARENT, Handler, both_versions
 
-_NOT_SERVED = ("evaluationRuns", "evaluationSets", "evaluationItems", "evaluationMetrics")
-
 
 def routes(context: VertexContext) -> list[Route]:
     """The routes of evaluation; google-genai's clients put a slash before the colon."""
@@ -37,25 +35,12 @@ def routes(context: VertexContext) -> list[Route]:
         "generateInstanceRubrics": service.generate_rubrics,
         "evaluateDataset": service.refuse,
     }
-    served = [
+    return [
         route
         for path in (PARENT, PARENT + "/")
         for method, handler in methods.items()
         for route in both_versions(context.stats, "POST", f"{path}:{method}", method, handler)
     ]
-    refused = [
-        route
-        for collection in _NOT_SERVED
-        for verb, name in (("POST", "create"), ("GET", "list"))
-        for route in both_versions(
-            context.stats,
-            verb,
-            f"{PARENT}/{collection}",
-            f"{collection}.{name}",
-            service.refuse_collection,
-        )
-    ]
-    return [*served, *refused]
 
 
 class _Evaluation:
@@ -70,9 +55,6 @@ class _Evaluation:
         body = parse("GenerateInstanceRubricsRequest", await request.body())
         prompt = content_text(body.get("contents", []), "contents")
         return JSONResponse({"generatedRubrics": generate_rubrics(prompt)})
-
-    async def refuse_collection(self, request: Request) -> Response:
-        raise not_served(request.url.path.rpartition("/")[2])
 
     async def refuse(self, _: Request) -> Response:
         raise not_served("evaluateDataset; evaluate its rows with evaluateInstances")

@@ -46,8 +46,9 @@ def change_children(
         parents = [name for name in document.get("parentContexts", []) if name != context]
         document["parentContexts"] = [*parents, context] if add else parents
 
-    for child in children:
-        resources.update(child, change)
+    with resources.transaction():
+        for child in children:
+            resources.update(child, change)
 
 
 def descends_from(resources: ResourceStore, child: Document, context: str) -> bool:

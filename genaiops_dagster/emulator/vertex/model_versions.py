@@ -29,7 +29,7 @@ def register_tuned(
 ) -> tuple[str, list[str]]:
     """Register the model version and the endpoints that a finished tuning job made.
 
-    Doing it twice for the same job changes nothing.
+    Call it within a transaction.
 
     Args:
         resources: The store.

@@ -117,9 +117,10 @@ class _Models:
                 )
         if "-default" in aliases:
             raise ApiError(400, "The alias `default` cannot be removed, only moved.")
-        changed = merge_aliases(
-            self._resources, version["name"], version["versionId"], aliases, self._now()
-        )
+        with self._resources.transaction():
+            changed = merge_aliases(
+                self._resources, version["name"], version["versionId"], aliases, self._now()
+            )
         return JSONResponse(visible(changed))
 
     async def patch(self, request: Request) -> Response:
@@ -155,8 +156,10 @@ class _Models:
                     f"The Model {name}@{version['versionId']} is deployed at"
                     f" {version['deployedModels'][0]['endpoint']}; undeploy it first."
                 )
+        with self._resources.transaction():
+            for version in versions:
+                self._resources.delete(f"{name}@{version['versionId']}")
         for version in versions:
-            self._resources.delete(f"{name}@{version['versionId']}")
             for endpoint in version["_tuned"]["endpoints"].values():
                 self._catalog.remove(endpoint.rpartition("/")[2])
         return operations.done(
@@ -194,7 +197,8 @@ class _Endpoints:
     async def undeploy(self, request: Request) -> Response:
         body = parse("UndeployModelRequest", await request.body())
         endpoint = self._find(request)
-        undeploy(self._resources, endpoint, body.get("deployedModelId", ""), self._now())
+        with self._resources.transaction():
+            undeploy(self._resources, endpoint, body.get("deployedModelId", ""), self._now())
         return JSONResponse(
             operations.done(
                 request,

@@ -5,7 +5,8 @@ from __future__ import annotations
 import json
 import sqlite3
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,9 @@ Document = dict[str, Any]
 
 
 class ResourceStore:
-    """Documents by full resource name, in order of creation; every change is one transaction.
+    """Documents by full resource name, in order of creation.
+
+    Every change is one transaction, and `transaction()` makes one of several.
 
     Args:
         path: SQLite file; created when missing.
@@ -35,9 +38,24 @@ class ResourceStore:
             "CREATE INDEX IF NOT EXISTS resource_by_parent ON resource (kind, parent, sequence)"
         )
 
+    @contextmanager
+    def transaction(self) -> Iterator[None]:
+        """Make the changes of the block visible, and durable, together or not at all."""
+        with self._lock:
+            if self._database.in_transaction:
+                yield
+                return
+            self._database.execute("BEGIN IMMEDIATE")
+            try:
+                yield
+            except BaseException:
+                self._database.execute("ROLLBACK")
+                raise
+            self._database.execute("COMMIT")
+
     def new_id(self) -> str:
         """A numeric resource id that was never handed out before."""
-        with self._lock:
+        with self.transaction():
             self._database.execute("CREATE TABLE IF NOT EXISTS counter (value INTEGER)")
             row = self._database.execute("SELECT value FROM counter").fetchone()
             value = 1_000_000_000 if row is None else row[0] + 1
@@ -66,8 +84,11 @@ class ResourceStore:
         return None if row is None else json.loads(row[0])
 
     def update(self, name: str, change: Callable[[Document], None]) -> Document | None:
-        """Apply `change` to the document called `name` atomically; the new document, or None."""
-        with self._lock:
+        """Apply `change` to the document called `name` atomically; the new document, or None.
+
+        What `change` does to other documents belongs to the same transaction.
+        """
+        with self.transaction():
             document = self.get(name)
             if document is None:
                 return None

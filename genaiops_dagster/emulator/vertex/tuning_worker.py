@@ -218,8 +218,7 @@ class TuningWorker:
                 experiment=record_experiment(resources, job, spec, losses, time),
             )
 
-        # Under the store's lock no cancellation comes between; after a crash in between, the job
-        # is still running and registers the same names again.
+        # One transaction: no cancellation comes between, and no endpoint is seen without its model.
         resources.update(job["name"], change)
         self._context.stats.bill(job["baseModel"], training=training.billable_tokens * epochs)
 

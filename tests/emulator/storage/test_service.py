@@ -111,7 +111,7 @@ def test_many_threads(service):
 def test_everything_is_there_after_a_restart(service, tmp_path):
     service.write("gs://a-bucket/x", b"kept")
     service.close()
-    orphan = tmp_path / "storage" / "contents" / "00" / "00orphan"
+    orphan = tmp_path / "storage" / "contents" / "orphan"
     orphan.write_bytes(b"of a killed process")
     again = StorageService(EmulatorConfig(tmp_path), Stats())
     assert again.read("gs://a-bucket/x") == b"kept"
