@@ -80,6 +80,14 @@ class Job:
             ApiError: 499, the job was cancelled before.
         """
         self.cursor = cursor
+        self.stop_if_cancelled()
+
+    def stop_if_cancelled(self) -> None:
+        """Raise when a client asked the job to stop.
+
+        Raises:
+            ApiError: 499, it did.
+        """
         if self.cancelled:
             raise ApiError(
                 499, "Job execution was cancelled: User requested cancellation", reason="stopped"
@@ -318,8 +326,13 @@ def anonymous_table(job: Job) -> dict[str, str]:
 def keep(cursor: Cursor, job: Job, outcome: Outcome) -> None:
     """Put a finished job into the database, in the transaction of what it did.
 
-    Clients see it as done only after that transaction, when the job's thread says so.
+    Clients see it as done only after that transaction, when the job's thread says so. A job that
+    was cancelled meanwhile leaves nothing behind.
+
+    Raises:
+        ApiError: 499, it was cancelled.
     """
+    job.stop_if_cancelled()
     job.kept = finished(job, outcome)
     _insert(cursor, job.kept)
 

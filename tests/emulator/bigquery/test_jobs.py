@@ -5,13 +5,14 @@ https://cloud.google.com/bigquery/docs/reference/rest/v2/jobs and .../Job.
 
 from __future__ import annotations
 
+import io
 import time
 import uuid
 from collections.abc import Callable
 from typing import Any
 
 import pytest
-from google.api_core.exceptions import BadRequest, Conflict, NotFound
+from google.api_core.exceptions import BadRequest, Conflict, GoogleAPICallError, NotFound
 from google.cloud import bigquery
 
 Rows = Callable[..., list[tuple[Any, ...]]]
@@ -179,6 +180,20 @@ def test_a_running_job_is_cancelled(client: bigquery.Client):
     assert time.monotonic() - started < 10
     assert job.error_result["reason"] == "stopped"
     client.cancel_job(job.job_id)
+
+
+def test_a_cancelled_load_leaves_nothing(client: bigquery.Client, dataset: str):
+    config = bigquery.LoadJobConfig(
+        schema=[bigquery.SchemaField("n", "INTEGER")], source_format="NEWLINE_DELIMITED_JSON"
+    )
+    lines = io.BytesIO(b'{"n": 1}\n' * 100_000)
+    job = client.load_table_from_file(lines, f"{dataset}.t", job_config=config)
+    client.cancel_job(job.job_id)
+    with pytest.raises(GoogleAPICallError):
+        job.result()
+    assert job.error_result["reason"] == "stopped"
+    with pytest.raises(NotFound):
+        client.get_table(f"{dataset}.t")
 
 
 def test_jobs_are_listed_newest_first(client: bigquery.Client):
