@@ -11,7 +11,15 @@ import dagster as dg
 from genaiops_dagster.use_case import UseCase
 
 Stage = Literal[
-    "data", "prompts", "budget", "tuning", "evaluation", "comparison", "promotion", "serving"
+    "data",
+    "prompts",
+    "budget",
+    "pipelines",
+    "tuning",
+    "evaluation",
+    "comparison",
+    "promotion",
+    "serving",
 ]
 
 if TYPE_CHECKING:
@@ -36,6 +44,19 @@ def asset_options(use_case: UseCase, stage: Stage) -> dict[str, Any]:
 def asset_key(use_case: UseCase, *parts: str) -> dg.AssetKey:
     """Key of an asset of a use case, such as `asset_key(use_case, "examples")`."""
     return dg.AssetKey([use_case.name, *parts])
+
+
+def pipeline_key(use_case: UseCase, name: str) -> dg.AssetKey:
+    """Key of the run of one of a use case's `pipelines`."""
+    return asset_key(use_case, "vertex_pipeline_run", name)
+
+
+def pipeline_keys(use_case: UseCase) -> list[dg.AssetKey]:
+    """Keys of the pipelines that tune and evaluate first, where a use case has one.
+
+    Assets that find what they made wait for them.
+    """
+    return [pipeline_key(use_case, name) for name in use_case.lifecycle_pipelines]
 
 
 def column_schema(columns: Mapping[str, str]) -> dg.TableSchema:

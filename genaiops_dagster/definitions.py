@@ -6,6 +6,7 @@ from collections.abc import Iterable
 
 import dagster as dg
 
+from genaiops_dagster.asset_options import pipeline_key
 from genaiops_dagster.budget.assets import build_assets as budget_assets
 from genaiops_dagster.comparison.assets import build_assets as comparison_assets
 from genaiops_dagster.data.assets import build_assets as data_assets
@@ -13,10 +14,13 @@ from genaiops_dagster.data.automation import build_automation, follow_data
 from genaiops_dagster.data.sensor import build_sensor as inbox_sensor
 from genaiops_dagster.evaluation.assets import build_assets as evaluation_assets
 from genaiops_dagster.google_cloud.bindings import build_resources
+from genaiops_dagster.pipelines.assets import build_assets as pipeline_assets
+from genaiops_dagster.pipelines.sensor import build_sensors as pipeline_sensors
 from genaiops_dagster.promotion.assets import build_assets as promotion_assets
 from genaiops_dagster.promotion.jobs import build_jobs as promotion_jobs
 from genaiops_dagster.prompts.assets import build_assets as prompt_assets
 from genaiops_dagster.serving.assets import build_assets as serving_assets
+from genaiops_dagster.stage_jobs import build_stage_jobs
 from genaiops_dagster.tuning.assets import build_assets as tuning_assets
 from genaiops_dagster.tuning.sensor import build_sensor as tuning_sensor
 from genaiops_dagster.use_case import UseCase, load_use_cases
@@ -30,6 +34,7 @@ ROOMS = (
     comparison_assets,
     promotion_assets,
     serving_assets,
+    pipeline_assets,
 )
 """In the order in which data flows through them."""
 
@@ -47,11 +52,19 @@ def lifecycle_job_name(use_case: str) -> str:
     return f"{use_case}_lifecycle"
 
 
+def _lifecycle(use_case: UseCase) -> dg.AssetSelection:
+    """Every asset but the runs of pipelines that are no part of the use case's lifecycle."""
+    own = use_case.lifecycle_pipelines
+    others = [pipeline_key(use_case, name) for name in use_case.pipelines if name not in own]
+    selection = dg.AssetSelection.groups(use_case.name).materializable()
+    return selection - dg.AssetSelection.assets(*others) if others else selection
+
+
 def build_use_case(use_case: UseCase) -> dg.Definitions:
     """Everything that Dagster shows of one use case: assets, checks, job, schedule, sensor."""
     job = dg.define_asset_job(
         lifecycle_job_name(use_case.name),
-        selection=dg.AssetSelection.groups(use_case.name).materializable(),
+        selection=_lifecycle(use_case),
         description=f"From data to a served champion: {use_case.description}",
     )
     schedule = dg.ScheduleDefinition(
@@ -64,14 +77,16 @@ def build_use_case(use_case: UseCase) -> dg.Definitions:
             else dg.DefaultScheduleStatus.STOPPED
         ),
     )
+    assets = follow_data([asset for room in ROOMS for asset in room(use_case)])
     return dg.Definitions(
-        assets=follow_data([asset for room in ROOMS for asset in room(use_case)]),
-        jobs=[job, *promotion_jobs(use_case)],
+        assets=assets,
+        jobs=[job, *build_stage_jobs(use_case, assets), *promotion_jobs(use_case)],
         schedules=[schedule],
         sensors=[
             inbox_sensor(use_case, job),
             tuning_sensor(use_case, job.name),
             build_automation(use_case),
+            *pipeline_sensors(use_case),
         ],
     )
 

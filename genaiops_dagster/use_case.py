@@ -27,6 +27,7 @@ from genaiops_dagster.data_policy import Columns, Curation, Source, Split
 from genaiops_dagster.evaluation_policy import Evaluation
 from genaiops_dagster.gate_policy import Gate
 from genaiops_dagster.gate_policy import ThresholdRule as ThresholdRule
+from genaiops_dagster.pipelines_policy import LIFECYCLE, PipelineRun
 from genaiops_dagster.section import CHAMPION as CHAMPION
 from genaiops_dagster.section import TUNED as TUNED
 from genaiops_dagster.section import Name, Section, require, wrong_name
@@ -88,11 +89,19 @@ class UseCase(Section):
     budget: Budget = Field(default_factory=lambda: Budget())
     serving: Serving = Field(default_factory=lambda: Serving())
     automation: Automation = Field(default_factory=lambda: Automation())
+    pipelines: dict[Name, PipelineRun] = Field(
+        default_factory=dict, description="Compiled pipelines to run on Vertex AI Pipelines."
+    )
 
     @property
     def inbox(self) -> str:
         """Object prefix whose new objects start the pipeline, with its trailing slash."""
         return (self.source.inbox or f"{self.name}/inbox").strip("/") + "/"
+
+    @property
+    def lifecycle_pipelines(self) -> list[str]:
+        """Names of the pipelines that tune and evaluate, before the assets find what they made."""
+        return [name for name, run in self.pipelines.items() if run.template == LIFECYCLE]
 
     @model_validator(mode="after")
     def _has_candidates(self) -> UseCase:

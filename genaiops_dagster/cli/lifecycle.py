@@ -6,10 +6,10 @@ import os
 import threading
 import time
 import uuid
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 if TYPE_CHECKING:
     import dagster as dg
@@ -68,6 +68,7 @@ def run_job(
     instance: dg.DagsterInstance,
     on_progress: Callable[[dict[str, StepProgress]], None],
     log_level: str = "CRITICAL",
+    config: Mapping[str, Mapping[str, Any]] | None = None,
 ) -> RunOutcome:
     """Run `job` here to its end.
 
@@ -76,6 +77,7 @@ def run_job(
         instance: Where the run is recorded.
         on_progress: Called with all steps whenever one of them changed.
         log_level: Least level of the log lines that are printed; all are kept in the instance.
+        config: What a person would choose in the launchpad, by step.
 
     Returns:
         The outcome; a failure is reported there, not raised.
@@ -88,7 +90,10 @@ def run_job(
             run_id=run_id,
             raise_on_error=False,
             tags={PROCESS_TAG: str(os.getpid())},
-            run_config={"loggers": {"console": {"config": {"log_level": log_level}}}},
+            run_config={
+                "loggers": {"console": {"config": {"log_level": log_level}}},
+                "ops": {step: {"config": dict(chosen)} for step, chosen in (config or {}).items()},
+            },
         )
     outcome = RunOutcome(run_id, steps)
     for event in result.all_events:

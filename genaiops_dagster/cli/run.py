@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import json
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -20,6 +21,7 @@ from genaiops_dagster.cli.lifecycle import (
 from genaiops_dagster.cli.options import FOLDER, fail, known_use_case
 from genaiops_dagster.cli.session import Session, SessionError, open_session
 from genaiops_dagster.cli.summary import print_summary, progress_table, summarize
+from genaiops_dagster.pipelines_policy import LIFECYCLE, PipelineRun
 from genaiops_dagster.use_case import UseCase, UseCaseError
 
 if TYPE_CHECKING:
@@ -33,6 +35,14 @@ def run(
     json_file: Annotated[
         Path | None, typer.Option("--json", help="Also write the results to this file.")
     ] = None,
+    via_pipelines: Annotated[
+        bool,
+        typer.Option(
+            "--via-pipelines",
+            help="Tune and evaluate in a KFP pipeline on Vertex AI Pipelines; the assets find "
+            "what it made.",
+        ),
+    ] = False,
     folder: FOLDER = Path(".genaiops"),
     verbose: Annotated[
         bool, typer.Option("--verbose", "-v", help="Print the log lines of the run.")
@@ -47,8 +57,10 @@ def run(
     console = Console()
     try:
         chosen = known_use_case(use_case)
+        if via_pipelines:
+            chosen = _with_pipeline(chosen)
         with open_session(folder) as session:
-            completed = _run(chosen, session, json_file, verbose, console)
+            completed = _run(chosen, session, json_file, verbose, console, again=via_pipelines)
     except (UseCaseError, SessionError) as error:
         fail(str(error), code=2)
     except KeyboardInterrupt:
@@ -58,12 +70,28 @@ def run(
 
 
 def _run(
-    use_case: UseCase, session: Session, json_file: Path | None, verbose: bool, console: Console
+    use_case: UseCase,
+    session: Session,
+    json_file: Path | None,
+    verbose: bool,
+    console: Console,
+    *,
+    again: bool,
 ) -> bool:
-    """Run the lifecycle and print what came of it; whether it completed."""
+    """Run the lifecycle and print what came of it; whether it completed.
+
+    Args:
+        use_case: Whose.
+        session: Where.
+        json_file: Where the results are written, too.
+        verbose: Whether log lines are printed.
+        console: Where progress and results are printed.
+        again: Whether a pipeline that has ended is submitted again.
+    """
     import dagster as dg
     from google.cloud import storage
 
+    from genaiops_dagster.asset_options import pipeline_keys
     from genaiops_dagster.definitions import build_definitions, lifecycle_job_name
     from genaiops_dagster.google_cloud.object_store import ObjectStore
 
@@ -75,7 +103,13 @@ def _run(
     with dg.DagsterInstance.get() as instance:
         fail_abandoned_runs(instance)
         with _progress(console, names, checks) as on_progress:
-            outcome = run_job(job, instance, on_progress, "INFO" if verbose else "CRITICAL")
+            steps = {v: k for k, v in names.items()} if again else {}
+            config = {
+                steps["/".join(key.path[1:])]: {"run_again": True}
+                for key in (pipeline_keys(use_case) if again else [])
+            }
+            level = "INFO" if verbose else "CRITICAL"
+            outcome = run_job(job, instance, on_progress, level, config)
     store = ObjectStore(storage.Client(session.settings.project), session.settings.bucket)
     summary = summarize(use_case.name, outcome, names, store)
     print_summary(summary, console)
@@ -83,6 +117,16 @@ def _run(
         json_file.write_text(json.dumps(summary.as_json(), indent=2, allow_nan=False) + "\n")
         console.print(f"[dim]Results are in {json_file}[/]")
     return outcome.completed
+
+
+def _with_pipeline(use_case: UseCase) -> UseCase:
+    """The use case with a pipeline that tunes and evaluates, unless its file has one."""
+    if importlib.util.find_spec("kfp") is None:
+        fail("--via-pipelines needs KFP: pip install 'genaiops-dagster[pipelines]'", code=2)
+    if use_case.lifecycle_pipelines:
+        return use_case
+    added = {LIFECYCLE: PipelineRun(template=LIFECYCLE)}
+    return use_case.model_copy(update={"pipelines": {**use_case.pipelines, **added}})
 
 
 def _step_names(

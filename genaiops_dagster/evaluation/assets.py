@@ -5,7 +5,13 @@ from typing import Any, TypeVar
 import dagster as dg
 from pydantic import Field
 
-from genaiops_dagster.asset_options import Materialized, asset_key, asset_options, chart_image
+from genaiops_dagster.asset_options import (
+    Materialized,
+    asset_key,
+    asset_options,
+    chart_image,
+    pipeline_keys,
+)
 from genaiops_dagster.budget.degrade import Terms, read_terms
 from genaiops_dagster.budget.payment import Purse
 from genaiops_dagster.data.records import DatasetSplit
@@ -79,7 +85,10 @@ def _options(
         "key_prefix": [use_case.name, REPORT],
         "name": candidate,
         "ins": {name: dg.AssetIn(key=_input_key(use_case, candidate, name)) for name in inputs},
-        "deps": [asset_key(use_case, name) for name in ("cost_estimate", *calibrated)],
+        "deps": [
+            *(asset_key(use_case, name) for name in ("cost_estimate", *calibrated)),
+            *pipeline_keys(use_case),
+        ],
         "kinds": {"gemini", "json"},
         "code_version": str(VERSION),
         "pool": POOL,

@@ -13,6 +13,7 @@ if TYPE_CHECKING:
         EndpointServiceClient,
         EvaluationServiceClient,
         ModelServiceClient,
+        PipelineServiceClient,
     )
     from google.genai import Client
     from requests import Session
@@ -99,6 +100,19 @@ class VertexAI:
 
         client: EndpointServiceClient = self._service(
             EndpointServiceClient, EndpointServiceRestTransport
+        )
+        return client
+
+    @property
+    def pipelines(self) -> PipelineServiceClient:
+        """Client of pipeline jobs, over REST."""
+        from google.cloud.aiplatform_v1beta1 import PipelineServiceClient
+        from google.cloud.aiplatform_v1beta1.services.pipeline_service.transports import (
+            PipelineServiceRestTransport,
+        )
+
+        client: PipelineServiceClient = self._service(
+            PipelineServiceClient, PipelineServiceRestTransport
         )
         return client
 

@@ -4,7 +4,12 @@ from collections.abc import Iterator
 
 import dagster as dg
 
-from genaiops_dagster.asset_options import asset_key, asset_options, markdown_table
+from genaiops_dagster.asset_options import (
+    asset_key,
+    asset_options,
+    markdown_table,
+    pipeline_keys,
+)
 from genaiops_dagster.budget.records import CostEstimate
 from genaiops_dagster.budget.spend import Spend, record_spend
 from genaiops_dagster.data.records import DatasetSplit
@@ -19,6 +24,9 @@ from genaiops_dagster.tuning.states import console_url, has_ended
 from genaiops_dagster.tuning.tune import TuningRun
 from genaiops_dagster.tuning.waiting import describe_progress
 from genaiops_dagster.use_case import UseCase
+
+POOL = "vertex_ai_tuning"
+"""Dagster pool of the steps that wait for a tuning job; limit it to what the quota allows."""
 
 
 class TunedModelConfig(dg.Config):
@@ -53,6 +61,8 @@ def _tuned_model(
         kinds={"gemini", "googlecloud"},
         code_version="1",
         output_required=False,
+        pool=POOL,
+        deps=pipeline_keys(use_case),
         ins={
             "training_set": dg.AssetIn(key=asset_key(use_case, "training_set")),
             "validation_set": dg.AssetIn(key=asset_key(use_case, "validation_set")),

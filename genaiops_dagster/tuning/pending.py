@@ -8,22 +8,20 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 from genaiops_dagster.record import Record
-from genaiops_dagster.tuning.recipe import TuningRecipe
 
 if TYPE_CHECKING:
-    from google.genai import types
-
     from genaiops_dagster.google_cloud.object_store import ObjectStore
 
 HEARTBEAT_SECONDS = 30.0
 SILENT_SECONDS = 150.0
+TUNING = "tuning"
 
 
 class PendingJob(Record):
-    """A job that had not ended when it was last seen: `<use case>/tuning/pending/<recipe>.json`.
+    """A job that had not ended when it was last seen: `<use case>/<kind>/pending/<recipe>.json`.
 
     Attributes:
         fingerprint: Of the recipe.
@@ -46,16 +44,44 @@ class PendingJob(Record):
         return self.left or now - self.seen >= SILENT_SECONDS
 
 
+class _Recipe(Protocol):
+    """What a job is made of."""
+
+    @property
+    def use_case(self) -> str: ...
+
+    @property
+    def fingerprint(self) -> str: ...
+
+
+class _Job(Protocol):
+    """A job of the service."""
+
+    @property
+    def name(self) -> str | None: ...
+
+
 def mark_pending(
     store: ObjectStore,
-    recipe: TuningRecipe,
-    job: types.TuningJob,
+    recipe: _Recipe,
+    job: _Job,
     asset: tuple[str, ...],
     run_id: str,
     *,
     left: bool,
+    folder: str = TUNING,
 ) -> None:
-    """Say that a run waits for a job, or that it has `left` it."""
+    """Say that a run waits for a job, or that it has `left` it.
+
+    Args:
+        store: Bucket of the note.
+        recipe: What the job is made of.
+        job: The job.
+        asset: Name of the asset that it makes, in its use case.
+        run_id: Dagster run that waits, or waited.
+        left: Whether it ended its wait.
+        folder: Where notes of such jobs are, below the use case's folder.
+    """
     note = PendingJob(
         fingerprint=recipe.fingerprint,
         job=job.name or "",
@@ -64,21 +90,23 @@ def mark_pending(
         seen=time.time(),
         left=left,
     )
-    store.write(_name(recipe.use_case, recipe.fingerprint), note.model_dump_json().encode())
+    store.write(_name(recipe.use_case, recipe.fingerprint, folder), note.model_dump_json().encode())
 
 
-def clear_pending(store: ObjectStore, use_case: str, fingerprint: str) -> None:
+def clear_pending(
+    store: ObjectStore, use_case: str, fingerprint: str, folder: str = TUNING
+) -> None:
     """Say that the job's end was dealt with."""
-    store.delete(_name(use_case, fingerprint))
+    store.delete(_name(use_case, fingerprint, folder))
 
 
-def pending_jobs(store: ObjectStore, use_case: str) -> Iterator[PendingJob]:
+def pending_jobs(store: ObjectStore, use_case: str, folder: str = TUNING) -> Iterator[PendingJob]:
     """Jobs that were pending when they were last seen."""
-    for found in store.list(f"{use_case}/tuning/pending/"):
+    for found in store.list(f"{use_case}/{folder}/pending/"):
         content = store.read(found.name)
         if content is not None:
             yield PendingJob.model_validate_json(content)
 
 
-def _name(use_case: str, fingerprint: str) -> str:
-    return f"{use_case}/tuning/pending/{fingerprint}.json"
+def _name(use_case: str, fingerprint: str, folder: str) -> str:
+    return f"{use_case}/{folder}/pending/{fingerprint}.json"

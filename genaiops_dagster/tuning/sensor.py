@@ -55,7 +55,7 @@ def build_sensor(use_case: UseCase, job_name: str) -> dg.SensorDefinition:
                 dg.RunRequest(
                     run_key=f"{pending.job}:{state_name(found)}",
                     tags={"genaiops/tuning_job": pending.job.rsplit("/", 1)[-1]},
-                    asset_selection=_rest_of_run(context, use_case, pending.asset),
+                    asset_selection=rest_of_run(context, use_case, pending.asset),
                 )
             )
         if not requests:
@@ -66,10 +66,10 @@ def build_sensor(use_case: UseCase, job_name: str) -> dg.SensorDefinition:
     return definition
 
 
-def _rest_of_run(
+def rest_of_run(
     context: dg.SensorEvaluationContext, use_case: UseCase, asset: tuple[str, ...]
 ) -> list[dg.AssetKey]:
-    """The tuned model and what comes after it: the data that it was tuned on stays as it is."""
+    """The asset whose job has ended, and what comes after it: its data stays as it is."""
     if context.repository_def is None:
         raise dg.DagsterInvariantViolationError("the sensor needs its code location")
     selection = dg.AssetSelection.assets(asset_key(use_case, *asset)).downstream()

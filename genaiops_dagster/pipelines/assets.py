@@ -1,0 +1,138 @@
+"""Runs of compiled pipelines as assets: each made once for its template and parameters."""
+
+from collections.abc import Iterator
+from typing import Any
+
+import dagster as dg
+
+from genaiops_dagster.asset_options import (
+    asset_key,
+    asset_options,
+    markdown_table,
+    pipeline_key,
+)
+from genaiops_dagster.data.records import StoredRows
+from genaiops_dagster.google_cloud.io_manager import read_record
+from genaiops_dagster.google_cloud.resources import ObjectStoreResource, VertexAIResource
+from genaiops_dagster.google_cloud.settings import GoogleCloudSettings
+from genaiops_dagster.pipelines.jobs import PipelineJobs
+from genaiops_dagster.pipelines.outcome import run_of
+from genaiops_dagster.pipelines.recipe import PipelineRecipe, pipeline_recipe
+from genaiops_dagster.pipelines.records import PipelineRunRecord
+from genaiops_dagster.pipelines.states import console_url, describe_progress, has_ended
+from genaiops_dagster.pipelines.wait import FOLDER, wait_for_run
+from genaiops_dagster.pipelines_policy import LIFECYCLE
+from genaiops_dagster.tuning.pending import clear_pending
+from genaiops_dagster.use_case import UseCase
+
+POOL = "vertex_pipelines"
+"""Dagster pool of the steps that wait for a pipeline job."""
+
+
+class PipelineRunConfig(dg.Config):
+    """What a person may choose when materializing a run of a pipeline.
+
+    Attributes:
+        retry_failed: Start another job where the latest one of this recipe failed.
+        run_again: Start another job where the latest one has ended; steps that did not change
+            come from the cache.
+    """
+
+    retry_failed: bool = False
+    run_again: bool = False
+
+
+def build_assets(use_case: UseCase) -> list[dg.AssetsDefinition]:
+    """The asset `vertex_pipeline_run/<name>` for each of the `pipelines` of a use case."""
+    return [_pipeline_run(use_case, name) for name in use_case.pipelines]
+
+
+def _pipeline_run(use_case: UseCase, name: str) -> dg.AssetsDefinition:
+    run = use_case.pipelines[name]
+    is_lifecycle = run.template == LIFECYCLE
+    key = pipeline_key(use_case, name)
+    upstream = ("source_rows", "cost_estimate") if is_lifecycle else ()
+
+    @dg.asset(
+        **{**asset_options(use_case, "pipelines"), "key_prefix": key.path[:-1]},
+        name=name,
+        description=(
+            "Data, tuning and evaluation as a pipeline on Vertex AI; what comes after finds what "
+            "it made."
+            if is_lifecycle
+            else f"A run of the compiled pipeline {run.template} on Vertex AI."
+        ),
+        kinds={"googlecloud", "kubernetes"},
+        code_version="1",
+        pool=POOL,
+        output_required=False,
+        deps=[asset_key(use_case, asset) for asset in upstream],
+    )
+    def vertex_pipeline_run(
+        context: dg.AssetExecutionContext,
+        config: PipelineRunConfig,
+        object_store: ObjectStoreResource,
+        vertex_ai: VertexAIResource,
+    ) -> Iterator[dg.MaterializeResult[PipelineRunRecord] | dg.AssetObservation]:
+        clients, store = vertex_ai.get_clients(), object_store.get_store()
+        version = ""
+        if is_lifecycle:
+            version = read_record(store, StoredRows, use_case.name, "source_rows").digest
+        settings = GoogleCloudSettings.from_environment()
+        recipe = pipeline_recipe(use_case, name, store, settings, version)
+        jobs = PipelineJobs(clients, context.log)
+        job = jobs.get_or_create(
+            recipe, retry_failed=config.retry_failed, run_again=config.run_again
+        )
+        job = wait_for_run(jobs, job, recipe, store, run.wait_seconds, context.log, context.run_id)
+        if not has_ended(job):
+            context.log.info(
+                "Pipeline job %s is still running; the sensor %s_pipelines goes on when it has "
+                "ended",
+                job.name,
+                use_case.name,
+            )
+            yield dg.AssetObservation(
+                context.asset_key,
+                metadata={"state": describe_progress(job), "console": console_url(job.name)},
+            )
+            return
+        clear_pending(store, use_case.name, recipe.fingerprint, FOLDER)
+        record = run_of(job, recipe, emulated=clients.emulated)
+        yield dg.MaterializeResult(
+            value=record,
+            data_version=dg.DataVersion(record.fingerprint),
+            metadata=_metadata(record, recipe),
+        )
+
+    definition: dg.AssetsDefinition = vertex_pipeline_run
+    return definition
+
+
+def _metadata(record: PipelineRunRecord, recipe: PipelineRecipe) -> dict[str, Any]:
+    """What the page of the asset shows of a run."""
+    return {
+        "job": dg.MetadataValue.url(console_url(record.job)),
+        "dagster/uri": record.root,
+        "pipeline": record.pipeline,
+        "template": record.template,
+        "fingerprint": record.fingerprint,
+        "caching": recipe.caching,
+        "from_cache": f"{record.cached} of {len(record.tasks)} steps",
+        "charged": "emulated, nothing was charged" if record.emulated else "charged",
+        "steps": markdown_table(
+            ["step", "candidate", "state", "seconds"],
+            [
+                (task.name, task.about, _shown_state(task.state), task.seconds)
+                for task in record.tasks
+            ],
+        ),
+        "artifacts": markdown_table(["output", "address"], record.artifacts.items()),
+        "outputs": markdown_table(
+            ["output", "kind"], [(k, type(v).__name__) for k, v in record.outputs.items()]
+        ),
+    }
+
+
+def _shown_state(state: str) -> str:
+    return "cached" if state == "SKIPPED" else state.lower()

@@ -1,0 +1,142 @@
+"""Everything that decides a pipeline run, and the fingerprint by which it is made only once."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from genaiops_dagster.fingerprint import fingerprint
+from genaiops_dagster.pipelines_policy import LIFECYCLE, PipelineRun
+from genaiops_dagster.record import Record
+from genaiops_dagster.use_case import UseCase
+
+if TYPE_CHECKING:
+    from genaiops_dagster.google_cloud.object_store import ObjectStore
+    from genaiops_dagster.google_cloud.settings import GoogleCloudSettings
+
+EXAMPLES = Path(__file__).parent / "examples"
+_RECIPE_VERSION = 1
+
+
+class TemplateError(ValueError):
+    """A template cannot be used; the message names it and the remedy."""
+
+
+class PipelineRecipe(Record):
+    """What a pipeline job is made of.
+
+    Attributes:
+        use_case: Name of the use case.
+        name: Name of the run in its file.
+        template: What the file names.
+        spec: The compiled pipeline.
+        parameters: Values of its input parameters.
+        root: Where outputs are kept.
+        caching: Whether unchanged steps are taken from the cache.
+        service_account: Whom the steps run as.
+    """
+
+    use_case: str
+    name: str
+    template: str
+    spec: dict[str, Any]
+    parameters: dict[str, Any]
+    root: str
+    caching: bool
+    service_account: str | None
+
+    @property
+    def fingerprint(self) -> str:
+        """Hex sha256 over what decides the run's outputs."""
+        return fingerprint(_RECIPE_VERSION, self.spec, self.parameters, self.root)
+
+    @property
+    def pipeline(self) -> str:
+        """Name of the compiled pipeline."""
+        return str(self.spec["pipelineInfo"]["name"])
+
+    def job_id(self, attempt: int) -> str:
+        """Id of the job of an attempt, the same for all who would create it.
+
+        At most 128 of `[-a-z0-9]`, beginning with a letter.
+        """
+        names = "-".join(part.replace("_", "-")[:40] for part in (self.use_case, self.name))
+        return f"{names}-{self.fingerprint[:24]}-{attempt}"
+
+
+def pipeline_recipe(
+    use_case: UseCase,
+    name: str,
+    store: ObjectStore,
+    settings: GoogleCloudSettings,
+    source_version: str = "",
+) -> PipelineRecipe:
+    """The recipe of one of a use case's `pipelines`.
+
+    Args:
+        use_case: Whose.
+        name: Name of the run in its file.
+        store: Bucket of outputs.
+        settings: Project, for templates in a registry, and places that the lifecycle works in.
+        source_version: Digest of the source rows that the lifecycle starts from.
+
+    Raises:
+        TemplateError: the template cannot be read, or is no compiled pipeline.
+    """
+    run = use_case.pipelines[name]
+    if run.template == LIFECYCLE:
+        from genaiops_dagster.pipelines.lifecycle import compile_lifecycle, lifecycle_parameters
+
+        spec = compile_lifecycle(use_case, run.image)
+        parameters = lifecycle_parameters(use_case, store.bucket, settings, source_version)
+    else:
+        spec, parameters = load_template(run, settings.project), run.parameters
+    return PipelineRecipe(
+        use_case=use_case.name,
+        name=name,
+        template=run.template,
+        spec=spec,
+        parameters=parameters,
+        root=(run.root or store.uri(f"{use_case.name}/pipelines")).rstrip("/"),
+        caching=run.caching,
+        service_account=run.service_account,
+    )
+
+
+def load_template(run: PipelineRun, project: str) -> dict[str, Any]:
+    """The compiled pipeline that a run names.
+
+    Raises:
+        TemplateError: it cannot be read, or is no compiled pipeline of KFP 2.
+    """
+    from google.cloud.aiplatform.utils.yaml_utils import load_yaml
+
+    address = run.template
+    if re.fullmatch(r"\w+", address):
+        shipped = EXAMPLES / f"{address}.yaml"
+        if not shipped.exists():
+            known = sorted(path.stem for path in EXAMPLES.glob("*.yaml"))
+            raise TemplateError(
+                f"template {address!r} is not shipped; there are {', '.join((LIFECYCLE, *known))}. "
+                "A file is named with its extension, such as pipelines/mine.yaml"
+            )
+        address = str(shipped)
+    try:
+        found = load_yaml(address, project, _credentials() if "://" in address else None)
+    except Exception as error:
+        raise TemplateError(f"template {run.template} cannot be read: {error}") from error
+    spec = found.get("pipelineSpec", found) if isinstance(found, dict) else {}
+    if "pipelineInfo" not in spec or "root" not in spec:
+        raise TemplateError(
+            f"template {run.template} is no compiled pipeline: it has no pipelineInfo and root. "
+            "Compile it with kfp.compiler.Compiler().compile(pipeline, 'pipeline.yaml')"
+        )
+    return dict(spec)
+
+
+def _credentials() -> Any:
+    import google.auth
+
+    credentials, _ = google.auth.default(scopes=["https://www.googleapis.com/auth/cloud-platform"])
+    return credentials

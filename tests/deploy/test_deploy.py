@@ -1,0 +1,170 @@
+"""What can be known of `deploy/` without a cluster and without Google Cloud."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import dagster as dg
+import pytest
+import yaml
+
+ROOT = Path(__file__).parents[2]
+DEPLOY = ROOT / "deploy"
+VALUES = yaml.safe_load((DEPLOY / "values.yaml").read_text())
+GUIDE = (ROOT / "docs" / "how-to" / "production.md").read_text()
+
+CHART_KEYS = {
+    # Top-level keys of the chart's values, https://artifacthub.io/packages/helm/dagster/dagster
+    *("additionalInstanceConfig", "busybox", "computeLogManager", "dagster-user-deployments"),
+    *("dagsterDaemon", "dagsterHome", "dagsterWebserver", "extraManifests", "flower"),
+    *("fullnameOverride", "global", "imagePullSecrets", "ingress", "migrate", "nameOverride"),
+    *("pipelineRun", "postgresql", "pythonLogs", "rabbitmq", "rbacEnabled", "redis", "retention"),
+    *("runLauncher", "scheduler", "schedules", "sensors", "serviceAccount", "telemetry"),
+}
+ROLES = {
+    "roles/storage.objectUser",
+    "roles/bigquery.dataEditor",
+    "roles/bigquery.jobUser",
+    "roles/aiplatform.user",
+    "roles/iam.serviceAccountUser",
+    "roles/iam.workloadIdentityUser",
+}
+
+
+def snake(name: str) -> str:
+    return re.sub(r"(?<=[a-z0-9])([A-Z])", lambda match: f"_{match[1].lower()}", name)
+
+
+def test_values_name_only_keys_of_the_chart():
+    assert VALUES.keys() <= CHART_KEYS
+
+
+def test_the_run_launcher_takes_its_values():
+    from dagster_k8s import K8sRunLauncher
+
+    launcher = VALUES["runLauncher"]
+    assert launcher["type"] == "K8sRunLauncher"
+    known = set(K8sRunLauncher.config_type())
+    given = {snake(key) for key in launcher["config"]["k8sRunLauncher"]}
+    assert given <= known, given - known
+
+
+def test_the_run_coordinator_the_monitoring_and_the_pools_are_dagsters(tmp_path):
+    coordinator = VALUES["dagsterDaemon"]["runCoordinator"]["config"]["queuedRunCoordinator"]
+    assert {snake(key) for key in coordinator} == {"max_concurrent_runs"}
+    monitoring = VALUES["dagsterDaemon"]["runMonitoring"]
+    config = {
+        **VALUES["additionalInstanceConfig"],
+        "run_monitoring": {snake(key): value for key, value in monitoring.items()},
+        "telemetry": {"enabled": False},
+    }
+    (tmp_path / "dagster.yaml").write_text(yaml.safe_dump(config))
+    with dg.DagsterInstance.from_config(str(tmp_path)) as instance:
+        assert instance.run_monitoring_max_resume_run_attempts == monitoring["maxResumeRunAttempts"]
+        assert instance.global_op_concurrency_default_limit == 4
+
+
+def test_the_deployment_has_what_the_settings_need():
+    from genaiops_dagster.google_cloud.settings import GoogleCloudSettings
+
+    (deployment,) = VALUES["dagster-user-deployments"]["deployments"]
+    variables = {item["name"]: item["value"] for item in deployment["env"]}
+    settings = GoogleCloudSettings.from_environment(variables)
+    assert settings.bucket == "BUCKET"
+    assert VALUES["global"]["serviceAccountName"] == VALUES["serviceAccount"]["name"]
+    assert deployment["includeConfigInLaunchedRuns"]["enabled"]
+    module = deployment["dagsterApiGrpcArgs"][1]
+    __import__(module)
+
+
+def test_definitions_load_and_plan_under_the_kubernetes_executor():
+    from dagster_k8s import k8s_job_executor
+
+    from genaiops_dagster.definitions import build_definitions
+    from genaiops_dagster.use_case import load_use_cases
+
+    built = build_definitions([load_use_cases()["python_modules"]])
+    job = dg.define_asset_job(
+        "on_kubernetes",
+        dg.AssetSelection.groups("python_modules").materializable(),
+        executor_def=k8s_job_executor,
+    )
+    definitions = dg.Definitions.merge(built, dg.Definitions(jobs=[job]))
+    dg.Definitions.validate_loadable(definitions)
+    resolved = definitions.resolve_job_def("on_kubernetes")
+    assert resolved.executor_def.name == "k8s"
+    config = {
+        "execution": {"config": {"job_namespace": "dagster", "job_image": "genaiops:1"}},
+    }
+    assert dg.validate_run_config(resolved, config)
+
+
+def test_the_image_runs_in_the_definitions_module_and_copies_what_exists():
+    text = (DEPLOY / "Dockerfile").read_text()
+    for line in re.findall(r"^COPY (.+)$", text, re.MULTILINE):
+        *sources, _ = line.split()
+        for source in sources:
+            assert (ROOT / source).exists(), source
+    extras = re.search(r'"\.\[(.*?)\]"', text)
+    assert extras is not None
+    import tomllib
+
+    known = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    assert set(extras[1].split(",")) <= set(known["optional-dependencies"])
+
+
+def test_the_script_is_clean_and_says_how_it_is_used():
+    script = DEPLOY / "setup.sh"
+    shellcheck = Path(sys.executable).with_name("shellcheck")
+    checked = subprocess.run(
+        [str(shellcheck), "--severity=style", str(script)], capture_output=True, text=True
+    )
+    assert checked.returncode == 0, checked.stdout
+    used = subprocess.run(["bash", str(script)], capture_output=True, text=True)
+    assert used.returncode == 2
+    assert "deploy/setup.sh PROJECT BUCKET" in used.stderr
+
+
+def test_the_account_gets_the_roles_of_the_guide_and_no_others():
+    script = (DEPLOY / "setup.sh").read_text()
+    assert set(re.findall(r"roles/[\w.]+", script)) == ROLES
+    assert set(re.findall(r"roles/[\w.]+", GUIDE)) >= ROLES
+    assert "--condition None" in script
+    assert not re.search(r"keys create", script)
+
+
+@pytest.fixture
+def bin_with_fakes(tmp_path):
+    """`gcloud` and `bq` that write down what they are asked, and find nothing that exists."""
+    folder = tmp_path / "bin"
+    folder.mkdir()
+    for name in ("gcloud", "bq"):
+        path = folder / name
+        path.write_text(
+            "#!/bin/sh\n"
+            f'echo "{name} $*" >> "{tmp_path}/asked"\n'
+            'case "$*" in *describe*|*show*) exit 1;; esac\n'
+        )
+        path.chmod(0o755)
+    return folder
+
+
+def test_the_script_creates_what_is_missing_in_the_named_project(bin_with_fakes, tmp_path):
+    done = subprocess.run(
+        ["bash", str(DEPLOY / "setup.sh"), "my-project", "my-bucket", "europe-west4", "EU"],
+        env={"PATH": f"{bin_with_fakes}:/usr/bin:/bin"},
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 0, done.stderr
+    asked = (tmp_path / "asked").read_text()
+    assert "storage buckets create gs://my-bucket --project my-project --location europe-west4" in (
+        asked
+    )
+    assert "--location EU mk --dataset my-project:genaiops" in asked
+    assert "iam service-accounts create genaiops --project my-project" in asked
+    assert "my-project.svc.id.goog[dagster/genaiops]" in asked
+    assert "s/BUCKET/my-bucket/" in done.stdout
