@@ -8,6 +8,7 @@ is one implementation of each stage, and the same result wherever it runs.
 
 from __future__ import annotations
 
+import logging
 import os
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
@@ -163,6 +164,7 @@ def _begin(definition: str, place: Mapping[str, str]) -> tuple[UseCase, ObjectSt
     from genaiops_dagster.google_cloud.object_store import ObjectStore
     from genaiops_dagster.use_case import UseCase
 
+    logging.getLogger("google_genai").setLevel(logging.WARNING)  # KFP lets every request be told
     os.environ.update({variable: place[name] for name, variable in _PLACE.items()})
     store = ObjectStore(storage.Client(place["project"]), place["bucket"])
     return UseCase.model_validate_json(definition), store

@@ -165,6 +165,21 @@ def test_the_generated_clients_of_both_versions_get_and_list(submit, emulator):
     assert not masked[0].gca_resource.runtime_config.gcs_output_directory
 
 
+def test_nobody_without_credentials_starts_a_pipeline(emulator):
+    """Such as a web page, which cannot send the header across origins."""
+    import urllib.error
+    import urllib.request
+
+    parent = "projects/emulated-project/locations/us-central1"
+    request = urllib.request.Request(
+        f"{emulator.url}/v1/{parent}/pipelineJobs",
+        data=b"{}",
+        headers={"Content-Type": "text/plain"},
+    )
+    with pytest.raises(urllib.error.HTTPError, match="401"):
+        urllib.request.urlopen(request)
+
+
 def test_an_id_is_taken_once(submit):
     identifier = f"only-{unique()}"
     submit(compiled.greeting, {"recipient": "a"}, job_id=identifier)
