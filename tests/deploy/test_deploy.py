@@ -53,8 +53,7 @@ def test_the_run_launcher_takes_its_values():
 
 
 def test_the_run_coordinator_the_monitoring_and_the_pools_are_dagsters(tmp_path):
-    coordinator = VALUES["dagsterDaemon"]["runCoordinator"]["config"]["queuedRunCoordinator"]
-    assert {snake(key) for key in coordinator} == {"max_concurrent_runs"}
+    assert VALUES["dagsterDaemon"]["runCoordinator"] == {"enabled": False}
     monitoring = VALUES["dagsterDaemon"]["runMonitoring"]
     config = {
         **VALUES["additionalInstanceConfig"],
@@ -65,6 +64,10 @@ def test_the_run_coordinator_the_monitoring_and_the_pools_are_dagsters(tmp_path)
     with dg.DagsterInstance.from_config(str(tmp_path)) as instance:
         assert instance.run_monitoring_max_resume_run_attempts == monitoring["maxResumeRunAttempts"]
         assert instance.global_op_concurrency_default_limit == 4
+        assert type(instance.run_coordinator).__name__ == "QueuedRunCoordinator"
+        runs = instance.get_concurrency_config().run_queue_config
+        assert runs is not None
+        assert runs.max_concurrent_runs == 4
 
 
 def test_the_deployment_has_what_the_settings_need():

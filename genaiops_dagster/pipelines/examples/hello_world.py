@@ -26,4 +26,5 @@ def hello_world(recipient: str = "World") -> str:
     Args:
         recipient: Whom to greet.
     """
-    return answer(greeting=say_hello(recipient=recipient).output).output
+    greeting = say_hello(recipient=recipient)
+    return answer(greeting=greeting.output).output  # type: ignore[no-any-return]

@@ -164,11 +164,12 @@ def pipeline_arguments(
         evaluation_data_uri=evaluation_data_uri,
         epochs=epochs.output,
     )
-    return evaluate(
+    scored = evaluate(
         project=project,
         location=location,
         job=tuned.outputs["job"],
         evaluation_data_uri=evaluation_data_uri,
         evaluation_interval=evaluation_interval,
         evaluation_rows=evaluation_rows,
-    ).outputs["Output"]
+    )
+    return scored.outputs["Output"]  # type: ignore[no-any-return]
