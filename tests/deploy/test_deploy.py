@@ -53,8 +53,13 @@ def test_the_run_launcher_takes_its_values():
 
 
 def test_the_run_coordinator_the_monitoring_and_the_pools_are_dagsters(tmp_path):
+    from dagster_k8s import K8sRunLauncher
+
     assert VALUES["dagsterDaemon"]["runCoordinator"] == {"enabled": False}
-    monitoring = VALUES["dagsterDaemon"]["runMonitoring"]
+    monitoring = dict(VALUES["dagsterDaemon"]["runMonitoring"])
+    # Only a launcher that can resume runs takes this, and it is not to be made without a cluster.
+    assert monitoring.pop("maxResumeRunAttempts") == 2
+    assert K8sRunLauncher.supports_resume_run.fget(None)
     config = {
         **VALUES["additionalInstanceConfig"],
         "run_monitoring": {snake(key): value for key, value in monitoring.items()},
@@ -62,7 +67,6 @@ def test_the_run_coordinator_the_monitoring_and_the_pools_are_dagsters(tmp_path)
     }
     (tmp_path / "dagster.yaml").write_text(yaml.safe_dump(config))
     with dg.DagsterInstance.from_config(str(tmp_path)) as instance:
-        assert instance.run_monitoring_max_resume_run_attempts == monitoring["maxResumeRunAttempts"]
         assert instance.global_op_concurrency_default_limit == 4
         assert type(instance.run_coordinator).__name__ == "QueuedRunCoordinator"
         runs = instance.get_concurrency_config().run_queue_config
