@@ -13,6 +13,7 @@ from genaiops_dagster.data.assets import build_assets as data_assets
 from genaiops_dagster.data.automation import build_automation, follow_data
 from genaiops_dagster.data.sensor import build_sensor as inbox_sensor
 from genaiops_dagster.evaluation.assets import build_assets as evaluation_assets
+from genaiops_dagster.executors import build_executor
 from genaiops_dagster.google_cloud.bindings import build_resources
 from genaiops_dagster.pipelines.assets import build_assets as pipeline_assets
 from genaiops_dagster.pipelines.sensor import build_sensors as pipeline_sensors
@@ -37,14 +38,6 @@ ROOMS = (
     pipeline_assets,
 )
 """In the order in which data flows through them."""
-
-_EXECUTOR = dg.multiprocess_executor.configured(
-    {
-        "max_concurrent": 4,
-        # Steps fork from a process that has the code location loaded, rather than load it again.
-        "start_method": {"forkserver": {"preload_modules": ["genaiops_dagster.definitions"]}},
-    }
-)
 
 
 def lifecycle_job_name(use_case: str) -> str:
@@ -95,7 +88,7 @@ def build_definitions(use_cases: Iterable[UseCase]) -> dg.Definitions:
     """The definitions of all use cases, with the resources that they share."""
     return dg.Definitions.merge(
         *(build_use_case(use_case) for use_case in use_cases),
-        dg.Definitions(resources=build_resources(), executor=_EXECUTOR),
+        dg.Definitions(resources=build_resources(), executor=build_executor()),
     )
 
 

@@ -61,7 +61,11 @@ def test_a_job_takes_its_stages_and_no_others(definitions, use_case, job, within
     assert not without & found
 
 
-def test_the_launchpad_shows_what_may_be_chosen_and_the_job_accepts_it(definitions, use_case):
+def test_the_launchpad_shows_what_may_be_chosen_and_the_job_accepts_it(
+    definitions, use_case, monkeypatch
+):
+    monkeypatch.setenv("GOOGLE_CLOUD_PROJECT", "a-project")
+    monkeypatch.setenv("GENAIOPS_BUCKET", "a-bucket")
     job = definitions.resolve_job_def(f"{use_case.name}_tune_and_evaluate")
     shown = job.run_config
     assert shown["ops"]["python_modules__tuned_model"]["config"] == {"retry_failed": False}

@@ -87,26 +87,30 @@ def test_the_deployment_has_what_the_settings_need():
     __import__(module)
 
 
-def test_definitions_load_and_plan_under_the_kubernetes_executor():
-    from dagster_k8s import k8s_job_executor
-
+def test_definitions_load_and_plan_under_the_kubernetes_executor(monkeypatch):
     from genaiops_dagster.definitions import build_definitions
     from genaiops_dagster.use_case import load_use_cases
 
-    built = build_definitions([load_use_cases()["python_modules"]])
-    job = dg.define_asset_job(
-        "on_kubernetes",
-        dg.AssetSelection.groups("python_modules").materializable(),
-        executor_def=k8s_job_executor,
-    )
-    definitions = dg.Definitions.merge(built, dg.Definitions(jobs=[job]))
+    monkeypatch.setenv("GENAIOPS_EXECUTOR", "kubernetes")
+    definitions = build_definitions(load_use_cases().values())
     dg.Definitions.validate_loadable(definitions)
-    resolved = definitions.resolve_job_def("on_kubernetes")
-    assert resolved.executor_def.name == "k8s"
-    config = {
-        "execution": {"config": {"job_namespace": "dagster", "job_image": "genaiops:1"}},
-    }
-    assert dg.validate_run_config(resolved, config)
+    job = definitions.resolve_job_def("python_modules_lifecycle")
+    assert job.executor_def.name == "k8s"
+    (deployment,) = VALUES["dagster-user-deployments"]["deployments"]
+    for variable in deployment["env"]:
+        monkeypatch.setenv(variable["name"], variable["value"])
+    place = {"job_namespace": "dagster", "job_image": "genaiops:1"}
+    assert dg.validate_run_config(job, {"execution": {"config": place}})
+
+
+def test_an_executor_that_there_is_not_is_refused(monkeypatch):
+    from genaiops_dagster.executors import build_executor
+
+    monkeypatch.setenv("GENAIOPS_EXECUTOR", "kubernets")
+    with pytest.raises(ValueError, match="GENAIOPS_EXECUTOR=kubernets: choose processes or kub"):
+        build_executor()
+    monkeypatch.delenv("GENAIOPS_EXECUTOR")
+    assert build_executor().name == "multiprocess"
 
 
 def test_the_image_runs_in_the_definitions_module_and_copies_what_exists():
