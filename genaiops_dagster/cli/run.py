@@ -21,11 +21,15 @@ from genaiops_dagster.cli.lifecycle import (
 from genaiops_dagster.cli.options import FOLDER, fail, known_use_case
 from genaiops_dagster.cli.session import Session, SessionError, open_session
 from genaiops_dagster.cli.summary import print_summary, progress_table, summarize
+from genaiops_dagster.pipelines.records import PipelineRunRecord
 from genaiops_dagster.pipelines_policy import LIFECYCLE, PipelineRun
+from genaiops_dagster.record import record_name
 from genaiops_dagster.use_case import UseCase, UseCaseError
 
 if TYPE_CHECKING:
     import dagster as dg
+
+    from genaiops_dagster.google_cloud.object_store import ObjectStore
 
 INTERRUPTED = 130
 
@@ -113,6 +117,7 @@ def _run(
     store = ObjectStore(storage.Client(session.settings.project), session.settings.bucket)
     summary = summarize(use_case.name, outcome, names, store)
     print_summary(summary, console)
+    _tell_of_pipelines(use_case, store, console)
     if json_file is not None:
         json_file.write_text(json.dumps(summary.as_json(), indent=2, allow_nan=False) + "\n")
         console.print(f"[dim]Results are in {json_file}[/]")
@@ -127,6 +132,18 @@ def _with_pipeline(use_case: UseCase) -> UseCase:
         return use_case
     added = {LIFECYCLE: PipelineRun(template=LIFECYCLE)}
     return use_case.model_copy(update={"pipelines": {**use_case.pipelines, **added}})
+
+
+def _tell_of_pipelines(use_case: UseCase, store: ObjectStore, console: Console) -> None:
+    """Say how many steps of the use case's pipeline ran, and how many came from the cache."""
+    for name in use_case.lifecycle_pipelines:
+        found = store.read(record_name(use_case.name, "vertex_pipeline_run", name))
+        if found is not None:
+            run = PipelineRunRecord.model_validate_json(found)
+            console.print(
+                f"Pipeline  {run.job.rpartition('/')[2]}: {len(run.tasks)} steps, "
+                f"{run.cached} of them from the cache"
+            )
 
 
 def _step_names(

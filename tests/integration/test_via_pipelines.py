@@ -91,6 +91,9 @@ def test_the_results_are_those_of_a_direct_run_and_the_second_comes_from_the_cac
 
     second = run(piped, "--via-pipelines")
     assert comparable(second) == comparable(wanted)
+    assert f"{len(done['tasks'])} steps, {len(done['tasks'])} of them from the cache" in " ".join(
+        second["printed"].split()
+    )
     again = record(piped, "vertex_pipeline_run/lifecycle")
     assert again["job"] != done["job"]
     assert {task["state"] for task in again["tasks"]} == {"SKIPPED"}
