@@ -84,7 +84,9 @@ def _pipeline_run(use_case: UseCase, name: str) -> dg.AssetsDefinition:
         job = jobs.get_or_create(
             recipe, retry_failed=config.retry_failed, run_again=config.run_again
         )
-        job = wait_for_run(jobs, job, recipe, store, run.wait_seconds, context.log, context.run_id)
+        job = wait_for_run(
+            jobs, job, recipe, store, run.wait_seconds, context.log, context.run.run_id
+        )
         if not has_ended(job):
             context.log.info(
                 "Pipeline job %s is still running; the sensor %s_pipelines goes on when it has "

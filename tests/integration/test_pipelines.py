@@ -10,6 +10,7 @@ from typing import Any
 import dagster as dg
 import pytest
 from google.cloud import storage
+from kfp import compiler
 
 from genaiops_dagster.asset_options import asset_key
 from genaiops_dagster.google_cloud.bindings import build_resources
@@ -23,6 +24,7 @@ from genaiops_dagster.tuning.pending import pending_jobs
 from genaiops_dagster.use_case import UseCase
 from tests.conftest import RunningEmulator
 from tests.integration.lifecycle import colours_use_case, error_text, open_store
+from tests.integration.pipelines_to_run import napping, needing
 
 ASSET = "vertex_pipeline_run"
 
@@ -136,23 +138,8 @@ def test_a_template_of_the_bucket_and_its_own_root(emulator):
 
 
 def test_a_pipeline_that_fails_is_told_and_not_run_again_by_itself(emulator, tmp_path):
-    from kfp import compiler, dsl
-
     flag = tmp_path / "mended"
-    path = tmp_path / "failing.yaml"
-
-    @dsl.component(base_image="python:3.12")
-    def needs(file: str) -> str:
-        import pathlib
-
-        if not pathlib.Path(file).exists():
-            raise FileNotFoundError(f"bring me {file}")
-        return "thanks"
-
-    @dsl.pipeline(name="needing")
-    def needing(file: str) -> str:
-        return needs(file=file).output
-
+    path = tmp_path / "needing.yaml"
     compiler.Compiler().compile(needing, str(path))
     runs = Runs(use_case_with(template=str(path), parameters={"file": str(flag)}))
     result = runs.run()
@@ -174,19 +161,6 @@ def test_a_wrong_parameter_is_refused_by_the_service(emulator):
 
 
 def test_a_run_that_waited_long_enough_leaves_the_job_to_the_sensor(emulator, tmp_path):
-    from kfp import compiler, dsl
-
-    @dsl.component(base_image="python:3.12")
-    def nap(seconds: float) -> str:
-        import time
-
-        time.sleep(seconds)
-        return "awake"
-
-    @dsl.pipeline(name="napping")
-    def napping(seconds: float) -> str:
-        return nap(seconds=seconds).output
-
     path = tmp_path / "napping.yaml"
     compiler.Compiler().compile(napping, str(path))
     run = {"template": str(path), "parameters": {"seconds": 4.0}, "wait_seconds": 1}
