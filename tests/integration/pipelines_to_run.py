@@ -1,4 +1,4 @@
-"""Pipelines for the tests of the asset; KFP reads annotations, so there is no future import here."""
+"""Pipelines that tests of the asset run; KFP reads annotations, so no future import here."""
 
 from kfp import dsl
 
