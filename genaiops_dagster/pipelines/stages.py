@@ -65,7 +65,8 @@ def prepare_data(
 
     rows = store.read_json(f"{use_case.name}/assets/source_rows.json")
     known = rows is not None and StoredRows.model_validate(rows).digest == source_version
-    wanted = dg.AssetSelection.assets(asset_key(use_case, "cost_estimate")).upstream()
+    estimate = asset_key(use_case, "cost_estimate")
+    wanted: dg.AssetSelection = dg.AssetSelection.assets(estimate).upstream()
     if known:
         wanted = wanted - dg.AssetSelection.assets(asset_key(use_case, "source_rows"))
     _materialize(use_case, wanted)
