@@ -10,13 +10,14 @@ import hashlib
 import json
 import re
 import shlex
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
 from packaging.requirements import InvalidRequirement, Requirement
 
 from genaiops_dagster.emulator.errors import ApiError, not_served
+from genaiops_dagster.emulator.vertex.pipeline_conditions import parse_condition
 
 Document = dict[str, Any]
 
@@ -129,17 +130,53 @@ def arguments(
     return found
 
 
+def is_triggered(task: Document, inputs: Document) -> bool:
+    """Whether a task's condition holds; one without a condition is."""
+    condition = task.get("triggerPolicy", {}).get("condition")
+    return not condition or parse_condition(condition)(inputs["parameters"])
+
+
+def iterations(task: Document, inputs: Document) -> list[Document] | None:
+    """The inputs of each pass of a loop; None for a task that is none."""
+    loop = task.get("parameterIterator")
+    if loop is None:
+        return None
+    source = loop["items"]
+    items = json.loads(source["raw"]) if "raw" in source else None
+    if items is None:
+        items = inputs["parameters"][source["inputParameter"]]
+    return [
+        {**inputs, "parameters": {**inputs["parameters"], loop["itemInput"]: item}}
+        for item in items
+    ]
+
+
+def collected(passes: Sequence[Document]) -> Document:
+    """The outputs of a loop: lists of what its passes gave."""
+    found: Document = {"parameters": {}, "artifacts": {}}
+    for outputs in passes:
+        for name, value in outputs["parameters"].items():
+            found["parameters"].setdefault(name, []).append(value)
+        for name, artifacts in outputs["artifacts"].items():
+            found["artifacts"].setdefault(name, []).extend(artifacts)
+    return found
+
+
 def dag_outputs(component: Document, produced: Mapping[str, Mapping[str, Any]]) -> Document:
-    """What a DAG hands out, of what its tasks produced."""
+    """What a DAG hands out, of what those of its tasks produced that were triggered."""
     outputs = component["dag"].get("outputs", {})
     found: Document = {"parameters": {}, "artifacts": {}}
     for name, source in outputs.get("parameters", {}).items():
         chosen = source["valueFromParameter"]
+        if chosen["producerSubtask"] not in produced:
+            continue
         found["parameters"][name] = _output(
             produced, chosen["producerSubtask"], "parameters", chosen["outputParameterKey"]
         )
     for name, source in outputs.get("artifacts", {}).items():
         for chosen in source["artifactSelectors"]:
+            if chosen["producerSubtask"] not in produced:
+                continue
             found["artifacts"].setdefault(name, []).extend(
                 _output(
                     produced, chosen["producerSubtask"], "artifacts", chosen["outputArtifactKey"]
@@ -197,12 +234,13 @@ def _check_dag(spec: Document, component: Document, where: str) -> None:
         policy = task.get("triggerPolicy", {})
         waits_for_all = policy.get("strategy") == "ALL_UPSTREAM_TASKS_COMPLETED"
         for what, asked in (
-            ("conditions", policy.get("condition")),
             ("exit handlers", waits_for_all),
-            ("loops", task.get("parameterIterator") or task.get("artifactIterator")),
+            ("loops over artifacts", task.get("artifactIterator")),
         ):
             if asked:
                 raise not_served(f"{what} of pipelines ({place})")
+        if policy.get("condition"):
+            parse_condition(policy["condition"])
         for source in task.get("inputs", {}).get("parameters", {}).values():
             if "taskFinalStatus" in source or source.get("parameterExpressionSelector"):
                 raise not_served(f"final states and selectors as inputs ({place})")

@@ -171,8 +171,9 @@ class _JobRun:
         """Run the tasks of a DAG, each when what it waits for has ended; None when one failed."""
         tasks = component["dag"].get("tasks", {})
         produced: dict[str, Document] = {}
+        failed: set[str] = set()
         waiting = dict(tasks)
-        running: dict[Future[Document], str] = {}
+        running: dict[Future[Document | None], str] = {}
         with ThreadPoolExecutor(max(1, len(tasks)), thread_name_prefix="pipeline-task") as pool:
             while True:
                 for name in [n for n, t in waiting.items() if specs.upstream(t) <= produced.keys()]:
@@ -185,17 +186,23 @@ class _JobRun:
                 for ended in wait(running, return_when=FIRST_COMPLETED).done:
                     name = running.pop(ended)
                     try:
-                        produced[name] = ended.result()
+                        outputs = ended.result()
                     except _TaskFailedError as error:
+                        failed.add(name)
                         self._failures.append(f"{path}{name}: {error}")
+                    else:
+                        if outputs is not None:
+                            produced[name] = outputs
         for name in waiting:
             self._detail(f"{path}{name}", "NOT_TRIGGERED")
-        if len(produced) < len(tasks):
+        if failed or (waiting and self._failures):
             return None
         return specs.dag_outputs(component, produced)
 
-    def _task(self, task: Document, inputs: Document, path: str) -> Document:
+    def _task(self, task: Document, inputs: Document, path: str) -> Document | None:
         """The outputs of a task: from an earlier attempt, from the cache, or made now.
+
+        None when its condition does not hold.
 
         Raises:
             _TaskFailedError: it failed, and was tried as often as it may be.
@@ -204,15 +211,13 @@ class _JobRun:
         done = self._job()["_tasks"].get(path, {})
         if done.get("state") in _ENDED_WELL:
             return dict(done["_outputs"])
+        if not specs.is_triggered(task, inputs):
+            self._detail(path, "NOT_TRIGGERED")
+            return None
         component = self._spec["components"][task["componentRef"]["name"]]
         inputs["parameters"] = specs.defaults(component, inputs["parameters"])
         if "dag" in component:
-            self._detail(path, "RUNNING")
-            outputs = self._dag(component, inputs, f"{path}/")
-            if outputs is None:
-                self._detail(path, "FAILED", error={"code": 9, "message": "A task of it failed."})
-                raise _TaskFailedError("a task of it failed")
-            return self._ended(path, "SUCCEEDED", outputs)
+            return self._group(task, component, inputs, path)
         key = specs.cache_key(self._spec, component, inputs)
         use_cache = task.get("cachingOptions", {}).get("enableCache", False)
         found = self._records.cached(key) if use_cache else None
@@ -221,6 +226,35 @@ class _JobRun:
             return self._ended(path, "SKIPPED", found["_outputs"], execution=found["name"])
         tries = 1 + int(task.get("retryPolicy", {}).get("maxRetryCount", 0))
         return self._execute(task, component, inputs, path, key, tries)
+
+    def _group(self, task: Document, component: Document, inputs: Document, path: str) -> Document:
+        """The outputs of a task that is a DAG of its own, or several passes of one.
+
+        Raises:
+            _TaskFailedError: a task in it failed.
+        """
+        self._detail(path, "RUNNING")
+        passes = specs.iterations(task, inputs)
+        if passes is None:
+            outputs = self._dag(component, inputs, f"{path}/")
+        else:
+            most = int(task.get("iteratorPolicy", {}).get("parallelismLimit", 0)) or len(passes)
+
+            def run_pass(place: int) -> Document | None:
+                where = f"{path}/{place}"
+                self._detail(where, "RUNNING")
+                made = self._dag(component, passes[place], f"{where}/")
+                self._detail(where, "FAILED" if made is None else "SUCCEEDED", outputs=made)
+                return made
+
+            with ThreadPoolExecutor(max(1, most), thread_name_prefix="pipeline-loop") as pool:
+                made = list(pool.map(run_pass, range(len(passes))))
+            whole = [one for one in made if one is not None]
+            outputs = specs.collected(whole) if len(whole) == len(passes) else None
+        if outputs is None:
+            self._detail(path, "FAILED", error={"code": 9, "message": "A task of it failed."})
+            raise _TaskFailedError("a task of it failed")
+        return self._ended(path, "SUCCEEDED", outputs)
 
     def _execute(
         self, task: Document, component: Document, inputs: Document, path: str, key: str, tries: int

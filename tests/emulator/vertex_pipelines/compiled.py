@@ -3,6 +3,7 @@
 # ruff: noqa: PTH123 - components import what they need inside
 
 from pathlib import Path
+from typing import List  # noqa: UP035
 
 from kfp import compiler, dsl
 
@@ -90,16 +91,47 @@ def sleeping(seconds: float, started_file: str, count_file: str = "") -> str:
     return sleep(seconds=seconds, started_file=started_file).after(first).output
 
 
+@dsl.component(base_image=IMAGE)
+def number(value: float) -> float:
+    return value
+
+
+@dsl.component(base_image=IMAGE)
+def letters(text: str) -> List[str]:  # noqa: UP006 - KFP knows the names of `typing`
+    return list(text)
+
+
+@dsl.component(base_image=IMAGE)
+def join(texts: List[str]) -> str:  # noqa: UP006
+    return " ".join(texts)
+
+
 @dsl.pipeline(name="conditional")
-def conditional(name: str):
-    with dsl.If(name == "x"):
-        greet(name=name)
+def conditional(name: str, times: int = 3):
+    value = number(value=1.5)
+    with dsl.If(name == "x", name="is-x"):
+        greet(name="if")
+    with dsl.Elif(value.output > 1.2, name="is-large"):
+        hello = greet(name="elif")
+        with dsl.If(times >= 3, name="often"):
+            greet(name=hello.output)
+    with dsl.Else(name="is-else"):
+        greet(name="else")
 
 
 @dsl.pipeline(name="looping")
-def looping():
-    with dsl.ParallelFor(["a", "b"]) as item:
-        greet(name=item)
+def looping(text: str) -> str:
+    with dsl.ParallelFor(letters(text=text).output, name="each", parallelism=2) as letter:
+        hello = greet(name=letter)
+        with dsl.If(letter == "a", name="is-a"):
+            greet(name="only for a")
+    return join(texts=dsl.Collected(hello.output)).output
+
+
+@dsl.pipeline(name="handled")
+def handled():
+    with dsl.ExitHandler(greet(name="at the end")):
+        greet(name="first")
 
 
 @dsl.pipeline(name="contained")

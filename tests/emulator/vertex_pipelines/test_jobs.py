@@ -99,6 +99,45 @@ def test_pipelines_within_pipelines(submit):
     assert by_id[within.parent_task_id].task_name == "inner"
 
 
+def by_place(job: aiplatform.PipelineJob) -> dict[str, str]:
+    """State by place in the pipeline, such as `each/0/greet`."""
+    return {t.task_unique_name: t.state.name for t in job.task_details if t.parent_task_id}
+
+
+@pytest.mark.parametrize(
+    ("parameters", "taken"),
+    [
+        ({"name": "x"}, {"is-x"}),
+        ({"name": "y"}, {"is-large", "often"}),
+        ({"name": "y", "times": 2}, {"is-large"}),
+    ],
+)
+def test_the_branch_whose_condition_holds_is_taken(submit, parameters, taken):
+    job = submit(compiled.conditional, parameters, job_id=f"branch-{unique()}")
+    assert wait(job) == "PIPELINE_STATE_SUCCEEDED", job.gca_resource.error
+    spec = job.to_dict()["pipelineSpec"]
+    names = {
+        key: task["taskInfo"]["name"]
+        for component in spec["components"].values()
+        for key, task in component.get("dag", {}).get("tasks", {}).items()
+        if key.startswith("condition")
+    }
+    states = {task.task_name: task.state.name for task in job.task_details}
+    assert {names[key] for key in names if states.get(key) == "SUCCEEDED"} == taken
+    assert states["condition-5"] == "NOT_TRIGGERED"
+
+
+def test_a_loop_runs_once_for_each_item_and_its_outputs_are_collected(submit):
+    job = submit(compiled.looping, {"text": "ab"}, job_id=f"loop-{unique()}")
+    assert wait(job) == "PIPELINE_STATE_SUCCEEDED", job.gca_resource.error
+    assert outputs(job, job.job_id) == {"Output": "Hello, a! Hello, b!"}
+    states = by_place(job)
+    (loop,) = [place for place in states if place.startswith("for-loop") and "/" not in place]
+    (first,) = [p for p in states if p.startswith(f"{loop}/0/condition") and p.count("/") == 2]
+    assert states[first] == "SUCCEEDED"
+    assert states[first.replace("/0/", "/1/")] == "NOT_TRIGGERED"
+
+
 def test_a_failure_names_the_task_and_what_it_said(submit):
     job = submit(compiled.failing, enable_caching=False)
     assert wait(job) == "PIPELINE_STATE_FAILED"
@@ -190,8 +229,7 @@ def test_an_id_is_taken_once(submit):
 @pytest.mark.parametrize(
     ("pipeline", "parameters", "error", "text"),
     [
-        (compiled.conditional, {"name": "x"}, exceptions.MethodNotImplemented, "conditions"),
-        (compiled.looping, {}, exceptions.MethodNotImplemented, "loops"),
+        (compiled.handled, {}, exceptions.MethodNotImplemented, "exit handlers"),
         (compiled.contained, {}, exceptions.MethodNotImplemented, "container components"),
         (compiled.packaged, {}, exceptions.BadRequest, "surely-not-installed>=3"),
         (compiled.greeting, {}, exceptions.BadRequest, "'recipient'"),
