@@ -17,12 +17,12 @@ VALUES = yaml.safe_load((DEPLOY / "values.yaml").read_text())
 GUIDE = (ROOT / "docs" / "how-to" / "production.md").read_text()
 
 CHART_KEYS = {
-    # Top-level keys of the chart's values, https://artifacthub.io/packages/helm/dagster/dagster
-    *("additionalInstanceConfig", "busybox", "computeLogManager", "dagster-user-deployments"),
-    *("dagsterDaemon", "dagsterHome", "dagsterWebserver", "extraManifests", "flower"),
-    *("fullnameOverride", "global", "imagePullSecrets", "ingress", "migrate", "nameOverride"),
-    *("pipelineRun", "postgresql", "pythonLogs", "rabbitmq", "rbacEnabled", "redis", "retention"),
-    *("runLauncher", "scheduler", "schedules", "sensors", "serviceAccount", "telemetry"),
+    # Of the chart's schema, helm/dagster/schema/schema/charts/dagster/values.py in its repository.
+    *("additionalInstanceConfig", "busybox", "computeLogManager", "concurrency"),
+    *("dagster-user-deployments", "dagsterDaemon", "dagsterWebserver", "flower"),
+    *("generateCeleryConfigSecret", "generatePostgresqlPasswordSecret", "global"),
+    *("imagePullSecrets", "ingress", "migrate", "postgresql", "pythonLogs", "rabbitmq"),
+    *("redis", "retention", "runLauncher", "scheduler", "serviceAccount", "telemetry"),
 }
 ROLES = {
     "roles/storage.objectUser",
@@ -60,8 +60,13 @@ def test_the_run_coordinator_the_monitoring_and_the_pools_are_dagsters(tmp_path)
     # Only a launcher that can resume runs takes this, and it is not to be made without a cluster.
     assert monitoring.pop("maxResumeRunAttempts") == 2
     assert K8sRunLauncher.supports_resume_run.fget(None)
+    concurrency = dict(VALUES["concurrency"])
+    assert concurrency.pop("enabled")
     config = {
-        **VALUES["additionalInstanceConfig"],
+        "concurrency": {
+            section: {snake(key): value for key, value in limits.items()}
+            for section, limits in concurrency.items()
+        },
         "run_monitoring": {snake(key): value for key, value in monitoring.items()},
         "telemetry": {"enabled": False},
     }
