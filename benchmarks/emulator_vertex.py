@@ -4,7 +4,8 @@
 
 A plain HTTP load generator with keep-alive connections asks a new emulator process; every request
 is a different prompt of about 150 tokens. Memory is that of the emulator process (resident set),
-first after a tenth of the requests and then at the end.
+first after a tenth of the requests and then at the end; its processor time per request does not
+depend on what else the machine does.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ from __future__ import annotations
 import argparse
 import asyncio
 import json
+import os
 import subprocess
 import sys
 import tempfile
@@ -83,6 +85,12 @@ def resident_mib(process: int) -> float:
     return int(status.partition("VmRSS:")[2].split()[0]) / 1024
 
 
+def cpu_seconds(process: int) -> float:
+    """Processor time that a process has used."""
+    fields = Path(f"/proc/{process}/stat").read_text().rsplit(")", 1)[1].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+
 def report(name: str, latencies: list[float], seconds: float) -> None:
     """Print one line of what was measured."""
     ordered = sorted(latencies)
@@ -121,9 +129,11 @@ def main() -> None:
             project = lines["GOOGLE_CLOUD_PROJECT"].strip("'")
             tenth = options.requests // 10
             for name, count in (("warm-up", tenth), ("load", options.requests - tenth)):
-                started = time.perf_counter()
+                started, used = time.perf_counter(), cpu_seconds(process.pid)
                 latencies = asyncio.run(load(host, project, count, options.connections))
                 report(name, latencies, time.perf_counter() - started)
+                each = (cpu_seconds(process.pid) - used) / count * 1000
+                print(f"{'':12} {each:8.2f} ms of processor time a request, in the emulator")
                 print(f"{'':12} {resident_mib(process.pid):8.1f} MiB resident")
         finally:
             process.terminate()
