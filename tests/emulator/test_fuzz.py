@@ -30,7 +30,8 @@ NAMES = st.one_of(
 )
 PARAMETERS = """filter pageSize pageToken orderBy updateMask view alt fields maxResults prefix
   readMask startIndex timeoutMs generation ifGenerationMatch uploadType name project delimiter
-  versions deleteContents allowMissing etag force parent contextId artifactId executionId metadataStoreId"""
+  versions deleteContents allowMissing etag force parent contextId artifactId executionId
+  metadataStoreId"""
 TEXTS = st.one_of(
     st.sampled_from(["", "0", "-1", "9" * 30, "true", "*", "labels.a=b", "a=", "NOT (", "a AND b"]),
     st.text(max_size=12),
