@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import shutil
+import errno
 from pathlib import Path
 from typing import Annotated
 
@@ -39,8 +39,10 @@ def emulator(
     from genaiops_dagster.emulator.fault_kinds import FaultPlanError
     from genaiops_dagster.emulator.server import serve
 
-    if reset and state.exists():
-        shutil.rmtree(state)
+    if env_file is not None:
+        # Whoever waits for this file must not find that of an earlier start.
+        env_file.parent.mkdir(parents=True, exist_ok=True)
+        env_file.unlink(missing_ok=True)
     config = EmulatorConfig(
         state=state.resolve(), port=port, tuning_seconds=tuning_seconds, faults=faults
     )
@@ -53,6 +55,12 @@ def emulator(
         typer.echo(f"# ready on {url}", err=True)
 
     try:
-        serve(config, on_ready=announce, stop_when_input_ends=stop_with_input)
+        serve(config, on_ready=announce, stop_when_input_ends=stop_with_input, reset=reset)
     except FaultPlanError as error:
         raise typer.BadParameter(f"{faults}: {error}", param_hint="--faults") from error
+    except OSError as error:
+        if error.errno != errno.EADDRINUSE:
+            raise
+        raise typer.BadParameter(
+            f"{port} is taken by another process; 0 takes a free one", param_hint="--port"
+        ) from error

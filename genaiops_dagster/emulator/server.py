@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import socket
 import sys
 import threading
@@ -41,6 +42,7 @@ from genaiops_dagster.emulator.vertex.service import VertexService
 ENVIRONMENT_FILE = "environment"
 """File in the state folder with the variables of the emulator that serves it, or last did."""
 
+_LOCK = "lock"
 _LOCK_SECONDS = 10
 _BARE_CLIENT = (
     " genai.Client(vertexai=True) with another base URL forgets project and location of the"
@@ -170,6 +172,7 @@ def serve(
     *,
     on_ready: Callable[[str, dict[str, str]], None] | None = None,
     stop_when_input_ends: bool = False,
+    reset: bool = False,
 ) -> None:
     """Serve until SIGINT or SIGTERM.
 
@@ -177,6 +180,7 @@ def serve(
         config: Settings; `port` 0 takes a free port.
         on_ready: Called once requests are answered, with the URL and the client variables.
         stop_when_input_ends: Stop when standard input closes, as it does when the parent dies.
+        reset: Clear the state folder first.
 
     Raises:
         StateInUseError: another emulator serves the same state folder.
@@ -185,6 +189,8 @@ def serve(
     """
     config.state.mkdir(parents=True, exist_ok=True)
     with _only_server_of(config.state):
+        if reset:
+            _clear(config.state)
         _serve(config, on_ready, stop_when_input_ends)
 
 
@@ -225,10 +231,19 @@ def _serve(
     server.run(sockets=[listener])
 
 
+def _clear(state: Path) -> None:
+    """Remove everything in the state folder but the lock that is held."""
+    for entry in state.iterdir():
+        if entry.is_dir():
+            shutil.rmtree(entry)
+        elif entry.name != _LOCK:
+            entry.unlink()
+
+
 @contextmanager
 def _only_server_of(state: Path) -> Iterator[None]:
     """Hold the state folder; waits for a server that is just stopping."""
-    lock = FileLock(state / "lock", timeout=_LOCK_SECONDS)
+    lock = FileLock(state / _LOCK, timeout=_LOCK_SECONDS)
     try:
         lock.acquire()
     except Timeout as error:

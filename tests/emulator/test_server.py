@@ -11,13 +11,14 @@ import socket
 import subprocess
 import sys
 from collections.abc import Iterator
+from pathlib import Path
 from types import ModuleType
 from urllib.parse import urlsplit
 
 import pytest
 from google.cloud import aiplatform_v1, aiplatform_v1beta1
 
-from tests.conftest import RunningEmulator
+from tests.conftest import RunningEmulator, start_emulator
 
 PARENT = "projects/p/locations/us-central1"
 
@@ -154,6 +155,43 @@ def test_paths_of_no_api_are_not_found(emulator: RunningEmulator):
     status, body = ask(emulator, "GET", "/")
     assert status == 404
     assert "genai.Client()" in body["error"]["message"]
+
+
+def run_to_its_end(*options: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-m", "genaiops_dagster.cli", "emulator", *options],
+        capture_output=True,
+        text=True,
+        timeout=120,
+    )
+
+
+def test_a_port_that_is_taken_is_named(emulator: RunningEmulator, tmp_path: Path):
+    port = str(urlsplit(emulator.url).port)
+    result = run_to_its_end("--port", port, "--state", str(tmp_path / "state"))
+    assert result.returncode == 2
+    assert f"{port} is taken" in result.stderr
+    assert "Traceback" not in result.stderr
+
+
+def test_a_state_folder_in_use_is_neither_served_nor_reset(emulator: RunningEmulator):
+    result = run_to_its_end("--port", "0", "--state", str(emulator.state), "--reset")
+    assert result.returncode != 0
+    assert "another emulator serves" in result.stderr
+    assert ask(emulator, "GET", "/storage/v1/b/emulated-bucket")[0] == 200
+    assert (emulator.state / "credentials.json").exists()
+
+
+def test_reset_clears_the_state(tmp_path: Path):
+    first = start_emulator(tmp_path / "state")
+    path = "/upload/storage/v1/b/emulated-bucket/o?uploadType=media&name=x"
+    assert ask(first, "POST", path)[0] == 200
+    first.stop()
+    second = start_emulator(tmp_path / "state", "--reset")
+    try:
+        assert ask(second, "GET", "/storage/v1/b/emulated-bucket/o/x")[0] == 404
+    finally:
+        second.stop()
 
 
 def test_the_help_names_every_option():
