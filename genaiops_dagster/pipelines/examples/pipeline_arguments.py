@@ -103,7 +103,7 @@ def evaluate(
         rows = [json.loads(line) for line in itertools.islice(lines, evaluation_rows)]
     made = client.tunings.get(name=job).tuned_model
     checkpoints = made.checkpoints or []
-    last_step, score = -evaluation_interval, 0.0
+    last_step, score = 0, 0.0
     for checkpoint in checkpoints:
         step = int(checkpoint.step or 0)
         if step - last_step < evaluation_interval and checkpoint is not checkpoints[-1]:
