@@ -42,6 +42,10 @@ _FIRST_DAY = datetime(2018, 1, 1, tzinfo=UTC)
 _DAYS = 365 * 8 + 300
 
 
+class _StoppedError(Exception):
+    """The emulator stops before the tables are complete."""
+
+
 class PublicData:
     """Fills the public tables of a BigQuery service in the background, once per state folder.
 
@@ -51,11 +55,17 @@ class PublicData:
 
     def __init__(self, bigquery: BigQueryService) -> None:
         self._bigquery = bigquery
+        self._stopping = threading.Event()
         self._thread = threading.Thread(target=self._fill, name="public-data", daemon=True)
         self._thread.start()
 
     def wait(self) -> None:
         """Return when the tables are complete, or could not be filled."""
+        self._thread.join()
+
+    def stop(self) -> None:
+        """Give up the table that is being filled, and return; the next start fills it."""
+        self._stopping.set()
         self._thread.join()
 
     @property
@@ -69,9 +79,17 @@ class PublicData:
                 return
             for table, schema, rows in public_tables():
                 if not self._exists(table):
-                    self._bigquery.append_rows(table, rows, schema)
+                    self._bigquery.append_rows(table, self._unless_stopping(rows), schema)
+        except _StoppedError:
+            return
         except Exception:
             log.exception("the public tables could not be filled")
+
+    def _unless_stopping(self, rows: Iterable[Row]) -> Iterator[Row]:
+        for row in rows:
+            if self._stopping.is_set():
+                raise _StoppedError
+            yield row
 
     def _exists(self, table: str) -> bool:
         try:

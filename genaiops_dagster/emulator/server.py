@@ -128,7 +128,7 @@ def create_app(config: EmulatorConfig, stats: Stats | None = None) -> Starlette:
         yield
         vertex.close()
         if public_data:
-            public_data.wait()
+            public_data.stop()
         bigquery.close()
         storage.close()
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
 import re
@@ -13,6 +14,7 @@ from google.cloud import bigquery
 
 from genaiops_dagster.emulator.bigquery.service import BigQueryService
 from genaiops_dagster.emulator.config import EmulatorConfig
+from genaiops_dagster.emulator.errors import ApiError
 from genaiops_dagster.emulator.public_data import TABLES, PublicData, public_tables
 from genaiops_dagster.emulator.stats import Stats
 from genaiops_dagster.emulator.storage.service import StorageService
@@ -124,3 +126,16 @@ def test_tables_are_filled_once(tmp_path):
         storage.close()
     assert counts[0] == counts[1]
     assert all(counts[0])
+
+
+def test_stopping_leaves_whole_tables_only(tmp_path, tables):
+    config = EmulatorConfig(state=tmp_path)
+    storage = StorageService(config, Stats())
+    service = BigQueryService(config, storage, Stats())
+    PublicData(service).stop()
+    for table in TABLES:
+        with contextlib.suppress(ApiError):  # it is not there
+            count = sum(1 for _ in service.read_rows(table))
+            assert count == len(tables[table.rpartition(".")[2]])
+    service.close()
+    storage.close()
