@@ -9,6 +9,7 @@ import typer
 
 from genaiops_dagster.cli import (
     approve,
+    deliver,
     dev,
     doctor,
     emulator,
@@ -27,6 +28,7 @@ from genaiops_dagster.cli.options import fail
 
 _COMMANDS: dict[str, tuple[Callable[..., None], tuple[str, ...]]] = {
     "init": (init.init, ("tickets.csv", "tickets.csv --output queue --input subject --yes")),
+    "deliver": (deliver.deliver, ("tickets tickets.csv", "tickets monday.jsonl tuesday.parquet")),
     "plan": (plan.plan, ("python_modules", "stackoverflow_qa --exact")),
     "run": (run.run, ("python_modules", "article_summaries --json results.json --verbose")),
     "report": (report.report, ("python_modules", "python_modules --output page.html --no-open")),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import os
 import shutil
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
     import duckdb
 
 _MEMORY_LIMIT = "400MB"
+_THREADS = 4  # each needs memory of its own
 _BATCH_ROWS = 5_000
 
 
@@ -27,7 +29,11 @@ def workspace() -> Iterator[tuple[Path, duckdb.DuckDBPyConnection]]:
 
     with TemporaryDirectory(prefix="genaiops-") as name:
         folder = Path(name)
-        settings = {"memory_limit": _MEMORY_LIMIT, "temp_directory": str(folder / "spill")}
+        settings = {
+            "memory_limit": _MEMORY_LIMIT,
+            "threads": min(_THREADS, os.cpu_count() or 1),
+            "temp_directory": str(folder / "spill"),
+        }
         with duckdb.connect(str(folder / "work.duckdb"), config=settings) as connection:
             connection.execute("SET TimeZone = 'UTC'; SET preserve_insertion_order = false")
             yield folder, connection

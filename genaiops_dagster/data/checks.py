@@ -18,6 +18,7 @@ from genaiops_dagster.data.records import DatasetSplit, SplitName, StoredRows
 from genaiops_dagster.data.rules import EXPECTED, comparable_examples, golden_inputs
 from genaiops_dagster.data.screening import MAXIMUM_EXAMPLE_TOKENS, CountTokens, screen, too_long
 from genaiops_dagster.data.similarity import OVERLAP_WORDS, overlapping
+from genaiops_dagster.data.sources import missing_columns
 from genaiops_dagster.data.splits import SplitFile
 from genaiops_dagster.data_policy import Curation
 from genaiops_dagster.prompts.records import PromptVersion
@@ -54,20 +55,11 @@ class Finding(NamedTuple):
     rows: Sequence[Mapping[str, Any]] = ()
 
 
-def schema(source_rows: StoredRows, required: Mapping[str, str]) -> Finding:
-    """Whether every column that the use case names is in some row.
-
-    Args:
-        source_rows: Rows with the columns that were found.
-        required: Column by the field of the use case file that names it.
-    """
-    has_turns = "contents" in source_rows.columns
-    missing = [
-        {"column": column, "named in": field}
-        for column, field in required.items()
-        if column not in source_rows.columns and not (has_turns and field.startswith("prompt"))
-    ]
-    return Finding(not missing, {"columns": ", ".join(sorted(source_rows.columns))}, missing)
+def schema(source_rows: StoredRows, use_case: UseCase) -> Finding:
+    """Whether every column that the use case names is in some row."""
+    missing = missing_columns(use_case, source_rows.columns)
+    rows = [{"column": column, "named in": field} for column, field in missing.items()]
+    return Finding(not rows, {"columns": ", ".join(sorted(source_rows.columns))}, rows)
 
 
 def readable(connection: duckdb.DuckDBPyConnection, source: Path) -> Finding:

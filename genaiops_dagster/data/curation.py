@@ -65,7 +65,9 @@ def curate(
     """
     policy = use_case.curation
     prepare(connection, use_case)
-    connection.execute("SET VARIABLE source = $path", {"path": str(source)})
+    extracted = folder / "extracted.parquet"
+    connection.execute(rules.EXTRACTED.format(source=source, target=extracted))
+    connection.execute("SET VARIABLE extracted = $path", {"path": str(extracted)})
     connection.execute(rules.TEXTS)
     _screen(connection, use_case)
     connection.execute(rules.ROWS)

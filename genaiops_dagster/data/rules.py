@@ -32,11 +32,16 @@ CREATE MACRO input_text(variables) AS concat_ws(' ',
 CREATE MACRO with_files(variables) AS variables LIKE '%"fileData"%' OR len(list_filter(
   json_extract_string(variables, getvariable('files')), lambda uri: uri <> '')) > 0;
 
-CREATE MACRO normal(text) AS
-  array_to_string(list_filter(string_split(
-    translate(lower(text), E'\\t\\n\\r', '   '), ' '), lambda word: word <> ''), ' ');
+CREATE MACRO normal(text) AS array_to_string(list_filter(string_split(
+  replace(replace(replace(lower(text), chr(9), ' '), chr(10), ' '), chr(13), ' '),
+  ' '), lambda word: word <> ''), ' ');
 """
 """SQL functions: source rows with the columns that the use case names, and the text of an input."""
+
+EXTRACTED = """
+COPY (FROM mapped('{source}')) TO '{target}' (FORMAT parquet, COMPRESSION lz4, ROW_GROUP_SIZE 8192)
+"""
+"""Everything that is read from the rows' JSON, read once."""
 
 TEXTS = """
 CREATE TABLE redacted (row BIGINT, variables VARCHAR, output VARCHAR);
@@ -44,12 +49,12 @@ CREATE TABLE rejections (row BIGINT, reason VARCHAR, detail VARCHAR);
 CREATE VIEW texts AS
 SELECT source.* REPLACE (coalesce(redacted.variables, source.variables) AS variables,
   coalesce(redacted.output, source.output) AS output)
-FROM mapped(getvariable('source')) AS source LEFT JOIN redacted USING (row);
+FROM read_parquet(getvariable('extracted')) AS source LEFT JOIN redacted USING (row);
 """
 
 ROWS = """
 CREATE TABLE rows AS
-WITH normalized AS (
+WITH normalized AS NOT MATERIALIZED (
   SELECT *, normal(input_text(variables)) AS input, normal(output) AS answer,
     md5_number(getvariable('salt') || "group") / pow(2, 128) AS share,
     json_extract_string(variables, '$.contents[*].role') AS roles
@@ -67,12 +72,16 @@ SELECT
   answer = '' AS output_empty, md5_number(answer) AS output_key,
   roles <> list_transform(range(len(roles)), lambda i: if(i % 2 = 0, 'user', 'model'))
     OR (len(roles) > 0 AND len(roles) % 2 = 0) AS wrong_roles,
-  with_files(variables) AS has_files,
-  row_number() OVER (ORDER BY source_generation NULLS FIRST, source_uri, source_row, id,
-    input_key, output_key) AS rank
-FROM normalized;
+  with_files(variables) AS has_files
+FROM normalized
+ORDER BY source_generation NULLS FIRST, source_uri, source_row, id, input_key, output_key;
 
-CREATE VIEW live AS FROM rows ANTI JOIN rejections USING (row);
+CREATE VIEW live AS
+SELECT rows.rowid AS rank, rows.* FROM rows ANTI JOIN rejections USING (row);
+"""
+"""Rows by where they came from, whatever the order in which they were read: `rank` counts them.
+
+A sort spills to disk where a window over all rows would not.
 """
 
 COMPARABLE = """
@@ -156,11 +165,13 @@ EXPECTED = ("repeated_id", "duplicate", "near_duplicate", "contaminated", *LIMIT
 """Reasons that say nothing against the quality of a delivery."""
 
 EXAMPLES = """
+CREATE TABLE places AS
+SELECT row, side, row_number() OVER (PARTITION BY side ORDER BY shuffle) AS position FROM live;
+
 COPY (
-  SELECT texts.id, texts."group", slices, variables, output,
-    side, row_number() OVER (PARTITION BY side ORDER BY shuffle) AS position,
-    texts.source_uri, texts.source_generation, texts.source_row
-  FROM live JOIN texts USING (row)
+  SELECT id, "group", slices, variables, output, side, position,
+    source_uri, source_generation, source_row
+  FROM places JOIN texts USING (row)
   ORDER BY side, position
 ) TO '{target}' (FORMAT parquet, COMPRESSION zstd, ROW_GROUP_SIZE 20480)
 """

@@ -8,6 +8,7 @@ numbers a row, whatever the length of the texts.
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -45,9 +46,12 @@ _FILTER_BITS = 22
 
 _SEPARATORS = "\t\n\r.,;:!?\"'()[]{}<>"
 
+_SPACED = functools.reduce(
+    lambda text, mark: f"replace({text}, chr({ord(mark)}), ' ')", _SEPARATORS, "lower(text)"
+)  # many times faster than `translate`
+
 MACROS = f"""
-CREATE MACRO spaced(text) AS
-  translate(lower(text), '{_SEPARATORS.replace("'", "''")}', '{" " * len(_SEPARATORS)}');
+CREATE MACRO spaced(text) AS {_SPACED};
 CREATE MACRO split_words(text) AS
   list_filter(string_split(spaced(text), ' '), lambda word: word <> '');
 CREATE MACRO characters_if_unspaced(words, text) AS
@@ -124,14 +128,16 @@ def _similar_pairs(
     """Pairs of ranks (later, earlier) whose texts are as similar as asked, by their shingles."""
     import numpy as np
 
-    candidates = " UNION ".join(
-        f"""SELECT rank, first FROM (
-              SELECT rank, min(rank) OVER (PARTITION BY band{band}) AS first
-              FROM read_parquet('{signatures}')
-            ) WHERE first < rank"""
-        for band in range(_BANDS)
-    )
-    connection.execute(f"CREATE OR REPLACE TEMP TABLE candidates AS {candidates}")
+    connection.execute("CREATE OR REPLACE TABLE sharing (rank BIGINT, first BIGINT)")
+    for band in range(_BANDS):
+        connection.execute(f"""
+            INSERT INTO sharing SELECT rank, first
+            FROM read_parquet('{signatures}') JOIN (
+              SELECT band{band}, min(rank) AS first FROM read_parquet('{signatures}')
+              GROUP BY ALL HAVING count(*) > 1
+            ) USING (band{band}) WHERE first < rank
+        """)
+    connection.execute("CREATE OR REPLACE TABLE candidates AS SELECT DISTINCT * FROM sharing")
     reader = connection.sql(f"""
         SELECT later.rank, first, at_least(word_hashes(later.text), {SHINGLE_WORDS}) AS a,
           at_least(word_hashes(earlier.text), {SHINGLE_WORDS}) AS b

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import io
 import itertools
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from itertools import islice
 from pathlib import Path
@@ -23,7 +23,7 @@ from genaiops_dagster.data.inbox import unreadable
 from genaiops_dagster.fingerprint import fingerprint
 from genaiops_dagster.google_cloud.object_store import ObjectStore, StoredObject
 from genaiops_dagster.google_cloud.warehouse import QueryEstimate, Warehouse
-from genaiops_dagster.prompts.rendering import template_variables
+from genaiops_dagster.prompts.rendering import CONTENTS, template_variables
 from genaiops_dagster.use_case import Prompt, UseCase
 
 if TYPE_CHECKING:
@@ -80,6 +80,18 @@ def required_columns(use_case: UseCase) -> dict[str, str]:
     return named | {columns.output: "columns.output"}
 
 
+def missing_columns(use_case: UseCase, found: Collection[str]) -> dict[str, str]:
+    """Columns that rows must have and do not, each with the field that names it.
+
+    Rows that bring their own turns need no columns of the prompt.
+    """
+    return {
+        column: field
+        for column, field in required_columns(use_case).items()
+        if column not in found and not (CONTENTS in found and field == "prompt")
+    }
+
+
 def check_query(use_case: UseCase, warehouse: Warehouse) -> QueryEstimate:
     """Find out what the query would read and return, before it is paid for.
 
@@ -94,12 +106,7 @@ def check_query(use_case: UseCase, warehouse: Warehouse) -> QueryEstimate:
             f"source.maximum_bytes_billed = {source.maximum_bytes_billed:,}; "
             "select fewer columns or partitions, or raise the limit"
         )
-    missing = {
-        column: field
-        for column, field in required_columns(use_case).items()
-        if column not in estimate.columns
-    }
-    if missing:
+    if missing := missing_columns(use_case, estimate.columns):
         named = ", ".join(f"{column!r} ({field})" for column, field in missing.items())
         raise SourceError(
             f"{use_case.name}: the result of source.sql has no column {named}; "

@@ -24,7 +24,6 @@ from genaiops_dagster.data.sources import (
     check_query,
     export_query,
     read_objects,
-    required_columns,
     write_source_rows,
 )
 from genaiops_dagster.data.splits import write_splits
@@ -103,7 +102,7 @@ def store_source_rows(
         rows = _stored(use_case, store, connection, path)
         report = SourceReport(_deliveries(connection, path), len(waiting), estimated, billed)
         findings = {
-            "schema": checks.schema(rows, required_columns(use_case)),
+            "schema": checks.schema(rows, use_case),
             "readable": checks.readable(connection, path),
         }
     return rows, report, findings

@@ -16,7 +16,7 @@ from genaiops_dagster.data import checks
 from genaiops_dagster.data.bulk import workspace
 from genaiops_dagster.data.curation import prepare
 from genaiops_dagster.data.records import DatasetSplit, SplitName, StoredRows
-from genaiops_dagster.data.sources import SourceRow, required_columns, write_source_rows
+from genaiops_dagster.data.sources import SourceRow, write_source_rows
 from genaiops_dagster.data.splits import SplitFile, write_splits
 from genaiops_dagster.prompts.rendering import version
 from tests.data.conftest import use_case_of
@@ -132,7 +132,7 @@ def test_sensitive_examples_are_named_without_their_content(
 
 def test_a_column_that_no_row_has_is_named() -> None:
     rows = StoredRows(uri="", digest="", rows=1, columns={"topic": "VARCHAR", "author": "VARCHAR"})
-    finding = checks.schema(rows, required_columns(USE_CASE))
+    finding = checks.schema(rows, USE_CASE)
     assert not finding.passed
     assert {row["column"]: row["named in"] for row in finding.rows} == {
         "question": "prompt",
@@ -143,7 +143,7 @@ def test_a_column_that_no_row_has_is_named() -> None:
 def test_turns_need_no_variables() -> None:
     columns = dict.fromkeys(["contents", "answer", "topic", "author"], "VARCHAR")
     rows = StoredRows(uri="", digest="", rows=1, columns=columns)
-    assert checks.schema(rows, required_columns(USE_CASE)).passed
+    assert checks.schema(rows, USE_CASE).passed
 
 
 @pytest.mark.parametrize(("unusable", "passed"), [(1, True), (4, False)])

@@ -1,0 +1,100 @@
+"""`genaiops deliver`: files from this machine into the inbox of a use case."""
+
+from __future__ import annotations
+
+import datetime as dt
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+from rich.console import Console
+from rich.progress import wrap_file
+
+from genaiops_dagster.cli.options import FOLDER, fail, known_use_case
+from genaiops_dagster.cli.session import SessionError, open_session
+from genaiops_dagster.use_case import UseCase, UseCaseError
+
+if TYPE_CHECKING:
+    from genaiops_dagster.data.delivery import Inspection
+    from genaiops_dagster.google_cloud.object_store import ObjectStore
+
+_SHOWN_ROWS = 5
+
+
+def deliver(
+    use_case: Annotated[str, typer.Argument(help="Name of the use case.")],
+    files: Annotated[list[Path], typer.Argument(help="JSONL, CSV or Parquet files.")],
+    folder: FOLDER = Path(".genaiops"),
+) -> None:
+    """Upload files to the inbox of a use case, after a look that the columns it names are there.
+
+    A file of the same name is replaced. Nothing is uploaded when one of the files does not fit;
+    rows that cannot be read are told, and rejected later with their reason.
+    """
+    from genaiops_dagster.cli.clients import object_store
+    from genaiops_dagster.data.delivery import DeliveryError, inspect, object_names
+
+    console = Console()
+    try:
+        chosen = known_use_case(use_case)
+        inspected = [inspect(chosen, file) for file in files]
+        names = object_names(chosen, files, dt.datetime.now(dt.UTC))
+        with open_session(folder) as session:
+            _upload(object_store(session), chosen, inspected, names, console)
+    except (UseCaseError, SessionError, DeliveryError) as error:
+        fail(str(error), code=2)
+    _tell_next(console, chosen)
+
+
+def _upload(
+    store: ObjectStore,
+    use_case: UseCase,
+    inspected: list[Inspection],
+    names: list[str],
+    console: Console,
+) -> None:
+    """Upload the files, and last the marker that completes them."""
+    from genaiops_dagster.data.delivery import marker_name
+
+    for found, name in zip(inspected, names, strict=True):
+        size = found.path.stat().st_size
+        with (
+            found.path.open("rb") as file,
+            wrap_file(
+                file, size, description=found.path.name, console=console, transient=True
+            ) as content,
+        ):
+            store.write(name, content, "application/octet-stream")
+        console.print(
+            f"[green]Delivered[/] {found.path}: {found.rows:,} rows to {store.uri(name)}",
+            highlight=False,
+            soft_wrap=True,
+        )
+        for reason, rows in found.unusable.items():
+            shown = ", ".join(map(str, rows[:_SHOWN_ROWS]))
+            more = ", ..." if len(rows) > _SHOWN_ROWS else ""
+            console.print(
+                f"  [yellow]{len(rows):,} cannot be read[/], {reason}: row {shown}{more}",
+                highlight=False,
+            )
+    if marker := marker_name(use_case, names[-1]):
+        store.write(marker, b"", "text/plain")
+        console.print(f"The batch is complete: {store.uri(marker)}", highlight=False)
+
+
+def _tell_next(console: Console, use_case: UseCase) -> None:
+    console.print("Now", highlight=False)
+    console.print(f"  genaiops plan {use_case.name}", highlight=False)
+    console.print(f"  genaiops run {use_case.name}", highlight=False)
+    if use_case.automation.enabled:
+        console.print(
+            "or leave it to the inbox sensor, which starts that run within a minute or so where "
+            "`genaiops dev` or a deployment is up.",
+            highlight=False,
+        )
+    else:
+        console.print(
+            "or set `automation: {enabled: true}` in the use case file, and the inbox sensor of "
+            "`genaiops dev` or of a deployment starts the run.",
+            highlight=False,
+        )
