@@ -6,7 +6,7 @@ import hashlib
 import os
 import shutil
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from itertools import islice
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 _MEMORY_LIMIT = "400MB"
 _THREADS = 4  # each needs memory of its own
 _BATCH_ROWS = 5_000
+_STRETCH_ROWS = 20_480
 
 
 @contextmanager
@@ -59,6 +60,47 @@ def insert(
             ]
             cursor.register("batch", pa.table(arrays, schema=kinds))
             cursor.execute(f"INSERT INTO {table} ({', '.join(columns)}) FROM batch")
+
+
+def write_in_order(
+    connection: duckdb.DuckDBPyConnection, query: str, place: str, target: Path
+) -> None:
+    """Write the rows of a query to a Parquet file, in order, whatever they take up together.
+
+    Rows go to files that each hold a stretch of the order, and these are sorted one by one: a sort
+    of all rows at once needs memory for all their texts.
+
+    Args:
+        connection: Runs the query.
+        query: Gives the rows.
+        place: Its column that counts them from 0 in the order wanted; it is not written.
+        target: The file.
+    """
+    import numpy as np
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    rows = connection.sql(query).to_arrow_reader(_BATCH_ROWS)
+    options = pa.ipc.IpcWriteOptions(compression="lz4")
+    with TemporaryDirectory(dir=target.parent) as folder, ExitStack() as opened:
+        stretches: dict[int, tuple[Path, Any]] = {}
+        for batch in rows:
+            order = np.argsort(places := batch.column(place).to_numpy())
+            numbers, starts = np.unique(places[order] // _STRETCH_ROWS, return_index=True)
+            ordered, ends = batch.take(order), [*starts[1:], len(batch)]
+            for stretch, start, end in zip(numbers.tolist(), starts, ends, strict=True):
+                if stretch not in stretches:
+                    path = Path(folder) / f"{stretch}.arrow"
+                    writer = pa.ipc.new_file(path, rows.schema, options=options)
+                    stretches[stretch] = path, opened.enter_context(writer)
+                stretches[stretch][1].write(ordered.slice(start, end - start))
+        opened.close()
+        schema = pa.schema([field for field in rows.schema if field.name != place])
+        with pq.ParquetWriter(target, schema, compression="zstd") as file:
+            for _, (path, _) in sorted(stretches.items()):
+                with pa.ipc.open_file(path) as stretch_file:
+                    stretch_rows = stretch_file.read_all().sort_by(place).drop_columns(place)
+                file.write_table(stretch_rows, row_group_size=_STRETCH_ROWS)
 
 
 def number(connection: duckdb.DuckDBPyConnection, query: str) -> int:

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from genaiops_dagster.data import rules
-from genaiops_dagster.data.bulk import insert, number
+from genaiops_dagster.data.bulk import insert, number, write_in_order
 from genaiops_dagster.data.screening import CountTokens, screen, too_long
 from genaiops_dagster.data.similarity import MACROS, near_duplicates, overlapping
 from genaiops_dagster.data.sources import all_prompts, prompt_columns
@@ -76,8 +76,9 @@ def curate(
     _apply(connection, rules.REPEATED)
     if policy.conflicting_outputs == "reject":
         _apply(connection, rules.CONFLICTING)
+    connection.execute(rules.WORDS.format(target=folder / "words.parquet"))
     if policy.near_duplicates != "allow":
-        pairs = near_duplicates(connection, rules.COMPARABLE, policy.similarity, folder)
+        pairs = near_duplicates(connection, "FROM comparable", policy.similarity, folder)
         connection.execute("CREATE TABLE near (rank BIGINT, first BIGINT)")
         insert(connection, "near", ["rank", "first"], pairs)
         _apply(connection, rules.NEAR_DUPLICATE[policy.near_duplicates])
@@ -174,7 +175,7 @@ def prompt_bytes(use_case: UseCase) -> int:
 def _reject_overlapping(connection: duckdb.DuckDBPyConnection, golden: Path | None) -> None:
     """Reject what repeats a long run of words of evaluation rows, golden or validation rows."""
     held_out = rules.golden_inputs(str(golden)) if golden else None
-    for ranks in overlapping(connection, rules.COMPARABLE, held_out):
+    for ranks in overlapping(connection, "FROM comparable", held_out):
         connection.execute("CREATE OR REPLACE TABLE overlapping (rank BIGINT)")
         insert(connection, "overlapping", ["rank"], ((rank,) for rank in ranks))
         _apply(connection, rules.OVERLAPPING)
@@ -182,7 +183,8 @@ def _reject_overlapping(connection: duckdb.DuckDBPyConnection, golden: Path | No
 
 def _write(connection: duckdb.DuckDBPyConnection, folder: Path) -> Curated:
     examples, rejected = folder / "examples.parquet", folder / "rejected.parquet"
-    connection.execute(rules.EXAMPLES.format(target=examples))
+    connection.execute(rules.PLACES)
+    write_in_order(connection, rules.EXAMPLES, "place", examples)
     connection.execute(rules.REJECTED.format(target=rejected))
     redacted = number(connection, "SELECT count(*) FROM redacted JOIN live USING (row)")
     return Curated(

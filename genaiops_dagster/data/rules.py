@@ -84,9 +84,12 @@ SELECT rows.rowid AS rank, rows.* FROM rows ANTI JOIN rejections USING (row);
 A sort spills to disk where a window over all rows would not.
 """
 
-COMPARABLE = """
-SELECT rank, "group", side, input_text(variables) AS text
-FROM live JOIN (SELECT row, variables FROM texts) USING (row) WHERE NOT has_files
+WORDS = """
+COPY (
+  SELECT rank, "group", side, word_hashes(input_text(variables)) AS words
+  FROM live JOIN (SELECT row, variables FROM texts) USING (row) WHERE NOT has_files
+) TO '{target}' (FORMAT parquet, COMPRESSION lz4, ROW_GROUP_SIZE 8192);
+CREATE VIEW comparable AS FROM read_parquet('{target}') SEMI JOIN live USING (rank);
 """
 """Inputs that can be compared by their words; with a file, the words do not say enough."""
 
@@ -94,15 +97,16 @@ FROM live JOIN (SELECT row, variables FROM texts) USING (row) WHERE NOT has_file
 def comparable_examples(path: str) -> str:
     """The same of finished examples, ranked by their row in the file."""
     return f"""
-        SELECT file_row_number AS rank, "group", side, input_text(variables) AS text
+        SELECT file_row_number AS rank, "group", side,
+          word_hashes(input_text(variables)) AS words
         FROM read_parquet('{path}', file_row_number = true) WHERE NOT with_files(variables)"""
 
 
 def golden_inputs(path: str) -> str:
     """Inputs of golden cases, each a group of its own."""
     return f"""
-        SELECT input_text(variables) AS text, 'golden ' || row AS "group" FROM mapped('{path}')
-        WHERE error IS NULL"""
+        SELECT word_hashes(input_text(variables)) AS words, 'golden ' || row AS "group"
+        FROM mapped('{path}') WHERE error IS NULL"""
 
 
 # Rules: by reason, a query for the rows that it applies to, with a detail.
@@ -165,16 +169,20 @@ EXPECTED = ("repeated_id", "duplicate", "near_duplicate", "contaminated", *LIMIT
 """Reasons that say nothing against the quality of a delivery."""
 
 EXAMPLES = """
-CREATE TABLE places AS
-SELECT row, side, row_number() OVER (PARTITION BY side ORDER BY shuffle) AS position FROM live;
-
-COPY (
-  SELECT id, "group", slices, variables, output, side, position,
-    source_uri, source_generation, source_row
-  FROM places JOIN texts USING (row)
-  ORDER BY side, position
-) TO '{target}' (FORMAT parquet, COMPRESSION zstd, ROW_GROUP_SIZE 20480)
+SELECT id, "group", slices, variables, output, side, position,
+  texts.source_uri, texts.source_generation, texts.source_row, place
+FROM places JOIN texts USING (row)
 """
+PLACES = """
+CREATE TABLE places AS
+SELECT row, live.side, row_number() OVER (PARTITION BY live.side ORDER BY shuffle) AS position,
+  position + before - 1 AS place
+FROM live JOIN (
+  SELECT side, coalesce(sum(count(*)) OVER (ORDER BY side
+    ROWS BETWEEN UNBOUNDED PRECEDING AND 1 PRECEDING), 0)::BIGINT AS before
+  FROM live GROUP BY side) USING (side)
+"""
+"""Where examples stand in their file: by side, and in each in an order drawn with the seed."""
 
 REJECTED = """
 COPY (

@@ -1,7 +1,7 @@
 """Texts that are nearly the same, and texts that share a long run of words.
 
-Words are compared by hash and read from DuckDB a batch at a time; what stays in memory is a few
-numbers a row, whatever the length of the texts.
+Words are compared by hash, as `word_hashes` gives them, and read from DuckDB a batch at a time;
+what stays in memory is a few numbers a row, whatever the length of the texts.
 """
 
 # ruff: noqa: S608 - SQL is put together from constants and from queries of this package
@@ -75,7 +75,7 @@ def near_duplicates(
 
     Args:
         connection: Has the functions of `MACROS`.
-        query: Gives `rank`, a number that orders rows, and `text`.
+        query: Gives `rank`, a number that orders rows, and `words`.
         similarity: Least share of common shingles among all of two texts (Jaccard).
         folder: Where intermediate files may be put.
     """
@@ -139,8 +139,8 @@ def _similar_pairs(
         """)
     connection.execute("CREATE OR REPLACE TABLE candidates AS SELECT DISTINCT * FROM sharing")
     reader = connection.sql(f"""
-        SELECT later.rank, first, at_least(word_hashes(later.text), {SHINGLE_WORDS}) AS a,
-          at_least(word_hashes(earlier.text), {SHINGLE_WORDS}) AS b
+        SELECT later.rank, first, at_least(later.words, {SHINGLE_WORDS}) AS a,
+          at_least(earlier.words, {SHINGLE_WORDS}) AS b
         FROM candidates JOIN ({query}) AS later USING (rank)
         JOIN ({query}) AS earlier ON earlier.rank = first
     """).to_arrow_reader(_BATCH_ROWS)
@@ -164,12 +164,10 @@ class HeldOutRuns:
         self._groups: list[Hashes] = []
 
     def add(self, connection: duckdb.DuckDBPyConnection, query: str) -> None:
-        """Hold out the rows of a query that gives `text` and `group`."""
+        """Hold out the rows of a query that gives `words` and `group`."""
         import numpy as np
 
-        words = f"""
-            SELECT at_least(word_hashes(text), {OVERLAP_WORDS}), hash("group") FROM ({query})
-        """
+        words = f'SELECT at_least(words, {OVERLAP_WORDS}), hash("group") FROM ({query})'
         for batch in _read(connection, words):
             hashes, starts = runs(*_flat(batch.column(0)), OVERLAP_WORDS)
             self._runs.append(hashes)
@@ -190,7 +188,7 @@ class HeldOutRuns:
         return distinct[count < COMMON_GROUPS]
 
     def overlapping(self, connection: duckdb.DuckDBPyConnection, query: str) -> Iterator[int]:
-        """Ranks of the rows of a query (`rank`, `text`) that repeat a held-out run."""
+        """Ranks of the rows of a query (`rank`, `words`) that repeat a held-out run."""
         import numpy as np
 
         held_out = self._rare()
@@ -217,15 +215,15 @@ def overlapping(
 
     Args:
         connection: Has the functions of `MACROS`.
-        query: Gives `rank`, `text`, `group` and `side` of all rows.
-        golden: Gives `text` and `group` of cases that no side may repeat.
+        query: Gives `rank`, `words`, `group` and `side` of all rows.
+        golden: Gives `words` and `group` of cases that no side may repeat.
     """
     held_out = HeldOutRuns()
     if golden is not None:
         held_out.add(connection, golden)
     for held, exposed in (("evaluation", "validation"), ("validation", "training")):
         held_out.add(connection, f"SELECT * FROM ({query}) WHERE side = '{held}'")
-        rows = f"SELECT rank, text FROM ({query}) WHERE side = '{exposed}'"
+        rows = f"SELECT rank, words FROM ({query}) WHERE side = '{exposed}'"
         yield list(held_out.overlapping(connection, rows))
 
 
@@ -252,8 +250,8 @@ def runs(words: Hashes, offsets: Numbers, size: int) -> tuple[Hashes, Numbers]:
 def _words(
     connection: duckdb.DuckDBPyConnection, query: str, size: int
 ) -> Iterator[tuple[Numbers, Hashes, Numbers]]:
-    """Ranks, word hashes and offsets of the rows of a query (`rank`, `text`), in batches."""
-    padded = f"SELECT rank, at_least(word_hashes(text), {size}) FROM ({query})"
+    """Ranks, word hashes and offsets of the rows of a query (`rank`, `words`), in batches."""
+    padded = f"SELECT rank, at_least(words, {size}) FROM ({query})"
     for batch in _read(connection, padded):
         yield batch.column(0).to_numpy(), *_flat(batch.column(1))
 

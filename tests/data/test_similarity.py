@@ -51,7 +51,11 @@ def test_near_duplicates_name_the_first_of_their_cluster(
             (6, "短いテキストですがスペースはありませんので文字で比べます。"),
         ],
     )
-    found = dict(near_duplicates(connection, "SELECT rank, text FROM texts", 0.8, folder))
+    found = dict(
+        near_duplicates(
+            connection, "SELECT rank, word_hashes(text) AS words FROM texts", 0.8, folder
+        )
+    )
     assert found == {5: 2, 9: 2, 6: 4}
 
 
@@ -62,7 +66,14 @@ def test_nothing_similar_is_no_duplicate(
     connection.execute(
         "INSERT INTO texts SELECT i, 'text ' || md5(i::VARCHAR), '' FROM range(99) t(i)"
     )
-    assert list(near_duplicates(connection, "SELECT rank, text FROM texts", 0.8, folder)) == []
+    assert (
+        list(
+            near_duplicates(
+                connection, "SELECT rank, word_hashes(text) AS words FROM texts", 0.8, folder
+            )
+        )
+        == []
+    )
 
 
 def test_similarity_is_jaccards(database: tuple[Path, duckdb.DuckDBPyConnection]) -> None:
@@ -72,7 +83,7 @@ def test_similarity_is_jaccards(database: tuple[Path, duckdb.DuckDBPyConnection]
         "INSERT INTO texts VALUES (?, ?, '')",
         [(0, " ".join(words)), (1, " ".join([*words[:38], "x1", "x2", "x3", "x4"]))],
     )
-    query = "SELECT rank, text FROM texts"
+    query = "SELECT rank, word_hashes(text) AS words FROM texts"
     assert list(near_duplicates(connection, query, 0.81, folder)) == [(1, 0)]
     assert list(near_duplicates(connection, query, 0.82, folder)) == []
 
@@ -94,8 +105,10 @@ def test_a_held_out_run_of_words_is_found_in_longer_texts(
         ],
     )
     held = HeldOutRuns()
-    held.add(connection, "SELECT * FROM texts WHERE \"group\" = 'held'")
-    query = "SELECT rank, text FROM texts WHERE \"group\" <> 'held'"
+    held.add(
+        connection, 'SELECT word_hashes(text) AS words, "group" FROM texts WHERE "group" = \'held\''
+    )
+    query = "SELECT rank, word_hashes(text) AS words FROM texts WHERE \"group\" <> 'held'"
     assert list(held.overlapping(connection, query)) == [1, 4]
 
 
@@ -108,7 +121,18 @@ def test_a_phrase_of_many_held_out_groups_is_no_leak(
         [(n, f"{SENTENCE} {n}", f"g{n}") for n in range(4)],
     )
     held = HeldOutRuns()
-    held.add(connection, "SELECT * FROM texts WHERE rank < 2")
-    assert list(held.overlapping(connection, "SELECT rank, text FROM texts WHERE rank = 3")) == [3]
-    held.add(connection, "SELECT * FROM texts WHERE rank = 2")
-    assert list(held.overlapping(connection, "SELECT rank, text FROM texts WHERE rank = 3")) == []
+    held.add(connection, 'SELECT word_hashes(text) AS words, "group" FROM texts WHERE rank < 2')
+    assert list(
+        held.overlapping(
+            connection, "SELECT rank, word_hashes(text) AS words FROM texts WHERE rank = 3"
+        )
+    ) == [3]
+    held.add(connection, 'SELECT word_hashes(text) AS words, "group" FROM texts WHERE rank = 2')
+    assert (
+        list(
+            held.overlapping(
+                connection, "SELECT rank, word_hashes(text) AS words FROM texts WHERE rank = 3"
+            )
+        )
+        == []
+    )
