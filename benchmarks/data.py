@@ -15,14 +15,38 @@ Peak memory is the resident set of the process and of its children, not of the e
 
 from __future__ import annotations
 
+import argparse
+import json
+import os
 import random
+import resource
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
+from genaiops_dagster.data.bulk import fetch, workspace
+from genaiops_dagster.data.curation import curate, prepare
+from genaiops_dagster.data.splits import write_splits
+from genaiops_dagster.data.stages import (
+    example_counter,
+    store_examples,
+    store_sets,
+    store_source_rows,
+)
+from genaiops_dagster.google_cloud.object_store import ObjectStore
+from genaiops_dagster.google_cloud.settings import GoogleCloudSettings
+from genaiops_dagster.prompts.rendering import version
 from genaiops_dagster.use_case import UseCase
 
 ROWS = (100_000, 1_000_000)
 SPLIT_ROWS = 200_000
 BATCH = 20_000
+ROUNDS = 2
 
 USE_CASE = UseCase.model_validate(
     {
@@ -52,15 +76,14 @@ def generate(path: Path, rows: int) -> None:
     syllables = [a + b for a in "bcdfghklmnprstvw" for b in ("a", "e", "i", "o", "u", "en", "or")]
     words = np.array(["".join(chance.choices(syllables, k=k % 3 + 1)) for k in range(40_000)])
     words = words.astype(object)
-    frequency = 1 / np.arange(10, len(words) + 10)
-    frequency /= frequency.sum()
+    share = np.cumsum(1 / np.arange(10, len(words) + 10))  # of the n most frequent words
     topics = [f"topic {n}" for n in range(12)]
     secrets = ["jane.doe@mail.gov.uk", "+44 20 7946 0958", "gh" + "p_" + "a1B2" * 9]
     schema = pa.schema([(n, pa.string()) for n in ("id", "author", "topic", "question", "answer")])
     with pq.ParquetWriter(path, schema, compression="zstd") as writer:
         for start in range(0, rows, BATCH):
             count = min(BATCH, rows - start)
-            drawn = numbers.choice(words, (count, 165), p=frequency)
+            drawn = words[np.searchsorted(share, numbers.random((count, 165)) * share[-1])]
             questions = [" ".join(row[:65]) + "?" for row in drawn]
             answers = [" ".join(row[65:]) + "." for row in drawn]
             for n in range(100, count, 100):
@@ -77,3 +100,169 @@ def generate(path: Path, rows: int) -> None:
                 answers,
             ]
             writer.write_table(pa.table(columns, schema=schema))
+
+
+@contextmanager
+def emulator() -> Iterator[None]:
+    """An emulator of its own, which this process and its children talk to."""
+    from emulator_storage import start
+
+    with tempfile.TemporaryDirectory() as folder:
+        process, variables = start(Path(folder))
+        os.environ.update(variables)
+        try:
+            yield
+        finally:
+            process.terminate()
+            process.wait()
+
+
+def peak_mb() -> float:
+    """Most resident memory so far of this process, or of the largest of its children."""
+    status = Path("/proc/self/status").read_text()
+    own = int(status.split("VmHWM:")[1].split()[0])
+    return max(own, resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss) / 1024
+
+
+def store() -> ObjectStore:
+    """The emulator's bucket."""
+    return ObjectStore.connect(GoogleCloudSettings.from_environment())
+
+
+def one_token_per_four(contents: Sequence[dict[str, Any]]) -> int:
+    """Tokens of messages, about; no row here is long enough to be counted."""
+    return len(json.dumps(contents)) // 4
+
+
+def stages_child(_: Path) -> dict[str, float]:
+    """The inbox to three sets, as the assets do it."""
+    bucket, seconds = store(), {}
+    started = time.perf_counter()
+    source, _, _ = store_source_rows(USE_CASE, bucket, None)  # no query: no warehouse
+    seconds["read"] = time.perf_counter() - started
+    examples, _, _ = store_examples(USE_CASE, bucket, source, one_token_per_four)
+    seconds["curate and check"] = time.perf_counter() - started - sum(seconds.values())
+    store_sets(USE_CASE, bucket, examples, version(USE_CASE.prompt), one_token_per_four)
+    seconds["split and check"] = time.perf_counter() - started - sum(seconds.values())
+    return seconds
+
+
+def curate_child(path: Path) -> dict[str, float]:
+    """All rules of curation over a local file, near duplicates and personal data among them."""
+    with workspace() as (folder, connection):
+        count = example_counter(USE_CASE, one_token_per_four)
+        started = time.perf_counter()
+        curate(connection, path, folder, USE_CASE, count)
+        return {"curate": time.perf_counter() - started}
+
+
+def splits_child(path: Path) -> dict[str, float]:
+    """Examples to three sets of tuning JSONL, with their digests."""
+    with workspace() as (folder, connection):
+        prepare(connection, USE_CASE)
+        started = time.perf_counter()
+        write_splits(connection, path, version(USE_CASE.prompt), folder)
+        return {"splits": time.perf_counter() - started}
+
+
+def guide_child(path: Path) -> dict[str, float]:
+    """The guide's way: a frame in memory, a column with the prompt, a split, two files."""
+    import pandas as pd
+    from sklearn.model_selection import train_test_split
+
+    started = time.perf_counter()
+    frame = pd.read_parquet(path)
+    questions = frame["variables"].map(lambda text: json.loads(text)["question"])
+    frame["input_text"] = "Answer this question:\n" + questions
+    frame["output_text"] = frame["output"]
+    training, held_out = train_test_split(
+        frame[["input_text", "output_text"]], test_size=0.2, random_state=42
+    )
+    with tempfile.TemporaryDirectory() as folder:
+        training.to_json(f"{folder}/training.jsonl", orient="records", lines=True)
+        held_out.to_json(f"{folder}/evaluation.jsonl", orient="records", lines=True)
+    return {"guide": time.perf_counter() - started}
+
+
+CHILDREN: dict[str, Callable[[Path], dict[str, float]]] = {
+    "stages": stages_child,
+    "curate": curate_child,
+    "splits": splits_child,
+    "guide": guide_child,
+}
+
+
+def in_child(what: str, path: Path) -> tuple[dict[str, float], float]:
+    """Seconds and peak megabytes of one of `CHILDREN` in a process of its own."""
+    command = [sys.executable, __file__, "--child", what, str(path)]
+    found = json.loads(subprocess.run(command, check=True, stdout=subprocess.PIPE).stdout)
+    return found["seconds"], found["peak_mb"]
+
+
+def stages(folder: Path) -> None:
+    """Both sizes, by all stages over Cloud Storage, and curation alone."""
+    for rows in ROWS:
+        path = folder / "rows.parquet"
+        generate(path, rows)
+        with emulator():
+            with path.open("rb") as content:
+                store().write(f"{USE_CASE.inbox}rows.parquet", content)
+            path.unlink()
+            seconds, peak = in_child("stages", path)
+            (source,) = store().list(f"{USE_CASE.name}/sources/")
+            fetch(store(), source.name, path)
+        total = sum(seconds.values())
+        print(
+            f"{rows:9,} rows  {total:6.1f} s  {rows / total:8,.0f} rows/s  {peak:4.0f} MB  ", end=""
+        )
+        print(", ".join(f"{stage} {one:.1f} s" for stage, one in seconds.items()), flush=True)
+        seconds, peak = in_child("curate", path)
+        rate = rows / seconds["curate"]
+        print(f"  curation alone   {seconds['curate']:6.1f} s  {rate:8,.0f} rows/s  {peak:4.0f} MB")
+
+
+def splits(folder: Path) -> None:
+    """Split and JSONL alone, ours and the guide's, in turn."""
+    import duckdb
+
+    raw, path = folder / "rows.parquet", folder / "examples.parquet"
+    generate(raw, SPLIT_ROWS)
+    duckdb.execute(f"""
+        COPY (
+          SELECT id, author AS "group", json_object('topic', topic)::VARCHAR AS slices,
+            json_object('question', question)::VARCHAR AS variables, answer AS output,
+            CASE WHEN file_row_number < {SPLIT_ROWS * 0.8} THEN 'training' ELSE 'evaluation' END
+              AS side, file_row_number AS position
+          FROM read_parquet('{raw}', file_row_number = true) ORDER BY file_row_number
+        ) TO '{path}' (FORMAT parquet, COMPRESSION zstd, ROW_GROUP_SIZE 20480)
+    """)
+    found: dict[str, tuple[float, float]] = {}
+    for _ in range(ROUNDS):
+        for what in ("splits", "guide"):
+            seconds, peak = in_child(what, path)
+            before = found.get(what, (float("inf"), 0.0))
+            found[what] = min(before[0], seconds[what]), max(before[1], peak)
+    for what, (seconds, peak) in found.items():
+        print(f"{SPLIT_ROWS:9,} rows  {what:7} {seconds:6.2f} s  {peak:5.0f} MB")
+    print(f"the guide's way takes {found['guide'][0] / found['splits'][0]:.1f}x as long")
+
+
+def main() -> None:
+    """Run and print."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("parts", nargs="*", choices=["stages", "splits", []], default=[])
+    parser.add_argument("--child", nargs=2, help=argparse.SUPPRESS)
+    options = parser.parse_args()
+    if options.child:
+        what, path = options.child
+        seconds = CHILDREN[what](Path(path))
+        print(json.dumps({"seconds": seconds, "peak_mb": peak_mb()}))
+        return
+    for part in (stages, splits):
+        if not options.parts or part.__name__ in options.parts:
+            with tempfile.TemporaryDirectory() as folder:
+                part(Path(folder))
+
+
+if __name__ == "__main__":
+    main()

@@ -18,6 +18,7 @@ from genaiops_dagster.cli import (
     open_page,
     plan,
     prune,
+    rejected,
     report,
     rollback,
     run,
@@ -31,6 +32,7 @@ _COMMANDS: dict[str, tuple[Callable[..., None], tuple[str, ...]]] = {
     "deliver": (deliver.deliver, ("tickets tickets.csv", "tickets monday.jsonl tuesday.parquet")),
     "plan": (plan.plan, ("python_modules", "stackoverflow_qa --exact")),
     "run": (run.run, ("python_modules", "article_summaries --json results.json --verbose")),
+    "rejected": (rejected.rejected, ("tickets", "tickets --reason personal_data --output bad.csv")),
     "report": (report.report, ("python_modules", "python_modules --output page.html --no-open")),
     "history": (history.history, ("python_modules",)),
     "approve": (

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import datetime as dt
 import json
-from collections.abc import Iterable, Sequence
+from collections import Counter
+from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -99,14 +100,10 @@ def object_names(use_case: UseCase, files: Sequence[Path], now: dt.datetime) -> 
     source = use_case.source
     by_time = source.completion_marker is not None or source.names_sort_by_time
     prefix = use_case.inbox + (f"{now:%Y-%m-%dT%H%M%S.%fZ}/" if by_time else "")
-    if twice := _repeated(file.name for file in files):
-        raise DeliveryError(f"two files are called {twice!r}: rename one, or deliver it by itself")
+    for name, count in Counter(file.name for file in files).items():
+        if count > 1:
+            raise DeliveryError(f"{count} files are called {name!r}: rename them, or deliver one")
     return [prefix + file.name for file in files]
-
-
-def _repeated(names: Iterable[str]) -> str | None:
-    seen: set[str] = set()
-    return next((name for name in names if name in seen or seen.add(name)), None)
 
 
 def marker_name(use_case: UseCase, delivered: str) -> str | None:

@@ -128,5 +128,5 @@ def test_a_corrected_file_replaces_the_first_unless_names_sort_by_time() -> None
         "questions/inbox/2026-11-21T153000.000000Z/a.csv",
         "questions/inbox/2026-11-21T153000.000000Z/b.csv",
     ]
-    with pytest.raises(DeliveryError, match=r"two files are called 'a\.csv'"):
+    with pytest.raises(DeliveryError, match=r"2 files are called 'a\.csv'"):
         object_names(use_case_of(), [Path("a.csv"), Path("x/a.csv")], now)

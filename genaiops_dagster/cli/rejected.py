@@ -1,0 +1,101 @@
+"""`genaiops rejected`: the rows that curation left out, each with its reason and place."""
+
+from __future__ import annotations
+
+import shutil
+import tempfile
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+from rich.box import SIMPLE
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from genaiops_dagster.cli.options import FOLDER, fail, known_use_case
+from genaiops_dagster.cli.session import SessionError, open_session
+from genaiops_dagster.use_case import UseCaseError
+
+if TYPE_CHECKING:
+    from genaiops_dagster.google_cloud.object_store import ObjectStore
+
+
+def rejected(
+    use_case: Annotated[str, typer.Argument(help="Name of the use case.")],
+    reason: Annotated[str | None, typer.Option(help="Only rows with this reason.")] = None,
+    rows: Annotated[int, typer.Option(min=1, help="Most rows to print.")] = 50,
+    output: Annotated[
+        Path | None, typer.Option(help="Also write all of them to this CSV file.")
+    ] = None,
+    folder: FOLDER = Path(".genaiops"),
+) -> None:
+    """Show which source rows did not become examples, why, and in which file and row they stand.
+
+    The rows' own text is not shown: it may be what they were rejected for.
+    """
+    from genaiops_dagster.cli.clients import object_store
+
+    console = Console()
+    try:
+        chosen = known_use_case(use_case)
+        with open_session(folder) as session, tempfile.TemporaryDirectory() as place:
+            found = _fetch(object_store(session), chosen.name, Path(place))
+            if found is None:
+                fail(f"no rows of {chosen.name} were curated yet; `genaiops run {chosen.name}`")
+            _print(console, found, reason, rows)
+            if output is not None:
+                _write(found, reason, output)
+                console.print(f"Written {output}", highlight=False)
+    except (UseCaseError, SessionError) as error:
+        fail(str(error), code=2)
+
+
+def _fetch(store: ObjectStore, use_case: str, folder: Path) -> Path | None:
+    """The newest file of rejected rows; None before the first curation."""
+    examples = store.read_json(f"{use_case}/assets/examples.json")
+    if examples is None or not examples["rejected_uri"]:
+        return None
+    path = folder / "rejected.parquet"
+    with store.open(store.name_of(examples["rejected_uri"])) as content, path.open("wb") as file:
+        shutil.copyfileobj(content, file)
+    return path
+
+
+def _print(console: Console, path: Path, reason: str | None, most: int) -> None:
+    relation = _rejected(path, reason)
+    reasons = relation.aggregate("reason, count(*) AS rows", "reason").order("rows DESC, reason")
+    counts = reasons.fetchall()
+    if not counts:
+        console.print("No row was rejected.")
+        return
+    console.print(_table(["Reason", "Rows"], counts))
+    shown = relation.limit(most).fetchall()
+    console.print(_table(["Reason", "Detail", "Id", "Source", "Row"], shown))
+    total = sum(count for _, count in counts)
+    if total > len(shown):
+        console.print(f"{total - len(shown):,} more; --rows or --output shows them")
+
+
+def _table(headings: list[str], rows: list[tuple[Any, ...]]) -> Table:
+    table = Table(*headings, box=SIMPLE)
+    for row in rows:
+        table.add_row(*(Text("-" if cell is None else str(cell)) for cell in row))
+    return table
+
+
+def _write(path: Path, reason: str | None, output: Path) -> None:
+    _rejected(path, reason).to_csv(str(output))
+
+
+def _rejected(path: Path, reason: str | None) -> Any:
+    """Rows of the file, of one reason if given."""
+    import duckdb
+
+    columns = "reason, detail, id, source_uri, source_row"
+    found = duckdb.read_parquet(str(path)).project(columns).order("reason, source_uri, source_row")
+    return (
+        found.filter(duckdb.ColumnExpression("reason") == duckdb.ConstantExpression(reason))
+        if reason
+        else found
+    )
