@@ -42,9 +42,8 @@ def history(
         with open_session(folder) as session:
             here = places(session, chosen.name)
             try:
-                entries = here.log.read()
-                _print(entries, as_json=as_json)
-                champion = settle(here, entries)
+                _print(here.log.read(), as_json=as_json)
+                _, champion = settle(here)
             except (BrokenLogError, ChampionError) as error:
                 fail(str(error))
     except (UseCaseError, SessionError) as error:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, TypeVar
 
 from rich.box import SIMPLE_HEAD
@@ -133,7 +133,7 @@ def summarize(
 def print_summary(summary: RunSummary, console: Console) -> None:
     """Print the leaderboard, the verdict with its reasons, the champion and the cost."""
     if summary.comparison is not None:
-        console.print(_leaderboard(summary.comparison))
+        console.print(_leaderboard(summary.comparison, console))
     if summary.decision is not None:
         console.print(_verdict(summary.decision))
     champion = summary.champion
@@ -152,9 +152,22 @@ def print_summary(summary: RunSummary, console: Console) -> None:
         console.print(Text(f"Failed: {error}", style="red"))
 
 
-def _leaderboard(comparison: Comparison) -> Table:
+def _leaderboard(comparison: Comparison, console: Console) -> Table:
+    """Candidates with all metrics; with the primary one alone where they have no room."""
+    primary = comparison.primary_metric
+    metrics = [name for name in comparison.leaderboard[0].metrics if name != primary]
+    table = _metric_table(comparison, [primary, *metrics])
+    room = console.options.update(max_width=10_000)  # else it is measured as if it were cut off
+    if not metrics or console.measure(table, options=room).maximum <= console.width:
+        return table
+    table = _metric_table(comparison, [primary])
+    table.caption = f"and {len(metrics)} more metrics: `genaiops report {comparison.use_case}`"
+    table.caption_justify = "left"
+    return table
+
+
+def _metric_table(comparison: Comparison, metrics: Sequence[str]) -> Table:
     reports = comparison.leaderboard
-    metrics = list(reports[0].metrics) if reports else []
     title = f"{comparison.use_case}: {reports[0].rows if reports else 0} held-out rows"
     if reports and reports[0].rows_in_whole not in (None, reports[0].rows):
         title += f" (a sample of {reports[0].rows_in_whole}, for the budget)"
@@ -164,7 +177,7 @@ def _leaderboard(comparison: Comparison) -> Table:
     for heading in ("Candidate", "Model"):
         table.add_column(heading, no_wrap=True)
     for heading in (*metrics, "Cost $"):
-        table.add_column(heading.replace("_", " "), justify="right")
+        table.add_column(heading.replace("_", " "), justify="right", no_wrap=True)
     for report in reports:
         table.add_row(
             report.candidate,
@@ -188,7 +201,12 @@ def _metric(metric: MetricSummary | None, *, interval: bool) -> str:
 
 def _verdict(decision: Decision) -> Panel:
     style = _VERDICT_STYLES[decision.verdict.outcome]
-    marks = {"PROMOTE": "[green]pass[/]", "REJECT": "[red]fail[/]", "INSUFFICIENT": "[yellow]?[/]"}
+    marks = {
+        "PROMOTE": "[green]pass[/]",
+        "REJECT": "[red]fail[/]",
+        "INSUFFICIENT": "[yellow]?[/]",
+        "WAIVED": "[yellow]waived[/]",
+    }
     lines = [
         Text.from_markup(f"{marks[rule.outcome]}  ").append(f"{rule.rule}: {rule.reason}")
         for rule in decision.verdict.rules

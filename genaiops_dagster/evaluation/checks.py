@@ -33,25 +33,21 @@ def _thresholds(use_case: UseCase, candidate: str) -> list[ThresholdRule]:
 
 
 def check_specs(use_case: UseCase, candidate: str) -> list[dg.AssetCheckSpec]:
-    """Checks that a candidate's report has."""
+    """Checks that a candidate's report has.
+
+    None of them blocks: the gate asks the same of the reports that it reads, and its refusal is to
+    be recorded. What is paid for beside the gate asks `is_complete` first.
+    """
     asset = asset_key(use_case, REPORT, candidate)
-    specs = [
-        dg.AssetCheckSpec(
-            "complete", asset=asset, blocking=True, description="Enough rows were answered."
-        )
-    ]
+    specs = [dg.AssetCheckSpec("complete", asset=asset, description="Enough rows were answered.")]
     if use_case.evaluation.judge:
         specs.append(
             dg.AssetCheckSpec(
-                "judge_errors",
-                asset=asset,
-                blocking=True,
-                description="The judge rated nearly all answers.",
+                "judge_errors", asset=asset, description="The judge rated nearly all answers."
             )
         )
     golden = [GOLDEN] if use_case.evaluation.golden else []
     specs.extend(
-        # Not blocking: the gate asks them of the challenger, and its refusal is to be recorded.
         dg.AssetCheckSpec(suite, asset=asset, description=_SUITES[suite])
         for suite in [*use_case.evaluation.suites, *golden]
     )
@@ -62,6 +58,13 @@ def check_specs(use_case: UseCase, candidate: str) -> list[dg.AssetCheckSpec]:
             )
         )
     return specs
+
+
+def is_complete(use_case: UseCase, report: EvaluationReport) -> bool:
+    """Whether enough rows were answered, and judged, for the report to be built upon."""
+    blocking = ("complete", "judge_errors")
+    results = check_results(use_case, report)
+    return all(result.passed for result in results if result.check_name in blocking)
 
 
 def check_results(use_case: UseCase, report: EvaluationReport) -> Iterator[dg.AssetCheckResult]:

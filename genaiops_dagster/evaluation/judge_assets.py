@@ -1,5 +1,6 @@
 """The assets of the judge beside the reports, for use cases that ask for them."""
 
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import dagster as dg
@@ -13,7 +14,7 @@ from genaiops_dagster.asset_options import (
 from genaiops_dagster.budget.degrade import allowed_judge, read_degradation, read_terms, with_judge
 from genaiops_dagster.budget.payment import Purse
 from genaiops_dagster.data.records import DatasetSplit
-from genaiops_dagster.evaluation.checks import REPORT
+from genaiops_dagster.evaluation.checks import REPORT, is_complete
 from genaiops_dagster.evaluation.evaluate import read_examples
 from genaiops_dagster.evaluation.judging import calibrate, pairs_of, prefer
 from genaiops_dagster.evaluation.progress import POOL, EvaluationConfig, log_progress
@@ -36,6 +37,7 @@ from genaiops_dagster.use_case import UseCase
 
 CALIBRATION = "judge_calibration"
 PREFERENCE = "preference_report"
+BIAS_CHECK, ERRORS_CHECK = "position_bias", "judge_errors"
 
 
 def build_judge_assets(use_case: UseCase) -> list[dg.AssetsDefinition]:
@@ -149,15 +151,12 @@ def _preference(use_case: UseCase, judge: Judge, metric: PairwiseMetric) -> dg.A
             },
             check_specs=[
                 dg.AssetCheckSpec(
-                    "position_bias",
+                    BIAS_CHECK,
                     asset=key,
                     description="The judge does not favour the answer shown first or second.",
                 ),
                 dg.AssetCheckSpec(
-                    "judge_errors",
-                    asset=key,
-                    blocking=True,
-                    description="The judge decided nearly all pairs.",
+                    ERRORS_CHECK, asset=key, description="The judge decided nearly all pairs."
                 ),
             ],
         ),
@@ -165,6 +164,7 @@ def _preference(use_case: UseCase, judge: Judge, metric: PairwiseMetric) -> dg.A
             f"Whether the judge likes the answers of `{challenger}` better than those of "
             f"`{metric.baseline}`, shown in both orders."
         ),
+        output_required=False,
     )
     def preference_report(
         context: dg.AssetExecutionContext,
@@ -176,7 +176,12 @@ def _preference(use_case: UseCase, judge: Judge, metric: PairwiseMetric) -> dg.A
         prompt: PromptVersion,
         challenger_report: EvaluationReport,
         baseline_report: EvaluationReport,
-    ) -> Materialized:
+    ) -> Iterator[Materialized | dg.AssetCheckResult]:
+        reports = (challenger_report, baseline_report)
+        incomplete = [r.candidate for r in reports if not is_complete(use_case, r)]
+        if incomplete:
+            yield from _not_asked(incomplete)
+            return
         store = object_store.get_store()
         terms = read_terms(store, use_case, evaluation_set)
         rater = allowed_judge(judge, terms.degradation)
@@ -193,7 +198,7 @@ def _preference(use_case: UseCase, judge: Judge, metric: PairwiseMetric) -> dg.A
             found = prefer(
                 session, rater, metric, challenger_report, baseline_report, pairs, purse, progress
             )
-        return dg.MaterializeResult(
+        yield dg.MaterializeResult(
             value=found,
             metadata=_preference_metadata(found),
             data_version=dg.DataVersion(found.fingerprint),
@@ -205,6 +210,18 @@ def _preference(use_case: UseCase, judge: Judge, metric: PairwiseMetric) -> dg.A
 
     definition: dg.AssetsDefinition = preference_report
     return definition
+
+
+def _not_asked(incomplete: Sequence[str]) -> Iterator[dg.AssetCheckResult]:
+    """The checks of a preference that is not paid for."""
+    for name in (BIAS_CHECK, ERRORS_CHECK):
+        yield dg.AssetCheckResult(
+            check_name=name,
+            passed=False,
+            severity=dg.AssetCheckSeverity.WARN,
+            description=f"The judge was not asked: the report of {', '.join(incomplete)} is "
+            "incomplete, and a preference on the other rows would say little. See its checks.",
+        )
 
 
 def _preference_metadata(found: PreferenceReport) -> dict[str, Any]:
@@ -232,7 +249,7 @@ def _bias_check(found: PreferenceReport) -> dg.AssetCheckResult:
     biased = bias.low is not None and bias.high is not None and (bias.low > 0 or bias.high < 0)
     said = "unknown" if bias.mean is None else f"{bias.mean:+.2f}"
     return dg.AssetCheckResult(
-        check_name="position_bias",
+        check_name=BIAS_CHECK,
         passed=not biased,
         severity=dg.AssetCheckSeverity.WARN,
         description=f"Choices for the first place minus those for the second: {said}. Each pair "
@@ -243,7 +260,7 @@ def _bias_check(found: PreferenceReport) -> dg.AssetCheckResult:
 def _errors_check(found: PreferenceReport, most: float) -> dg.AssetCheckResult:
     share = found.preference.errors / found.pairs if found.pairs else 1.0
     return dg.AssetCheckResult(
-        check_name="judge_errors",
+        check_name=ERRORS_CHECK,
         passed=share <= most,
         description=f"{found.preference.errors} of {found.pairs} pairs were not judged "
         f"({share:.1%}); at most {most:.1%} are allowed.",

@@ -20,7 +20,7 @@ from genaiops_dagster.google_cloud.resources import (
 from genaiops_dagster.promotion.approve import find_approval
 from genaiops_dagster.promotion.champion import ChampionError, Places, pointer_name
 from genaiops_dagster.promotion.decide import Challenge, challenge
-from genaiops_dagster.promotion.log import BrokenLogError, DecisionLog, champions
+from genaiops_dagster.promotion.log import BrokenLogError, DecisionLog
 from genaiops_dagster.promotion.promote import Refused, approval_request, judge, promote
 from genaiops_dagster.promotion.records import Champion, Decision, Verdict
 from genaiops_dagster.promotion.registry import Registry
@@ -129,20 +129,21 @@ def _champion(use_case: UseCase) -> dg.AssetsDefinition:
         places = _places(use_case, object_store, vertex_ai)
         now = _challenge(use_case, places.store, vertex_ai)
         try:
-            before = champions(places.log.read())
             comparison, _ = compare_stored(
                 places.store, use_case, *_reports(use_case, places.store)
             )
-            now_serving = promote(now, promotion_decision, comparison, places)
+            promoted = promote(now, promotion_decision, comparison, places)
         except (BrokenLogError, ChampionError, IncomparableError, Refused) as error:
             raise dg.Failure(str(error), allow_retries=False) from error
         with warehouse.get_warehouse() as tables:
             publish_log(tables, places.log)
-        changed = now_serving.number not in {champion.number for champion in before}
+        now_serving, rollout = promoted.champion, promoted.champion.rollout
+        changed = promoted.changed
+        outcome = "begins its rollout" if rollout else "was promoted"
         context.log.info(
-            f"champion {now_serving.number} {'was promoted' if changed else 'serves already'}"
+            f"{promotion_decision.challenger} {outcome if changed else 'serves already'}; "
+            f"champion {now_serving.number} is {now_serving.candidate}"
         )
-        rollout = now_serving.rollout
         return dg.MaterializeResult(
             value=now_serving,
             data_version=dg.DataVersion(f"{now_serving.number}"),

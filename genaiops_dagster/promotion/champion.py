@@ -31,6 +31,10 @@ class ChampionError(RuntimeError):
     """The champion cannot be told or changed; the message says why and what to do."""
 
 
+class OvertakenError(ChampionError):
+    """Somebody else wrote to the log at the same moment; nothing was changed."""
+
+
 @dataclass(frozen=True)
 class Places:
     """Where the champion of one use case is written down.
@@ -71,32 +75,32 @@ def write_asset_record(store: ObjectStore, champion: Champion) -> None:
     store.write(record_name(champion.use_case, "champion"), body)
 
 
-def settle(places: Places, entries: Sequence[LogEntry]) -> Champion | None:
-    """The log's champion, after pointer and alias were brought to it or found there.
+def settle(places: Places) -> tuple[list[LogEntry], Champion | None]:
+    """The log and its champion, once pointer and alias are where the log says.
+
+    What another run was doing at the same moment, or was killed at, is carried through first.
+    Pointer and alias are read after the log: when they differ, and the log has grown meanwhile,
+    they followed it, and all is read again.
 
     Raises:
-        ChampionError: the pointer or an alias was changed by somebody else, or the pointer moved
-            at the same moment.
+        ChampionError: the pointer or an alias was changed by somebody else.
+        BrokenLogError: the log is not what was written.
     """
-    changes = moves(entries)
-    if not changes:
-        _require_nothing(places)
-        return None
-    entry, meant = changes[-1]
-    if is_completed(entries, entry):
-        _require_untouched(places, meant)
-        return meant
-    before = changes[-2].pointer if len(changes) > 1 else None
-    forced = entry.kind == "rollback"
-    pointer, generation = _read_pointer(places.store, places.use_case, anything=forced)
-    if pointer != meant:
-        if pointer != before and not forced:
-            raise _pointer_changed(places, meant, pointer)
-        _move_pointer(places.store, meant, generation)
-    if entry.champion is not None:
-        _move_alias(places.registry, champions(entries))
-    _complete(places.log, entry)
-    return meant
+    while True:
+        entries = places.log.read()
+        changes = moves(entries)
+        try:
+            if not changes:
+                _require_nothing(places)
+                return entries, None
+            entry, meant = changes[-1]
+            if is_completed(entries, entry):
+                _require_untouched(places, meant)
+                return entries, meant
+            _carry_through(places, entries)
+        except ChampionError:
+            if len(places.log.read()) == len(entries):
+                raise
 
 
 def change_champion(
@@ -121,16 +125,41 @@ def change_champion(
         reason: Why.
 
     Raises:
-        ChampionError: somebody else wrote to the log since `entries` were read; nothing changed.
+        OvertakenError: somebody else wrote to the log since `entries` were read; nothing changed.
+        ChampionError: the pointer was changed by somebody else.
     """
     try:
         entry = places.log.append(
             entries, kind, champion=champion, rollout=rollout, by=by, reason=reason
         )
     except LogMovedError as error:
-        raise ChampionError(f"the champion was not changed: {error}") from error
-    settle(places, [*entries, entry])
-    return moves([*entries, entry])[-1].pointer
+        raise OvertakenError(f"the champion was not changed: {error}") from error
+    entries = [*entries, entry]
+    try:
+        _carry_through(places, entries)
+    except ChampionError:
+        if moves(places.log.read()) == moves(entries):
+            raise
+        # Else somebody came next, and carries on from there.
+    return moves(entries)[-1].pointer
+
+
+def _carry_through(places: Places, entries: Sequence[LogEntry]) -> None:
+    """Bring pointer and alias to what the log's last change says, and complete it."""
+    changes = moves(entries)
+    entry, meant = changes[-1]
+    before = changes[-2].pointer if len(changes) > 1 else None
+    forced = entry.kind == "rollback"
+    pointer, generation = _read_pointer(places.store, places.use_case, anything=forced)
+    if moves(places.log.read()) != changes:
+        return  # overtaken: that pointer may be newer than what is known here
+    if pointer != meant:
+        if pointer != before and not forced:
+            raise _pointer_changed(places, meant, pointer)
+        _move_pointer(places.store, meant, generation)
+    if entry.champion is not None:
+        _move_alias(places, champions(entries))
+    _complete(places.log, entry)
 
 
 def require_gated(pointer: Champion, entries: Sequence[LogEntry]) -> None:
@@ -247,15 +276,25 @@ def _move_pointer(store: ObjectStore, champion: Champion, generation: int) -> No
             ) from error
 
 
-def _move_alias(registry: Registry, history: Sequence[Champion]) -> None:
-    """Add before removing, so that no moment is without a champion."""
-    named = history[-1].registered_model
-    if named:
-        registry.add_alias(named)
-    others = {model for model, is_champion in registry.tuned_models() if is_champion}
-    others |= {champion.registered_model or "" for champion in history[-2:-1]}
-    for model in others - {named, ""}:
-        registry.remove_alias(model)
+def _move_alias(places: Places, history: Sequence[Champion]) -> None:
+    """Add before removing, so that no moment is without a champion.
+
+    The registry has no compare-and-set: whoever was overtaken meanwhile moves it on, so that the
+    last to move it knows the whole log.
+    """
+    registry = places.registry
+    while True:
+        named = history[-1].registered_model
+        if named:
+            registry.add_alias(named)
+        others = {model for model, is_champion in registry.tuned_models() if is_champion}
+        others |= {champion.registered_model or "" for champion in history[-2:-1]}
+        for model in others - {named, ""}:
+            registry.remove_alias(model)
+        now = champions(places.log.read())
+        if now == history:
+            return
+        history = now
 
 
 def _complete(log: DecisionLog, move: LogEntry) -> None:

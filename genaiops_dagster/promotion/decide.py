@@ -109,6 +109,7 @@ def decide(
         tampering: What somebody changed about the champion outside the gate, in a sentence.
     """
     use_case, moment = now.use_case, dt.datetime.now(dt.UTC)
+    challenger = challenger_as_champion(now)
     current = Current(
         model=now.address,
         report_fingerprint=now.task.fingerprint,
@@ -118,7 +119,8 @@ def decide(
         champion=champion,
         now=moment,
         tampering=tampering,
-        withdrawn=withdrawn(entries, challenger_as_champion(now)),
+        withdrawn=withdrawn(entries, challenger),
+        serves=champion is not None and champion.serves_as(challenger),
     )
     report = comparison.report(use_case.gate.challenger)
     verdict = evaluate_gate(comparison, use_case.gate, use_case.evaluation, current)

@@ -24,6 +24,7 @@ class Current:
         now: The moment, in UTC.
         tampering: What somebody changed about the champion outside the gate, in a sentence.
         withdrawn: Who rolled back from the challenger and why, in a sentence.
+        serves: Whether the challenger is what the champion serves already.
     """
 
     model: str
@@ -35,6 +36,7 @@ class Current:
     now: dt.datetime
     tampering: str = ""
     withdrawn: str = ""
+    serves: bool = False
 
 
 @dataclass(frozen=True)

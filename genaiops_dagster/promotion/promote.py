@@ -3,10 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 from genaiops_dagster.comparison.records import Comparison
 from genaiops_dagster.promotion.approve import find_approval
-from genaiops_dagster.promotion.champion import ChampionError, Places, change_champion, settle
+from genaiops_dagster.promotion.champion import (
+    ChampionError,
+    OvertakenError,
+    Places,
+    change_champion,
+    settle,
+)
 from genaiops_dagster.promotion.decide import Challenge, changes, decide, next_champion
 from genaiops_dagster.promotion.log import champions, latest_decision, record_decision
 from genaiops_dagster.promotion.records import Champion, Decision, LogEntry
@@ -27,12 +34,12 @@ def judge(now: Challenge, comparison: Comparison, places: Places) -> LogEntry:
     Raises:
         BrokenLogError: the log is not what was written.
     """
-    entries = places.log.read()
-    champion, tampering = None, ""
+    tampering = ""
     try:
-        champion = settle(places, entries)
+        entries, champion = settle(places)
     except ChampionError as error:
-        champion, tampering = next(reversed(champions(entries)), None), str(error)
+        entries, tampering = places.log.read(), str(error)
+        champion = next(reversed(champions(entries)), None)
     decision = decide(now, comparison, champion, entries, tampering)
     return _standing_decision(places, entries, champion, decision) or record_decision(
         places.log, decision
@@ -59,12 +66,28 @@ def _standing_decision(
     return None
 
 
-def promote(now: Challenge, decision: Decision, comparison: Comparison, places: Places) -> Champion:
-    """Make the challenger champion if the decision stands; the champion after that.
+@dataclass(frozen=True)
+class Promotion:
+    """How a promotion ended.
+
+    Attributes:
+        champion: What production serves now.
+        changed: Whether this promotion made it so; it serves already otherwise.
+    """
+
+    champion: Champion
+    changed: bool
+
+
+def promote(
+    now: Challenge, decision: Decision, comparison: Comparison, places: Places
+) -> Promotion:
+    """Make the challenger champion if the decision stands.
 
     Where the use case has a rollout policy and there is a champion to fall back on, the challenger
     begins its first stage instead, beside that champion. A challenger that serves already, or is
-    being rolled out, changes nothing.
+    being rolled out, changes nothing. Of two promotions at the same moment one changes the log; the
+    other judges again on what stands then, as if it had come later.
 
     Args:
         now: What stands now.
@@ -75,16 +98,25 @@ def promote(now: Challenge, decision: Decision, comparison: Comparison, places: 
     Raises:
         Refused: the decision is not in the log, not the newest, no longer rests on what stands
             now, or waits for approval; or the gate says no.
-        ChampionError: somebody changed the champion outside the gate, or at the same moment.
+        ChampionError: somebody changed the champion outside the gate.
         BrokenLogError: the log is not what was written.
     """
-    entries = places.log.read()
-    champion = settle(places, entries)
+    while True:
+        try:
+            return _promote(now, decision, comparison, places)
+        except OvertakenError:
+            continue
+
+
+def _promote(
+    now: Challenge, decision: Decision, comparison: Comparison, places: Places
+) -> Promotion:
+    entries, champion = settle(places)
     decided = _find(entries, decision)
     number = len(champions(entries)) + 1
     challenger = next_champion(now, decision, places.log.uri(decided.number), number)
     if champion is not None and _serves(champion, challenger):
-        return champion
+        return Promotion(champion, changed=False)
     _require_standing(now, decision, comparison, champion, entries)
     by = _require_approval(now.use_case, decision, entries)
     reason, policy = f"follows decision {decided.number}", now.use_case.serving.rollout
@@ -96,8 +128,12 @@ def promote(now: Challenge, decision: Decision, comparison: Comparison, places: 
             f"its end, or end it with `genaiops rollback {places.use_case}`"
         )
     if policy is not None and champion is not None:
-        return start(places, entries, challenger, policy, by=by, reason=reason)
-    return change_champion(places, entries, "promotion", champion=challenger, by=by, reason=reason)
+        begun = start(places, entries, challenger, policy, by=by, reason=reason)
+        return Promotion(begun, changed=True)
+    promoted = change_champion(
+        places, entries, "promotion", champion=challenger, by=by, reason=reason
+    )
+    return Promotion(promoted, changed=True)
 
 
 def _serves(pointer: Champion, challenger: Champion) -> bool:

@@ -5,13 +5,17 @@ from __future__ import annotations
 import datetime as dt
 from collections.abc import Iterator
 
-from genaiops_dagster.evaluation.records import SuiteReport
+from genaiops_dagster.evaluation.records import EvaluationReport, MetricSummary, SuiteReport
+from genaiops_dagster.gate_policy import BetterThanRule, NoWorseThanRule, SlicesRule
 from genaiops_dagster.promotion.evidence import Evidence, held, insufficient, rejected
 from genaiops_dagster.promotion.records import RuleResult
 from genaiops_dagster.section import CHAMPION
 
 GOLDEN = "golden"
 """Name of the suite of golden cases."""
+
+AGAINST = (BetterThanRule, NoWorseThanRule, SlicesRule)
+"""Rules that compare the challenger with another candidate."""
 
 
 def requirements(evidence: Evidence) -> Iterator[RuleResult]:
@@ -29,6 +33,7 @@ def requirements(evidence: Evidence) -> Iterator[RuleResult]:
     yield minimum_rows(evidence)
     yield coverage(evidence)
     yield from judge_errors(evidence)
+    yield from incomplete_baselines(evidence)
     if evidence.evaluation.golden:
         yield golden(evidence)
     if "safety" in evidence.evaluation.suites:
@@ -71,6 +76,8 @@ def champion_compared(evidence: Evidence) -> RuleResult:
     rule = "compared with the champion that serves"
     compared, champion = evidence.comparison.champion_number, evidence.current.champion
     serves = champion.number if champion else None
+    if evidence.current.serves:
+        return held(rule, f"{evidence.report.candidate} is {_numbered(serves)} already")
     if compared != serves or (champion and evidence.comparison.report(CHAMPION) is None):
         return insufficient(
             rule,
@@ -145,14 +152,8 @@ def coverage(evidence: Evidence) -> RuleResult:
     rule = f"coverage at least {least:.4g}"
     if not report.rows:
         return insufficient(rule, "the report has no rows")
-    answered = report.states.get("answered", 0)
-    share = answered / report.rows
-    others = ", ".join(
-        f"{n} {state}" for state, n in report.states.items() if n and state != "answered"
-    )
-    reason = f"{answered} of {report.rows} rows answered ({share:.2%}){', ' * bool(others)}{others}"
-    verdict = held if share >= least else rejected
-    return verdict(rule, reason, found=share, limit=least)
+    verdict = held if _covered(report) >= least else rejected
+    return verdict(rule, _coverage(report), found=_covered(report), limit=least)
 
 
 def judge_errors(evidence: Evidence) -> Iterator[RuleResult]:
@@ -161,14 +162,64 @@ def judge_errors(evidence: Evidence) -> Iterator[RuleResult]:
     for metric in judge.metrics if judge else ():
         rule = f"{metric}: judge errors at most {ceiling:.4g}"
         summary = evidence.report.metrics.get(metric)
-        asked = summary.rows + summary.errors if summary else 0
-        if summary is None or not asked:
+        share = _unjudged(summary)
+        if summary is None or share is None:
             yield insufficient(rule, f"the judge scored no row in {metric}")
             continue
-        share = summary.errors / asked
-        reason = f"the judge failed on {summary.errors} of {asked} rows ({share:.2%})"
         verdict = held if share <= ceiling else insufficient
-        yield verdict(rule, reason, found=share, limit=ceiling)
+        yield verdict(rule, _judge_failed(summary), found=share, limit=ceiling)
+
+
+def incomplete_baselines(evidence: Evidence) -> Iterator[RuleResult]:
+    """Whom the policy compares with, where its own report is too incomplete for that.
+
+    The rows that a baseline answered, or that the judge scored, may be its easy ones. What is not
+    in the comparison at all is for the rules to tell.
+    """
+    least, ceiling = evidence.evaluation.minimum_coverage, evidence.evaluation.maximum_judge_errors
+    judge = evidence.evaluation.judge
+    pairs = {
+        (rule.candidate, rule.metric) for rule in evidence.policy.rules if isinstance(rule, AGAINST)
+    }
+    for name in sorted({name for name, _ in pairs}):
+        report = evidence.comparison.report(name)
+        if report is None or report.candidate == evidence.report.candidate:
+            continue
+        share = _covered(report)
+        if share < least:
+            rule = f"coverage of {name} at least {least:.4g}"
+            yield insufficient(rule, _coverage(report), found=share, limit=least)
+        for metric in sorted(judge.metrics if judge else ()):
+            summary = report.metrics.get(metric)
+            errors = _unjudged(summary)
+            if (name, metric) in pairs and summary and errors is not None and errors > ceiling:
+                rule = f"{metric} of {name}: judge errors at most {ceiling:.4g}"
+                yield insufficient(rule, _judge_failed(summary), found=errors, limit=ceiling)
+
+
+def _covered(report: EvaluationReport) -> float:
+    return report.states.get("answered", 0) / report.rows if report.rows else 0.0
+
+
+def _coverage(report: EvaluationReport) -> str:
+    others = ", ".join(
+        f"{n} {state}" for state, n in report.states.items() if n and state != "answered"
+    )
+    return (
+        f"{report.states.get('answered', 0)} of {report.rows} rows answered "
+        f"({_covered(report):.2%}){', ' * bool(others)}{others}"
+    )
+
+
+def _unjudged(summary: MetricSummary | None) -> float | None:
+    """Share of rows that the judge was asked about and did not score; None: it was not asked."""
+    asked = summary.rows + summary.errors if summary else 0
+    return summary.errors / asked if summary and asked else None
+
+
+def _judge_failed(summary: MetricSummary) -> str:
+    asked = summary.rows + summary.errors
+    return f"the judge failed on {summary.errors} of {asked} rows ({summary.errors / asked:.2%})"
 
 
 def _short(name: str) -> str:

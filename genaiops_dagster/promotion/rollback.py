@@ -5,7 +5,12 @@ from __future__ import annotations
 import datetime as dt
 from collections.abc import Callable, Sequence
 
-from genaiops_dagster.promotion.champion import Places, change_champion, write_asset_record
+from genaiops_dagster.promotion.champion import (
+    OvertakenError,
+    Places,
+    change_champion,
+    write_asset_record,
+)
 from genaiops_dagster.promotion.log import champions, moves
 from genaiops_dagster.promotion.records import Champion, LogEntry
 from genaiops_dagster.promotion.rollout import withdraw
@@ -37,8 +42,9 @@ def rollback(
         to: Number of the champion to restore; None: the one before the present one.
 
     Raises:
-        RollbackError: there is no such champion.
-        ChampionError: somebody else wrote to the log at the same moment.
+        RollbackError: there is no such champion, or something else was installed at the same
+            moment; nothing was rolled back.
+        ChampionError: the pointer was changed by somebody else at the same moment.
     """
     if not by or not reason:
         raise RollbackError("a rollback needs the name of who does it, and a reason")
@@ -56,9 +62,21 @@ def rollback(
             "promoted": dt.datetime.now(dt.UTC).isoformat(timespec="seconds"),
         }
     )
-    change_champion(places, entries, "rollback", champion=restored, by=by, reason=reason)
-    write_asset_record(places.store, restored)
-    return restored
+    while True:
+        try:
+            change_champion(places, entries, "rollback", champion=restored, by=by, reason=reason)
+        except OvertakenError as error:
+            entries = places.log.read()
+            found = moves(entries)[-1].pointer
+            if found == pointer:
+                continue
+            raise RollbackError(
+                f"nothing was rolled back: champion {found.number} ({found.model}) was installed "
+                f"at the same moment; look at `genaiops history {places.use_case}`, and run again "
+                "if it is to go"
+            ) from error
+        write_asset_record(places.store, restored)
+        return restored
 
 
 def withdrawn(entries: Sequence[LogEntry], challenger: Champion) -> str:

@@ -95,14 +95,13 @@ def withdraw(places: Places, rollout: Rollout, *, reason: str, by: str = AUTOMAT
 
 def _entries_at(places: Places, rollout: Rollout) -> list[LogEntry]:
     """The log, as long as it still says that `rollout` is the present stage."""
-    entries = places.log.read()
-    pointer = settle(places, entries)
+    entries, pointer = settle(places)
     if pointer is None or pointer.rollout != rollout:
         raise ChampionError(
             f"{places.use_case}: the rollout of {rollout.candidate.candidate} is no longer at "
             f"stage {rollout.stage}; look again"
         )
-    return places.log.read()  # settling may have added a completion
+    return entries
 
 
 def _at(candidate: Champion, stage: RolloutStage, *, started: str) -> Rollout:

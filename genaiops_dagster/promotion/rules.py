@@ -196,7 +196,7 @@ def _no_other_champion(rule: AgainstRule, evidence: Evidence) -> str:
         return ""
     if evidence.current.champion is None:
         return "there is no champion yet"
-    if evidence.comparison.champion == evidence.report.candidate:
+    if evidence.current.serves or evidence.comparison.champion == evidence.report.candidate:
         return f"{evidence.report.candidate} is the champion already"
     return ""
 

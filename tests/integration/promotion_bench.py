@@ -212,7 +212,7 @@ class Bench:
 
     def promote(self) -> Champion:
         """What all the assets do, in their order."""
-        champion = promote(self.challenge(), self.decide(), self.compare(), self.places)
+        champion = promote(self.challenge(), self.decide(), self.compare(), self.places).champion
         self.put("champion", champion)
         return champion
 

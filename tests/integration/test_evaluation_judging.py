@@ -47,7 +47,7 @@ def test_judge_scores_each_row_and_says_that_it_is_emulated(
         assert "Emulated judge" in row.explanations["quality"]
 
 
-def test_judge_errors_are_errors_and_too_many_block(
+def test_judge_errors_are_errors_and_too_many_fail_the_check(
     emulator: RunningEmulator, store: ObjectStore, faults: Callable[..., None]
 ) -> None:
     clean = use_case_of(judge=JUDGE)
@@ -71,7 +71,8 @@ def test_judge_errors_are_errors_and_too_many_block(
     assert quality.mean == pytest.approx(sum(same) / len(same)), "no error became a zero"
     checks = checks_of(result)
     assert not checks["judge_errors"].passed
-    assert checks["judge_errors"].blocking
+    # The gate says so, too, and its refusal is to be recorded.
+    assert not checks["judge_errors"].blocking
 
 
 def test_the_service_computes_the_same_figures(
@@ -137,6 +138,23 @@ def test_a_biased_judge_is_reported_and_moves_no_preference(
     assert biased.consistency < 1
     assert (fair.preference.mean - 0.5) * (biased.preference.mean - 0.5) >= 0
     assert fair.wins + fair.losses + fair.ties == fair.pairs == 80
+
+
+def test_no_preference_is_paid_for_on_an_incomplete_report(
+    emulator: RunningEmulator, store: ObjectStore, faults: Callable[..., None]
+) -> None:
+    use_case = use_case_of(judge=PAIRWISE, candidates=CANDIDATES)
+    put_inputs(store, use_case)
+    faults({"kind": "block", "service": "vertex", "method": "generateContent", "times": 2})
+    for candidate in ("flash", "lite"):
+        materialize(use_case, candidate)
+    paid = emulator.stats()["requests"]["vertex"].get("evaluateInstances", 0)
+
+    result = materialize_asset(use_case, "preference_report")
+
+    assert result.success
+    assert result.get_asset_materialization_events() == []
+    assert emulator.stats()["requests"]["vertex"].get("evaluateInstances", 0) == paid
 
 
 def test_a_preference_is_paid_once(emulator: RunningEmulator, store: ObjectStore) -> None:

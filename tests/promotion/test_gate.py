@@ -216,36 +216,76 @@ def test_a_challenger_without_a_report_is_insufficient():
     assert verdict.outcome == "INSUFFICIENT"
 
 
-def test_a_failing_judge_is_insufficient():
-    judged = [
-        row.model_copy(
-            update={
-                "scores": row.scores | {"helpful": None if n < 30 else 4.0},
-                "errors": {"helpful": "outage"} if n < 30 else {},
-            }
-        )
-        for n, row in enumerate(ROWS["tuned"])
-    ]
-    use_case = make_use_case([AT_LEAST_HALF])
-    evaluation = use_case.evaluation.model_validate(
-        {"judge": {"model": "pro", "metrics": {"helpful": {"criteria": "It helps."}}}}
-    )
-    comparison = compare(
-        use_case,
-        [make_report(n, judged if n == "tuned" else r) for n, r in ROWS.items()],
-        NO_CHAMPION,
-        ROWS | {"tuned": judged},
-    )
+JUDGED = {"rule": "no_worse_than", "metric": "helpful", "candidate": "flash", "margin": 1.0}
 
-    verdict = evaluate_gate(
-        comparison,
-        use_case.gate,
-        evaluation,
-        CURRENT,
+
+def judge_helpful(rules, unrated):
+    """The verdict where a judge rated all rows but `unrated`, by candidate, as 4 of 5."""
+    use_case = make_use_case(
+        rules,
+        evaluation={"judge": {"model": "pro", "metrics": {"helpful": {"criteria": "It helps."}}}},
     )
+    rows = {
+        name: [
+            row.model_copy(
+                update={
+                    "scores": row.scores | {"helpful": None if n < unrated.get(name, 0) else 4.0},
+                    "errors": {"helpful": "outage"} if n < unrated.get(name, 0) else {},
+                }
+            )
+            for n, row in enumerate(found)
+        ]
+        for name, found in ROWS.items()
+    }
+    reports = [make_report(name, found) for name, found in rows.items()]
+    comparison = compare(use_case, reports, NO_CHAMPION, rows)
+    return evaluate_gate(comparison, use_case.gate, use_case.evaluation, CURRENT)
+
+
+def test_a_failing_judge_is_insufficient():
+    verdict = judge_helpful([AT_LEAST_HALF], {"tuned": 30})
 
     assert verdict.outcome == "INSUFFICIENT"
     assert verdict.reasons == ["the judge failed on 30 of 200 rows (15.00%)"]
+
+
+def test_a_baseline_that_the_judge_did_not_rate_is_insufficient():
+    assert judge_helpful([JUDGED], {}).outcome == "PROMOTE"
+    verdict = judge_helpful([JUDGED], {"flash": 30})
+
+    assert verdict.outcome == "INSUFFICIENT"
+    assert [rule.rule for rule in failing(verdict)] == [
+        "helpful of flash: judge errors at most 0.05"
+    ]
+    # Nobody compares with it in what the judge rates, or with it at all.
+    assert judge_helpful([BETTER_THAN_FLASH], {"flash": 30}).outcome == "PROMOTE"
+    assert judge_helpful([JUDGED], {"pro": 30}).outcome == "PROMOTE"
+
+
+def test_a_baseline_that_answered_too_few_rows_is_insufficient():
+    few = {"flash": make_rows(0.3, seed=1, unanswered=90)}
+    verdict = judge([BETTER_THAN_FLASH], rows=few)
+
+    assert verdict.outcome == "INSUFFICIENT"
+    [rule] = failing(verdict)
+    assert rule.rule == "coverage of flash at least 0.99"
+    assert rule.reason == "110 of 200 rows answered (55.00%), 90 failed"
+    assert judge([AT_LEAST_HALF], rows=few).outcome == "PROMOTE"
+
+
+def test_a_champion_that_answered_too_few_rows_is_insufficient():
+    champion = make_rows(0.6, seed=5, unanswered=90)
+
+    assert judge([KEEP], champion_rows=make_rows(0.6, seed=5)).outcome == "PROMOTE"
+    assert judge([KEEP], champion_rows=champion).outcome == "INSUFFICIENT"
+
+
+def test_what_serves_already_need_not_have_been_compared_with_itself():
+    """A run that looked for a champion before another run promoted the same challenger."""
+    champion = make_champion(number=1)
+
+    assert judge([KEEP], current={"champion": champion}).outcome == "INSUFFICIENT"
+    assert judge([KEEP], current={"champion": champion, "serves": True}).outcome == "PROMOTE"
 
 
 LATENCY = {"rule": "latency", "percentile": 95, "at_most_seconds": 0.5}

@@ -1,0 +1,81 @@
+"""What `genaiops run` prints fits a terminal, and shows every outcome of a rule."""
+
+from __future__ import annotations
+
+import io
+
+from rich.console import Console
+
+from genaiops_dagster.cli.summary import RunSummary, print_summary
+from genaiops_dagster.comparison.compare import compare
+from genaiops_dagster.comparison.records import Comparison
+from genaiops_dagster.promotion.records import Decision, RuleResult, Verdict
+from tests.comparison.examples import NO_CHAMPION, make_report, make_rows, make_use_case
+
+
+def make_comparison(metrics: int = 1) -> Comparison:
+    """A comparison by exact_match and `metrics - 1` more."""
+    rows = {"flash": make_rows(0.3), "pro": make_rows(0.5), "tuned": make_rows(0.8)}
+    reports = [make_report(name, found) for name, found in rows.items()]
+    comparison = compare(make_use_case(), reports, NO_CHAMPION, rows)
+    more = [f"quality_number_{n}" for n in range(1, metrics)]
+    return comparison.model_copy(
+        update={
+            "leaderboard": [
+                r.model_copy(update={"metrics": dict.fromkeys(["exact_match", *more], summary)})
+                for r in comparison.leaderboard
+                for summary in r.metrics.values()
+            ]
+        }
+    )
+
+
+def printed(comparison: Comparison, width: int, decision: Decision | None = None) -> str:
+    summary = RunSummary(
+        use_case="modules",
+        run_id="run",
+        completed=True,
+        errors=[],
+        assets={},
+        comparison=comparison,
+        decision=decision,
+        tuned_model=None,
+        champion=None,
+    )
+    console = Console(width=width, record=True, file=io.StringIO())
+    print_summary(summary, console)
+    return console.export_text()
+
+
+def test_many_metrics_leave_the_primary_one_readable():
+    narrow = printed(make_comparison(metrics=9), width=80)
+
+    assert "0.770 (0.71 to 0.82)" in narrow
+    assert "quality number" not in narrow
+    assert "and 8 more metrics: `genaiops report modules`" in narrow
+    assert "…" not in narrow
+    assert "quality number 8" in printed(make_comparison(metrics=9), width=300)
+
+
+def test_a_waived_rule_is_shown_as_waived():
+    rule = RuleResult(rule="exact_match at least 0.9", outcome="WAIVED", reason="waived by ann")
+    decision = Decision(
+        id="d",
+        use_case="modules",
+        challenger="tuned",
+        model="m",
+        verdict=Verdict(outcome="PROMOTE", rules=[rule]),
+        comparison_id="c",
+        comparison_digest="c",
+        report_fingerprint="f",
+        report_uri="u",
+        policy_digest="p",
+        prompt_digest="p",
+        evaluation_digest="e",
+        champion_before=None,
+        created="2026-11-21T12:00:00+00:00",
+    )
+
+    assert "waived  exact_match at least 0.9: waived by ann" in printed(
+        make_comparison(), 80, decision
+    )
