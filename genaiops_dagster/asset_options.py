@@ -65,10 +65,13 @@ def column_schema(columns: Mapping[str, str]) -> dg.TableSchema:
 
 
 def chart_image(chart: alt.Chart, text: str) -> dg.MetadataValue:
-    """A chart that the UI renders, as a PNG in Markdown; `text` says what it shows."""
+    """A chart that the UI renders, as a PNG in Markdown; `text` says what it shows.
+
+    Not larger than the window in which the UI shows it: what does not fit is cut off.
+    """
     import vl_convert
 
-    png = base64.b64encode(vl_convert.vegalite_to_png(chart.to_json(), scale=2)).decode()
+    png = base64.b64encode(vl_convert.vegalite_to_png(chart.to_json(), scale=1.25)).decode()
     return dg.MetadataValue.md(f"![{text}](data:image/png;base64,{png})")
 
 

@@ -11,9 +11,11 @@ from genaiops_dagster.comparison.compare import IncomparableError
 from genaiops_dagster.comparison.publish import Rows, compare_stored, publish
 from genaiops_dagster.comparison.records import Comparison
 from genaiops_dagster.comparison.summaries import (
+    better_than_sheet,
     differences_sheet,
     leaderboard_sheet,
     losses_sheet,
+    means_sheet,
     opponent,
     significance_sheet,
 )
@@ -111,14 +113,20 @@ def _metadata(
     use_case: UseCase, comparison: Comparison, rows: Rows, trend: Sequence[TrendPoint]
 ) -> dict[str, Any]:
     challenger, metric = use_case.gate.challenger, comparison.primary_metric
+    metrics = use_case.evaluation.metric_names()
     against = opponent(comparison, challenger)
+    board = leaderboard_sheet(comparison)
+    ours = [d for d in comparison.differences if d.challenger == challenger]
+    versus = differences_sheet(d for d in ours if d.metric == metric)
+    # The column of the UI is narrow: few and short columns first, whole tables in a window.
     sheets = {
-        "leaderboard": leaderboard_sheet(comparison, use_case.evaluation.metric_names()),
-        "challenger_against": differences_sheet(
-            d for d in comparison.differences if d.challenger == challenger
-        ),
-        "significance": significance_sheet(comparison, metric),
+        "leaderboard": board.of("candidate", metric, "cost, USD"),
+        "challenger_against": versus.of("against", "difference", "p (Holm)"),
+        "significance": better_than_sheet(comparison, metric),
         f"rows_lost_to_{against}": losses_sheet(comparison, rows, challenger, metric),
+        "all_metrics": means_sheet(comparison, metrics),
+        "all_differences": differences_sheet(ours),
+        "all_pairs": significance_sheet(comparison, metric),
     }
     images = {
         "scores": charts.leaderboard_chart(comparison, challenger),
@@ -136,6 +144,8 @@ def _metadata(
             for name, chart in images.items()
             if chart is not None
         },
-        "pareto_front": ", ".join(comparison.pareto) or "(cost or latency unknown)",
+        "pareto_front": dg.MetadataValue.md(
+            ", ".join(comparison.pareto) or "(cost or latency unknown)"
+        ),
         "champion": comparison.champion or "(none yet)",
     }

@@ -39,11 +39,15 @@ def leaderboard_chart(comparison: Comparison, challenger: str) -> alt.Chart:
 
 
 def pareto_chart(comparison: Comparison, challenger: str) -> alt.Chart:
-    """Quality against price; candidates on the Pareto front are joined by a line."""
+    """Quality against price; a line joins those whom no other beats in both."""
     import altair as alt
 
     rows = [row for row in _points(comparison, challenger) if row["mean"] is not None]
     rows = [row for row in rows if row["cost_usd"] is not None]
+    for row in rows:
+        same = [r for r in rows if _place(r) == _place(row)]
+        row["label"] = ", ".join(r["candidate"] for r in same) if same[0] is row else ""
+        row["on_front"] = not any(_beats(other, row) for other in rows)
     base = alt.Chart(alt.Data(values=rows)).encode(
         x=alt.X("cost_usd:Q", title="cost of the evaluation, US dollars"),
         y=alt.Y("mean:Q", title=comparison.primary_metric, scale=alt.Scale(zero=False)),
@@ -57,7 +61,7 @@ def pareto_chart(comparison: Comparison, challenger: str) -> alt.Chart:
         color=_role_color(),
         tooltip=["candidate:N", *_figures("mean", "cost_usd", "latency_p50_seconds")],
     )
-    names = base.mark_text(align="left", dx=8, dy=-6).encode(text="candidate:N")
+    names = base.mark_text(align="left", dx=8, dy=-6).encode(text="label:N")
     return (front + points + names).properties(width=_WIDTH, height=240)
 
 
@@ -94,10 +98,19 @@ def _points(comparison: Comparison, challenger: str) -> list[dict[str, Any]]:
                 "rows": summary.rows if summary else 0,
                 "cost_usd": report.cost_usd,
                 "latency_p50_seconds": report.latency_p50_seconds,
-                "on_front": report.candidate in comparison.pareto,
             }
         )
     return points
+
+
+def _place(row: dict[str, Any]) -> tuple[float, float]:
+    return row["mean"], row["cost_usd"]
+
+
+def _beats(one: dict[str, Any], other: dict[str, Any]) -> bool:
+    """At least as good and as cheap, and better in one of the two."""
+    no_worse = one["mean"] >= other["mean"] and one["cost_usd"] <= other["cost_usd"]
+    return no_worse and _place(one) != _place(other)
 
 
 def _role(candidate: str, champion: str | None, challenger: str) -> str:

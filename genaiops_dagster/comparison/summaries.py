@@ -18,6 +18,11 @@ class Sheet:
     headers: list[str]
     rows: list[list[Any]]
 
+    def of(self, *headers: str) -> Sheet:
+        """The same table with these columns alone."""
+        columns = [self.headers.index(header) for header in headers]
+        return Sheet([*headers], [[row[column] for column in columns] for row in self.rows])
+
 
 @dataclass(frozen=True)
 class RowChange:
@@ -33,23 +38,36 @@ class RowChange:
         return self.score - self.baseline_score
 
 
-def leaderboard_sheet(comparison: Comparison, metrics: Iterable[str]) -> Sheet:
-    """Candidates, best first, with an interval for each mean; the primary metric leads."""
+def leaderboard_sheet(comparison: Comparison, metrics: Iterable[str] = ()) -> Sheet:
+    """Candidates, best first, with an interval for each mean.
+
+    The primary metric and the cost lead, for pages that have room for no more.
+    """
     primary = comparison.primary_metric
-    metrics = [primary, *(metric for metric in metrics if metric != primary)]
+    metrics = [metric for metric in metrics if metric != primary]
     return Sheet(
-        ["#", "candidate", *metrics, "answered", "cost, USD", "latency p50, s"],
+        ["#", "candidate", primary, "cost, USD", "latency p50, s", "answered", *metrics],
         [
             [
                 rank,
                 display_name(comparison, report.candidate),
-                *(interval(report.metrics.get(metric)) for metric in metrics),
-                f"{report.states.get('answered', 0)} of {report.rows}",
+                interval(report.metrics.get(primary)),
                 report.cost_usd,
                 report.latency_p50_seconds,
+                f"{report.states.get('answered', 0)} of {report.rows}",
+                *(interval(report.metrics.get(metric)) for metric in metrics),
             ]
             for rank, report in enumerate(comparison.leaderboard, start=1)
         ],
+    )
+
+
+def means_sheet(comparison: Comparison, metrics: Iterable[str]) -> Sheet:
+    """Means of all candidates, a line for each metric."""
+    board = comparison.leaderboard
+    return Sheet(
+        ["metric", *(report.candidate for report in board)],
+        [[metric, *(_mean(report, metric) for report in board)] for metric in metrics],
     )
 
 
@@ -79,8 +97,38 @@ def significance_sheet(comparison: Comparison, metric: str) -> Sheet:
     """
     names = [report.candidate for report in comparison.leaderboard]
     return Sheet(
-        [f"{metric}: row minus column", *names],
+        ["row minus column", *names],
         [[ours, *(_cell(comparison, metric, ours, theirs) for theirs in names)] for ours in names],
+    )
+
+
+def better_than_sheet(comparison: Comparison, metric: str, level: float = 0.05) -> Sheet:
+    """Whom each candidate beats and who beats it, beyond chance.
+
+    Args:
+        comparison: The differences.
+        metric: Of which the differences are.
+        level: Largest p value, after Holm's correction for all pairs, that counts.
+    """
+    names = [report.candidate for report in comparison.leaderboard]
+    beaten: dict[str, list[str]] = {
+        ours: [
+            theirs
+            for theirs in names
+            if theirs != ours
+            and (found := comparison.difference(metric, ours, theirs))
+            and found.p_adjusted is not None
+            and found.p_adjusted <= level
+            and (found.difference or 0.0) > 0
+        ]
+        for ours in names
+    }
+    return Sheet(
+        ["candidate", "beats", "is beaten by"],
+        [
+            [name, _listed(beaten[name]), _listed([n for n in names if name in beaten[n]])]
+            for name in names
+        ],
     )
 
 
@@ -143,8 +191,8 @@ def interval(summary: MetricSummary | None) -> str | None:
 
 def _with_bounds(figure: float | None, low: float | None, high: float | None) -> str | None:
     if figure is None or low is None or high is None:
-        return None if figure is None else f"{figure:.4g}"
-    return f"{figure:.4g} ({low:.4g} to {high:.4g})"
+        return None if figure is None else f"{figure:.3g}"
+    return f"{figure:.3g} ({low:.3g} to {high:.3g})"
 
 
 def _cell(comparison: Comparison, metric: str, ours: str, theirs: str) -> str | None:
@@ -154,6 +202,15 @@ def _cell(comparison: Comparison, metric: str, ours: str, theirs: str) -> str | 
     p = found.p_adjusted
     mark = "" if p is None or p > 0.05 else " **" if p <= 0.01 else " *"
     return f"{found.difference:+.3f}{mark}"
+
+
+def _listed(names: Sequence[str]) -> str | None:
+    return ", ".join(names) or None
+
+
+def _mean(report: EvaluationReport, metric: str) -> float | None:
+    summary = report.metrics.get(metric)
+    return summary.mean if summary else None
 
 
 def _per_thousand(report: EvaluationReport) -> float | None:
@@ -175,6 +232,6 @@ def losses_sheet(
         return None
     changes = [c for c in changed_rows(rows[challenger], rows[against], metric) if c.gain < 0]
     return Sheet(
-        ["row", challenger, against],
-        [[change.id, change.score, change.baseline_score] for change in changes[:count]],
+        [challenger, against, "row"],
+        [[change.score, change.baseline_score, change.id] for change in changes[:count]],
     )

@@ -59,10 +59,11 @@ def report_page(content: PageContent) -> str:
     comparison, challenger = content.comparison, content.use_case.gate.challenger
     metric = comparison.primary_metric
     ours = [d for d in comparison.differences if d.challenger == challenger]
+    has_trend = len({point.created for point in content.trend}) > 1
     specs = {
         "scores": charts.leaderboard_chart(comparison, challenger),
         "pareto": charts.pareto_chart(comparison, challenger),
-        "trend": charts.trend_chart(content.trend, metric) if content.trend else None,
+        "trend": charts.trend_chart(content.trend, metric) if has_trend else None,
     }
     return _template().render(
         content=content,
@@ -76,6 +77,7 @@ def report_page(content: PageContent) -> str:
         costs=cost_sheet(comparison),
         worst=_worst_rows(content),
         opponent=opponent(comparison, challenger),
+        has_trend=has_trend,
         charts=_script_json(
             {name: chart.to_dict() for name, chart in specs.items() if chart is not None}
         ),
