@@ -341,6 +341,7 @@ def test_of_promotions_at_the_same_moment_one_wins_and_the_others_are_told(
 
 
 def test_of_a_promotion_and_a_rollback_at_the_same_moment_none_is_half_done(bench: Bench):
+    bench.places.registry.remove_alias(bench.models[1].model)  # what other tests left
     bench.promote()
     bench.retune(BETTER, bench.models[1])
     bench.evaluate_champion(make_rows(0.9, seed=3))
