@@ -41,12 +41,12 @@ def check_spec(spec: Document) -> None:
         ApiError: 400 for a spec that is broken, 501 for a part that is not served, and 400
             FAILED_PRECONDITION for packages that are not installed here.
     """
-    if not spec.get("pipelineInfo", {}).get("name") or "dag" not in spec.get("root", {}):
-        raise ApiError(400, "pipeline_spec has no pipelineInfo.name or no root DAG.")
-    schema = str(spec.get("schemaVersion", ""))
-    if not re.match(r"2\.[1-9]", schema):
-        raise not_served(f"pipelines of schema version {schema or '(none)'}, only 2.1")
-    _check_dag(spec, spec["root"], spec["pipelineInfo"]["name"])
+    try:
+        _check(spec)
+    except (AttributeError, KeyError, TypeError) as error:
+        raise ApiError(
+            400, f"pipeline_spec is not of the form of a compiled pipeline: {error!r}."
+        ) from error
 
 
 def check_parameters(spec: Document, given: Mapping[str, Any]) -> None:
@@ -226,6 +226,16 @@ def _canonical(value: Any) -> Any:
     if isinstance(value, dict):
         return {key: _canonical(item) for key, item in value.items()}
     return value
+
+
+def _check(spec: Document) -> None:
+    if not spec.get("pipelineInfo", {}).get("name") or "dag" not in spec.get("root", {}):
+        raise ApiError(400, "pipeline_spec has no pipelineInfo.name or no root DAG.")
+    schema = str(spec.get("schemaVersion", ""))
+    if not re.match(r"2\.[1-9]", schema):
+        raise not_served(f"pipelines of schema version {schema or '(none)'}, only 2.1")
+    spec.get("root", {}).get("inputDefinitions", {}).get("parameters", {}).items()
+    _check_dag(spec, spec["root"], str(spec["pipelineInfo"]["name"]))
 
 
 def _check_dag(spec: Document, component: Document, where: str) -> None:

@@ -219,12 +219,13 @@ def _masked(document: Document, mask: str) -> Document:
         return document
     kept: Document = {"name": document["name"]}
     for path in mask.split(","):
+        *outer, last = (camel(key) for key in path.split("."))
         source: Any = document
-        target = kept
-        keys = [camel(key) for key in path.split(".")]
-        for key in keys[:-1]:
-            source = source.get(key, {}) if isinstance(source, dict) else {}
-            target = target.setdefault(key, {})
-        if isinstance(source, dict) and keys[-1] in source:
-            target[keys[-1]] = source[keys[-1]]
+        for key in outer:
+            source = source.get(key) if isinstance(source, dict) else None
+        if isinstance(source, dict) and last in source:
+            target = kept
+            for key in outer:
+                target = target.setdefault(key, {})
+            target[last] = source[last]
     return kept

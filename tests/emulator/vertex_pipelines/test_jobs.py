@@ -219,6 +219,29 @@ def test_nobody_without_credentials_starts_a_pipeline(emulator):
         urllib.request.urlopen(request)
 
 
+@pytest.mark.parametrize(
+    "spec",
+    [
+        {"pipelineInfo": "x", "root": {"dag": {}}, "schemaVersion": "2.1.0"},
+        {"pipelineInfo": {"name": "x"}, "root": 3, "schemaVersion": "2.1.0"},
+        {"pipelineInfo": {"name": "x"}, "root": {"dag": {"tasks": []}}, "schemaVersion": "2.1.0"},
+        {
+            "pipelineInfo": {"name": "x"},
+            "root": {"dag": {"tasks": {"t": {"componentRef": {"name": "c"}}}}},
+            "components": {"c": {"executorLabel": "e"}},
+            "schemaVersion": "2.1.0",
+        },
+    ],
+)
+def test_what_is_no_pipeline_is_refused(emulator, spec):
+    job = aiplatform_v1.PipelineJob(
+        pipeline_spec=spec, runtime_config={"gcs_output_directory": "gs://bucket/p"}
+    )
+    parent = "projects/emulated-project/locations/us-central1"
+    with pytest.raises(exceptions.BadRequest, match="pipeline_spec"):
+        client(emulator).create_pipeline_job(parent=parent, pipeline_job=job)
+
+
 def test_an_id_is_taken_once(submit):
     identifier = f"only-{unique()}"
     submit(compiled.greeting, {"recipient": "a"}, job_id=identifier)
