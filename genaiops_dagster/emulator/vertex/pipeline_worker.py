@@ -91,8 +91,7 @@ class PipelineWorker:
 
     def folder(self, name: str) -> Path:
         """Where the files of the tasks of the job called `name` are."""
-        project, location, identifier = name.split("/")[1::2]
-        return self._context.config.state / "vertex/pipelines" / project / location / identifier
+        return self._context.config.state / "vertex" / "pipelines" / ".".join(name.split("/")[1::2])
 
     def _start(self, name: str) -> None:
         self._threads = [thread for thread in self._threads if thread.is_alive()]
