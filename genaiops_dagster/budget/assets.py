@@ -17,7 +17,7 @@ from genaiops_dagster.budget.records import CostEstimate
 from genaiops_dagster.budget.tokens import api_counter
 from genaiops_dagster.budget.volume import measure_run, with_evaluation_set
 from genaiops_dagster.data.records import DatasetSplit
-from genaiops_dagster.google_cloud.base_models import concerns
+from genaiops_dagster.google_cloud.base_models import concerns, require_available
 from genaiops_dagster.google_cloud.resources import ObjectStoreResource, VertexAIResource
 from genaiops_dagster.prompts.records import PromptVersion
 from genaiops_dagster.use_case import UseCase
@@ -47,6 +47,7 @@ def build_assets(use_case: UseCase) -> list[dg.AssetsDefinition | dg.AssetChecks
         object_store: ObjectStoreResource,
         vertex_ai: VertexAIResource,
     ) -> dg.MaterializeResult[CostEstimate]:
+        require_available(use_case.tuning.base_model, dt.datetime.now(dt.UTC).date())
         clients, store = vertex_ai.get_clients(), object_store.get_store()
         count = api_counter(clients.genai, use_case.tuning.base_model)
         volume = measure_run(

@@ -10,6 +10,7 @@ from genaiops_dagster.budget.tokens import TokenTotal
 from genaiops_dagster.budget.volume import OWN_PROMPT, PromptVolume, RunVolume
 from genaiops_dagster.budget_policy import ModelPrice
 from genaiops_dagster.candidates import Candidate
+from genaiops_dagster.evaluation_policy import Judge
 from genaiops_dagster.section import CHAMPION, TUNED
 from genaiops_dagster.use_case import UseCase
 
@@ -19,7 +20,12 @@ JUDGE_INSTRUCTION_TOKENS = 400
 JUDGE_ANSWER_TOKENS = 150
 """Tokens of a rating with its explanation."""
 
+_LABEL_MARGIN = 1.5
+"""How many times their estimate answers that people rated may have in tokens."""
+
 JUDGE_MAXIMUM_ANSWER_TOKENS = 1024
+"""Tokens that a judge writes at most. The service does not tell what a judge read and wrote, so
+that what is recorded as spent on it rests on these figures, too."""
 
 MOST_CHECKPOINTS = 10
 """Checkpoints that the service keeps of a job.
@@ -70,6 +76,7 @@ def estimate_run(use_case: UseCase, volume: RunVolume, *, emulated: bool) -> Cos
         *(prompts.tokens for prompts in volume.prompts.values()),
         volume.references,
         volume.sample_prompts.tokens,
+        volume.label_tokens,
     ]
     tokens = sum(total.tokens for total in counted)
     return estimate_of(
@@ -127,8 +134,8 @@ def _tuning_job(use_case: UseCase, volume: RunVolume, variant: str) -> StageCost
         input_tokens=tokens,
         output_tokens=0,
         maximum_output_tokens=0,
-        cost_usd=tuning_cost(tuning.base_model, tokens, prices=prices),
-        maximum_usd=tuning_cost(tuning.base_model, at_most, prices=prices),
+        cost_usd=tuning_cost(tuning.base_model, tokens, method=tuning.method, prices=prices),
+        maximum_usd=tuning_cost(tuning.base_model, at_most, method=tuning.method, prices=prices),
         basis=f"{volume.training_rows} examples x {epochs} epochs"
         + ("" if tuning.epochs else " (assumed; the service chooses)"),
     )
@@ -155,9 +162,7 @@ def _checkpoints(use_case: UseCase, volume: RunVolume) -> list[StageCost]:
                 candidate=name,
                 model=use_case.tuning.base_model,
                 calls=calls,
-                prompts=TokenTotal(
-                    prompts.tokens.tokens * calls / rows, prompts.tokens.error * calls / rows
-                ),
+                prompts=prompts.tokens.times(calls / rows),
                 output_tokens=min(round(volume.references.tokens * calls / rows), calls * longest),
                 maximum_output_tokens=calls * longest,
                 longest=(prompts.longest, longest),
@@ -230,37 +235,96 @@ def _suites(use_case: UseCase) -> list[StageCost]:
 
 
 def _judging(use_case: UseCase, volume: RunVolume) -> list[StageCost]:
-    """Every rating of every candidate's answers."""
+    """Every rating of every candidate's answers, and what the judge does beside them."""
     judge = use_case.evaluation.judge
     if judge is None:
         return []
-    ratings = len(judge.metrics) * judge.repeats
-    calls = volume.evaluation_rows * ratings
-    own = TokenTotal(calls * JUDGE_INSTRUCTION_TOKENS)
-    stages = []
-    for name, candidate in use_case.candidates.items():
-        prompts = _prompts_of(candidate, volume)
-        read = prompts.tokens + volume.references
-        stages.append(
-            price_requests(
-                use_case.budget.prices,
-                stage="judging",
-                candidate=name,
-                model=judge.model,
-                calls=calls,
-                prompts=own + TokenTotal(read.tokens * ratings, read.error * ratings),
-                output_tokens=calls * JUDGE_ANSWER_TOKENS,
-                maximum_output_tokens=calls * JUDGE_MAXIMUM_ANSWER_TOKENS,
-                longest=(
-                    prompts.longest
-                    + candidate.generation.max_output_tokens
-                    + JUDGE_INSTRUCTION_TOKENS,
-                    JUDGE_MAXIMUM_ANSWER_TOKENS,
-                ),
-                basis=f"{volume.evaluation_rows} answers x {ratings} ratings",
-            )
+    rows, ratings = volume.evaluation_rows, len(judge.metrics) * judge.repeats
+    asked = {
+        name: (_prompts_of(candidate, volume), candidate.generation.max_output_tokens)
+        for name, candidate in use_case.candidates.items()
+    }
+    if volume.champion is not None:
+        asked[CHAMPION] = (volume.champion.prompts, volume.champion.max_output_tokens)
+    stages = [
+        _judgements(
+            use_case,
+            judge,
+            candidate=name,
+            calls=rows * ratings,
+            # A judge is shown the reference and the answer, which is taken to be as long.
+            read=(prompts.tokens + volume.references.times(2)).times(ratings),
+            read_at_most=round((prompts.tokens.at_most + 2 * rows * longest) * ratings),
+            longest=prompts.longest + 2 * longest,
+            basis=f"{rows} answers x {ratings} ratings",
         )
-    return stages
+        for name, (prompts, longest) in asked.items()
+    ]
+    return [*stages, *_preferences(use_case, judge, volume), *_calibration(use_case, judge, volume)]
+
+
+def _preferences(use_case: UseCase, judge: Judge, volume: RunVolume) -> list[StageCost]:
+    """Every pair of answers, which the judge is shown in both orders."""
+    if judge.pairwise is None:
+        return []
+    challenger = use_case.candidates[use_case.gate.challenger]
+    prompts, shown = _prompts_of(challenger, volume), 2 * judge.repeats
+    rows, longest = volume.evaluation_rows, challenger.generation.max_output_tokens
+    return [
+        _judgements(
+            use_case,
+            judge,
+            calls=rows * shown,
+            read=(prompts.tokens + volume.references.times(3)).times(shown),
+            read_at_most=round((prompts.tokens.at_most + 3 * rows * longest) * shown),
+            longest=prompts.longest + 3 * longest,
+            basis=f"{rows} pairs in both orders x {judge.repeats}",
+        )
+    ]
+
+
+def _calibration(use_case: UseCase, judge: Judge, volume: RunVolume) -> list[StageCost]:
+    """Every answer that people rated."""
+    if not volume.labels:
+        return []
+    return [
+        _judgements(
+            use_case,
+            judge,
+            calls=volume.labels * judge.repeats,
+            read=volume.label_tokens.times(judge.repeats),
+            read_at_most=round(volume.label_tokens.at_most * judge.repeats * _LABEL_MARGIN),
+            longest=0,
+            basis=f"{volume.labels} ratings of people x {judge.repeats}",
+        )
+    ]
+
+
+def _judgements(
+    use_case: UseCase,
+    judge: Judge,
+    *,
+    calls: int,
+    read: TokenTotal,
+    read_at_most: int,
+    longest: int,
+    basis: str,
+    candidate: str = "",
+) -> StageCost:
+    """Judgements, about one candidate or, with an empty name, about several or none."""
+    return price_requests(
+        use_case.budget.prices,
+        stage="judging",
+        candidate=candidate,
+        model=judge.model,
+        calls=calls,
+        prompts=TokenTotal(calls * JUDGE_INSTRUCTION_TOKENS) + read,
+        maximum_input_tokens=calls * JUDGE_INSTRUCTION_TOKENS + read_at_most,
+        output_tokens=calls * JUDGE_ANSWER_TOKENS,
+        maximum_output_tokens=calls * JUDGE_MAXIMUM_ANSWER_TOKENS,
+        longest=(longest + JUDGE_INSTRUCTION_TOKENS, JUDGE_MAXIMUM_ANSWER_TOKENS),
+        basis=basis,
+    )
 
 
 def _generation(use_case: UseCase, volume: RunVolume) -> list[StageCost]:
@@ -332,6 +396,7 @@ def price_requests(
     basis: str,
     batch: bool = False,
     searches: int = 0,
+    maximum_input_tokens: int | None = None,
 ) -> StageCost:
     """Price the requests of one stage.
 
@@ -348,8 +413,10 @@ def price_requests(
         basis: What the figures rest on, for a reader.
         batch: Whether the requests are a batch job, which costs less.
         searches: Web searches that ground answers, one for each request that may search.
+        maximum_input_tokens: Of all prompts at most, where more than sampling makes them unsure.
     """
-    input_tokens, at_most = round(prompts.tokens), round(prompts.at_most)
+    input_tokens = round(prompts.tokens)
+    at_most = round(prompts.at_most) if maximum_input_tokens is None else maximum_input_tokens
 
     def price(tokens_in: int, tokens_out: int) -> float | None:
         return token_cost(

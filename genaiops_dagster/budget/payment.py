@@ -9,9 +9,11 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from genaiops_dagster.budget.ledger import Ledger
+from genaiops_dagster.budget.limits import require_within_budget
 from genaiops_dagster.budget.pricing import token_cost
 from genaiops_dagster.budget.records import CostEstimate, Stage
 from genaiops_dagster.budget.spend import Spend, record_spend
+from genaiops_dagster.record import record_name
 from genaiops_dagster.use_case import UseCase
 
 if TYPE_CHECKING:
@@ -74,6 +76,20 @@ class Payment:
         self._flushed_at = time.monotonic()
 
 
+def require_affordable_run(store: ObjectStore, use_case: UseCase) -> None:
+    """Stop where the run that a paid step is part of may not be paid, as it was last estimated.
+
+    A failed check stops only the run that it is in; without this the assets of a refused run could
+    be bought one by one.
+
+    Raises:
+        BudgetExceededError: the latest estimate breaks a limit of the use case as it is now.
+    """
+    content = store.read(record_name(use_case.name, "cost_estimate"))
+    if content is not None:
+        require_within_budget(CostEstimate.model_validate_json(content), use_case.budget)
+
+
 @dataclass(frozen=True)
 class Purse:
     """What the paid steps of one run need in order to reserve, spend and record.
@@ -116,6 +132,8 @@ class Purse:
         Raises:
             BudgetExceededError: a limit would be broken; nothing was reserved.
         """
+        if estimate.maximum_tokens:
+            require_affordable_run(self.store, self.use_case)
         ledger = Ledger(self.store, self.use_case.name, self.use_case.budget)
         ledger.reserve(work, self.run_id, estimate)
 

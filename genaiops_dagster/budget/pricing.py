@@ -143,17 +143,28 @@ def context_window(model: str) -> int | None:
 
 
 def tuning_cost(
-    base_model: str, tokens: int, *, prices: Mapping[str, ModelPrice] | None = None
+    base_model: str,
+    tokens: int,
+    *,
+    method: str = "supervised",
+    prices: Mapping[str, ModelPrice] | None = None,
 ) -> float | None:
     """Price of a tuning job in US dollars; None when no price is known.
+
+    Distillation has no published price: its teacher's answers are paid beside the training.
 
     Args:
         base_model: Name or resource of the model that is tuned.
         tokens: Training tokens: those of the training set times the epochs.
+        method: `supervised`, `preference` or `distillation`.
         prices: The use case's own prices by base model, which go before the published ones.
     """
     name = base_model_name(base_model)
     own, published = (prices or {}).get(name), TUNING_PRICES.get(name)
     if own is not None and own.tuning is not None:
         return tokens / 1e6 * own.tuning
-    return None if published is None else tokens / 1e6 * published.usd_per_million_tokens
+    return (
+        None
+        if published is None or method == "distillation"
+        else tokens / 1e6 * published.usd_per_million_tokens
+    )

@@ -45,6 +45,13 @@ class TokenTotal:
     def __add__(self, other: TokenTotal) -> TokenTotal:
         return TokenTotal(self.tokens + other.tokens, self.error + other.error)
 
+    def times(self, factor: float) -> TokenTotal:
+        """The same rows so many times over."""
+        return TokenTotal(self.tokens * factor, self.error * factor)
+
+
+NO_TOKENS = TokenTotal(0)
+
 
 def user_message(text: str) -> Content:
     """`text` as the message of a user."""

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from pydantic import Field
 
 from genaiops_dagster.budget.tokens import (
+    NO_TOKENS,
     Content,
     CountTokens,
     TokenTotal,
@@ -76,6 +77,8 @@ class RunVolume:
         sample_prompts: Their prompts.
         validation_rows: Rows by which the best checkpoint is chosen, where one is.
         champion: What production serves now is evaluated, too; None: there is no champion.
+        labels: Ratings of people by which the judge is calibrated.
+        label_tokens: What they show the judge.
     """
 
     training_digest: str
@@ -90,6 +93,8 @@ class RunVolume:
     sample_prompts: PromptVolume
     validation_rows: int = 0
     champion: ChampionVolume | None = None
+    labels: int = 0
+    label_tokens: TokenTotal = NO_TOKENS
 
 
 def measure_run(
@@ -115,6 +120,7 @@ def measure_run(
     """
     training_uri, training_digest = training_data(use_case, store, training_set)
     size, seed = use_case.budget.token_sample_rows, use_case.split.seed
+    labels = _labels(use_case, store)
     volume = RunVolume(
         training_digest=training_digest,
         evaluation_digest="",
@@ -123,10 +129,12 @@ def measure_run(
         training=count_training(count, _lines(store, training_uri), size, seed),
         evaluation_rows=0,
         prompts={},
-        references=TokenTotal(0),
+        references=NO_TOKENS,
         samples=len(use_case.serving.samples),
         sample_prompts=_measure(count, prompt, use_case.serving.samples, None, seed),
         validation_rows=min(validation_set.rows, use_case.tuning.checkpoint_rows),
+        labels=len(labels),
+        label_tokens=_count(count, labels, size, seed),
     )
     return with_evaluation_set(volume, use_case, store, count, evaluation_set, prompt)
 
@@ -217,6 +225,15 @@ def _champion(
     )
 
 
+def _labels(use_case: UseCase, store: ObjectStore) -> list[list[Content]]:
+    """Ratings of people, each as a message; calibration itself says what is wrong with them."""
+    judge = use_case.evaluation.judge
+    if judge is None or judge.calibration is None:
+        return []
+    lines = (store.read(judge.calibration.labels) or b"").decode(errors="replace").splitlines()
+    return [[user_message(line)] for line in lines if line.strip()]
+
+
 def training_data(
     use_case: UseCase, store: ObjectStore, training_set: DatasetSplit
 ) -> tuple[str, str]:
@@ -240,7 +257,7 @@ def count_training(
 ) -> TokenTotal:
     """Tokens of tuning lines, once through; `size` None counts every line exactly."""
     if size is None:
-        total = TokenTotal(0)
+        total = NO_TOKENS
         iterator = iter(lines)
         while chunk := list(itertools.islice(iterator, _LINES_AT_ONCE)):
             total += count_all(count, [m for line in chunk for m in _messages(line)])

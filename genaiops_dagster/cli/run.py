@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from genaiops_dagster.google_cloud.object_store import ObjectStore
 
 INTERRUPTED = 130
+STILL_RUNNING = 3
 
 
 def run(
@@ -56,7 +57,8 @@ def run(
 
     Works on Google Cloud when GENAIOPS_BUCKET is set, else on an emulator on this machine, where
     nothing is charged. Exits with 0 when the lifecycle completed (also when the gate refused the
-    challenger), with 2 when the configuration is wrong, and with 1 when something failed.
+    challenger), with 2 when the configuration is wrong, with 3 when a tuning job is still running,
+    and with 1 when something failed.
     """
     console = Console()
     try:
@@ -64,13 +66,20 @@ def run(
         if via_pipelines:
             chosen = _with_pipeline(chosen)
         with open_session(folder) as session:
-            completed = _run(chosen, session, json_file, verbose, console, again=via_pipelines)
+            completed, tuning = _run(
+                chosen, session, json_file, verbose, console, again=via_pipelines
+            )
     except (UseCaseError, SessionError) as error:
         fail(str(error), code=2)
     except KeyboardInterrupt:
         fail("interrupted; what was finished is kept, run again to go on", code=INTERRUPTED)
-    if not completed:
-        raise typer.Exit(1)
+    for job in tuning:
+        console.print(
+            f"[yellow]Still running[/]  {job}: nothing waits for it. Run again when it has ended, "
+            "or leave `genaiops dev` running: its sensor goes on by itself."
+        )
+    if not completed or tuning:
+        raise typer.Exit(STILL_RUNNING if completed else 1)
 
 
 def _run(
@@ -81,8 +90,8 @@ def _run(
     console: Console,
     *,
     again: bool,
-) -> bool:
-    """Run the lifecycle and print what came of it; whether it completed.
+) -> tuple[bool, list[str]]:
+    """Run the lifecycle and print what came of it.
 
     Args:
         use_case: Whose.
@@ -91,6 +100,9 @@ def _run(
         verbose: Whether log lines are printed.
         console: Where progress and results are printed.
         again: Whether a pipeline that has ended is submitted again.
+
+    Returns:
+        Whether nothing failed, and the names of tuning jobs that outlast the run.
     """
     import dagster as dg
     from google.cloud import storage
@@ -98,6 +110,7 @@ def _run(
     from genaiops_dagster.asset_options import pipeline_keys
     from genaiops_dagster.definitions import build_definitions, lifecycle_job_name
     from genaiops_dagster.google_cloud.object_store import ObjectStore
+    from genaiops_dagster.tuning.pending import pending_jobs
 
     where = f"the emulator at {session.emulator_url}" if session.emulator_url else "Google Cloud"
     console.print(f"[bold]{use_case.name}[/] on {where}, project {session.settings.project}")
@@ -121,7 +134,7 @@ def _run(
     if json_file is not None:
         json_file.write_text(json.dumps(summary.as_json(), indent=2, allow_nan=False) + "\n")
         console.print(f"[dim]Results are in {json_file}[/]")
-    return outcome.completed
+    return outcome.completed, [one.job for one in pending_jobs(store, use_case.name)]
 
 
 def _with_pipeline(use_case: UseCase) -> UseCase:

@@ -16,8 +16,11 @@ from genaiops_dagster.budget.payment import Purse
 from genaiops_dagster.budget.tokens import TokenTotal
 from genaiops_dagster.record import Record
 
-_CHARACTERS_PER_TOKEN = 3
-"""Fewer than texts have, so that the reservation is on the safe side."""
+_CHARACTERS_PER_TOKEN = 4
+"""Source: https://ai.google.dev/gemini-api/docs/tokens (about 4 characters of English text)."""
+
+_FEWEST_CHARACTERS_PER_TOKEN = 3
+"""So that the reservation is on the safe side."""
 
 
 @contextmanager
@@ -43,17 +46,19 @@ def spending_on_judge(
     Raises:
         BudgetExceededError: it may not be spent; nothing was sent.
     """
-    read = characters // _CHARACTERS_PER_TOKEN // max(calls, 1) + JUDGE_INSTRUCTION_TOKENS
+    per_call = characters // max(calls, 1)
+    read = per_call // _CHARACTERS_PER_TOKEN + JUDGE_INSTRUCTION_TOKENS
+    at_most = per_call // _FEWEST_CHARACTERS_PER_TOKEN + JUDGE_INSTRUCTION_TOKENS
     stage = price_requests(
         purse.use_case.budget.prices,
         stage="judging",
         candidate="",
         model=judge_model,
         calls=calls,
-        prompts=TokenTotal(calls * read),
+        prompts=TokenTotal(calls * at_most),
         output_tokens=calls * JUDGE_ANSWER_TOKENS,
         maximum_output_tokens=calls * JUDGE_MAXIMUM_ANSWER_TOKENS,
-        longest=(read, JUDGE_MAXIMUM_ANSWER_TOKENS) if calls else (0, 0),
+        longest=(at_most, JUDGE_MAXIMUM_ANSWER_TOKENS) if calls else (0, 0),
         basis=f"{calls} judgements",
     )
     estimate = estimate_of(purse.use_case.name, [stage], emulated=emulated)

@@ -65,12 +65,19 @@ class Asked:
 
 @dataclass
 class Meter:
-    """Counts what was paid for while an evaluation goes on."""
+    """Counts what was paid for while an evaluation goes on.
+
+    Attributes:
+        answers, judgements, suites: What is paid.
+        question_tokens: Of what a judgement is about, but for the answer, at the mean.
+        longest_answer: Tokens of an answer at most.
+    """
 
     answers: Payment
     judgements: Payment | None = None
     suites: Payment | None = None
-    judged_tokens: int = 0
+    question_tokens: int = 0
+    longest_answer: int = 0
 
     def answered(self, answer: Answer) -> None:
         """Count an answer that was paid for."""
@@ -82,9 +89,16 @@ class Meter:
             self.suites.add(input_tokens=answer.input_tokens, output_tokens=answer.output_tokens)
 
     def judged(self, _: Judgement) -> None:
-        """Count a judgement that was paid for; the service does not tell its tokens."""
+        """Count a judgement that was paid for; the service does not tell its tokens.
+
+        The judge is shown reference and answer, taken to be as long as the answers so far.
+        """
         if self.judgements is not None:
-            self.judgements.add(input_tokens=self.judged_tokens, output_tokens=JUDGE_ANSWER_TOKENS)
+            paid = self.answers.total
+            answer = paid.output_tokens // paid.requests if paid.requests else self.longest_answer
+            self.judgements.add(
+                input_tokens=self.question_tokens + 2 * answer, output_tokens=JUDGE_ANSWER_TOKENS
+            )
 
 
 @contextmanager
@@ -128,8 +142,9 @@ def spending(asked: Asked, purse: Purse, count: CountTokens, *, emulated: bool) 
                     estimate=judging,
                 )
             )
-            calls = max(judging.stages[0].calls, 1)
-            meter.judged_tokens = judging.stages[0].input_tokens // calls
+            mean = round(prompts.tokens / max(len(asked.questions), 1))
+            meter.question_tokens = mean + JUDGE_INSTRUCTION_TOKENS
+            meter.longest_answer = asked.max_output_tokens
         yield meter
 
 
@@ -158,7 +173,7 @@ def _answers_estimate(
         candidate=asked.candidate,
         model=asked.base_model,
         calls=asked.missing,
-        prompts=TokenTotal(prompts.tokens * share, prompts.error * share),
+        prompts=prompts.times(share),
         output_tokens=asked.missing * longest,
         maximum_output_tokens=asked.missing * longest,
         longest=(_mean(asked, prompts), longest) if asked.missing else (0, 0),
@@ -199,7 +214,7 @@ def _judging_estimate(
 ) -> CostEstimate:
     """What rating every answer may cost."""
     calls = len(asked.questions) * len(judge.metrics) * judge.repeats
-    read = _mean(asked, prompts) + asked.max_output_tokens + JUDGE_INSTRUCTION_TOKENS
+    read = _mean(asked, prompts) + 2 * asked.max_output_tokens + JUDGE_INSTRUCTION_TOKENS
     stage = price_requests(
         prices,
         stage="judging",

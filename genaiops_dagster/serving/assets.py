@@ -57,7 +57,7 @@ def build_assets(use_case: UseCase) -> list[dg.AssetsDefinition | dg.AssetChecks
             )
             with (
                 warehouse.get_warehouse() as tables,
-                Purse(use_case, store, tables, context.run_id).paying(
+                Purse(use_case, store, tables, context.run.run_id).paying(
                     f"generation/{content}",
                     stage="generation",
                     model=champion.base_model,

@@ -7,6 +7,7 @@ import dagster as dg
 from genaiops_dagster.asset_options import (
     asset_key,
     asset_options,
+    chart_image,
     markdown_table,
     pipeline_keys,
 )
@@ -18,6 +19,7 @@ from genaiops_dagster.google_cloud.resources import (
     VertexAIResource,
     WarehouseResource,
 )
+from genaiops_dagster.tuning.losses import loss_chart, read_losses
 from genaiops_dagster.tuning.recipe import TuningRecipe, tuning_recipe
 from genaiops_dagster.tuning.records import TunedModel
 from genaiops_dagster.tuning.states import console_url, has_ended
@@ -106,15 +108,20 @@ def _tuned_model(
         model = run.finish(job)
         with warehouse.get_warehouse() as tables:
             record_spend(tables, [_spend(use_case, model, context.run.run_id)])
+        metadata = _metadata(
+            model,
+            recipe,
+            cost_estimate.of_stages("tuning", candidate=variant or ""),
+            console_url(job),
+        )
+        losses = read_losses(clients.settings, job, context.log)
+        if losses:
+            metadata["losses"] = chart_image(loss_chart(losses), "Loss by step")
+            metadata["loss_by_step"] = markdown_table(
+                ["metric", "step", "loss"], [(p.metric, p.step, p.value) for p in losses]
+            )
         yield dg.MaterializeResult(
-            value=model,
-            data_version=dg.DataVersion(model.fingerprint),
-            metadata=_metadata(
-                model,
-                recipe,
-                cost_estimate.of_stages("tuning", candidate=variant or ""),
-                console_url(job),
-            ),
+            value=model, data_version=dg.DataVersion(model.fingerprint), metadata=metadata
         )
 
     @dg.asset_check(

@@ -35,7 +35,9 @@ def reason_to_cancel(use_case: UseCase, job: types.TuningJob, now: dt.datetime) 
     usd = (
         None
         if tokens is None
-        else tuning_cost(use_case.tuning.base_model, tokens, prices=budget.prices)
+        else tuning_cost(
+            use_case.tuning.base_model, tokens, method=use_case.tuning.method, prices=budget.prices
+        )
     )
     if usd is not None and usd > budget.per_run_usd:
         return f"it costs {usd:.2f} USD; budget.per_run_usd is {budget.per_run_usd:.2f}"

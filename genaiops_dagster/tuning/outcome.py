@@ -70,7 +70,9 @@ def tuned_model_of(
         dropped_count=data.dropped_count,
         dropped_examples=data.dropped,
         cost_usd=(
-            None if tokens is None else tuning_cost(recipe.base_model, tokens, prices=prices)
+            None
+            if tokens is None
+            else tuning_cost(recipe.base_model, tokens, method=recipe.method, prices=prices)
         ),
         emulated=emulated,
     )

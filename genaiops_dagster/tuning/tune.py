@@ -9,7 +9,12 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from genaiops_dagster.budget.ledger import Ledger
-from genaiops_dagster.budget.limits import BudgetExceededError, require_current, sweep_refusals
+from genaiops_dagster.budget.limits import (
+    BudgetExceededError,
+    require_current,
+    require_within_budget,
+    sweep_refusals,
+)
 from genaiops_dagster.budget.records import CostEstimate
 from genaiops_dagster.google_cloud.base_models import require_available
 from genaiops_dagster.tuning.cancellation import cancel_job, cancel_reason
@@ -128,8 +133,13 @@ class TuningRun:
         except Exception:
             ledger.settle_once(self.work, self.run_id, 0.0, 0)
             raise
+        expected = self.estimate.of_stages("tuning", candidate=self.variant or "")
+        usd, tokens = model.cost_usd, model.billable_tokens
         ledger.settle_once(
-            self.work, self.run_id, model.cost_usd or 0.0, model.billable_tokens or 0
+            self.work,
+            self.run_id,
+            expected.cost_usd if usd is None else usd,  # what the service does not tell is not free
+            expected.tokens if tokens is None else tokens,
         )
         return model
 
@@ -140,6 +150,7 @@ class TuningRun:
             training_digest=self.recipe.training_digest,
             prompt_digest=self.recipe.prompt_digest,
         )
+        require_within_budget(self.estimate, self.use_case.budget)
         over = sweep_refusals(self.estimate, self.use_case.tuning.sweep) if self.variant else []
         if over:
             raise BudgetExceededError("\n".join(over))

@@ -81,6 +81,49 @@ def test_judging_is_priced_for_every_answer_and_metric() -> None:
     assert judging[0].cost_usd > 0
 
 
+def test_what_the_judge_does_beside_the_reports_is_priced_too() -> None:
+    """Pairs are shown in both orders; answers that people rated are rated once more."""
+    section = {
+        "model": "gemini-2.5-pro",
+        "repeats": 3,
+        "metrics": {"kind": {"criteria": "Kind."}},
+        "pairwise": {"criteria": "Better.", "baseline": "flash"},
+        "calibration": {"labels": "words/labels.jsonl"},
+    }
+    volume = RunVolume(**{**vars(VOLUME), "labels": 50, "label_tokens": TokenTotal(5_000)})
+    stages = estimate_run(use_case_with(evaluation={"judge": section}), volume, emulated=False)
+    pairs, people = stages.of_stages("judging", candidate="").stages
+    assert pairs.calls == 200 * 2 * 3
+    assert pairs.input_tokens == 6 * (100_000 + 3 * 4_000) + pairs.calls * 400
+    assert people.calls == 50 * 3
+    assert people.input_tokens == 3 * 5_000 + people.calls * 400
+
+
+def test_the_champions_answers_are_judged_too() -> None:
+    section = {"model": "gemini-2.5-pro", "metrics": {"kind": {"criteria": "Kind."}}}
+    champion = ChampionVolume("gemini-2.5-pro", 50, PromptVolume(TokenTotal(60_000), longest=400))
+    volume = RunVolume(**{**vars(VOLUME), "champion": champion})
+    estimate = estimate_run(use_case_with(evaluation={"judge": section}), volume, emulated=False)
+    (stage,) = estimate.of_stages("judging", candidate="champion").stages
+    assert stage.calls == 200
+    assert stage.input_tokens == 60_000 + 2 * 4_000 + 200 * 400
+
+
+def test_distillation_has_no_published_price() -> None:
+    """The teacher's answers are paid, too; a price of one's own is used all the same."""
+    section = {
+        "base_model": "gemini-2.5-flash",
+        "epochs": 3,
+        "method": "distillation",
+        "teacher_model": "gemini-2.5-pro",
+    }
+    estimate = estimate_run(use_case_with(tuning=section), VOLUME, emulated=False)
+    assert estimate.unknown_prices == ["gemini-2.5-flash"]
+    prices = {"gemini-2.5-flash": {"tuning": 10.0}}
+    own = use_case_with(tuning=section, budget={"prices": prices})
+    assert estimate_run(own, VOLUME, emulated=False).of_stages("tuning").cost_usd == 30.0
+
+
 def test_an_unknown_price_refuses_unless_the_use_case_accepts_it() -> None:
     unknown = use_case_with(tuning={"base_model": "gemini-99", "epochs": 1})
     estimate = estimate_run(unknown, VOLUME, emulated=False)

@@ -8,7 +8,9 @@ import dagster as dg
 import pytest
 from google.cloud import bigquery
 
+from genaiops_dagster.budget.assets import build_assets as budget_assets
 from genaiops_dagster.budget.ledger import Ledger
+from genaiops_dagster.budget.records import CostEstimate
 from genaiops_dagster.evaluation.assets import build_assets
 from genaiops_dagster.google_cloud.object_store import ObjectStore
 from genaiops_dagster.use_case import UseCase
@@ -106,6 +108,18 @@ def test_judging_is_held_to_the_budget_and_recorded_too(
     before = asked(emulator)
     assert "budget.per_run_usd" in error_text(evaluate(enough_for_answers))
     assert asked(emulator) == before
+
+
+def test_judging_costs_what_was_estimated(emulator: RunningEmulator, store: ObjectStore) -> None:
+    use_case = colours_use_case(evaluation={"judge": JUDGE}, budget={"token_sample_rows": None})
+    store_data(store, use_case)
+    assert materialize(use_case, budget_assets(use_case)).success
+    estimate = CostEstimate.model_validate(record_of(store, use_case, "cost_estimate"))
+    result = evaluate(use_case)
+    assert result.success, error_text(result)
+    for paid in spend_of(use_case):
+        (stage,) = estimate.of_stages(paid["stage"], candidate="flash").stages
+        assert paid["cost_usd"] == pytest.approx(stage.cost_usd, rel=0.05), paid["stage"]
 
 
 def test_suites_are_held_to_the_budget_and_recorded_too(

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import json
 import signal
 import subprocess
 import sys
+import time
+import urllib.request
 from pathlib import Path
 from typing import Any
 
@@ -33,6 +36,28 @@ from tests.integration.lifecycle import (
 PAID = ("tuningJobs.create", "generateContent", "evaluateInstances", "batchPredictionJobs.create")
 
 
+WORKER = """
+import pathlib, sys
+from genaiops_dagster.use_case import UseCase
+from tests.integration.test_tuning import run
+from tests.tuning.worker import die_at
+use_case = UseCase.model_validate_json(pathlib.Path(sys.argv[1]).read_text())
+if sys.argv[2]:
+    die_at(sys.argv[2])
+run(use_case, only=["tuned_model"])
+"""
+"""Materializes the tuned model of a use case file, and dies where it is told to."""
+
+
+def jobs_of(emulator: RunningEmulator, use_case: UseCase) -> list[Any]:
+    client = VertexAI(GoogleCloudSettings.from_environment(emulator.variables)).genai
+    return [
+        job
+        for job in client.tunings.list()
+        if (job.labels or {}).get("genaiops_use_case") == use_case.name
+    ]
+
+
 def paid_calls(emulator: RunningEmulator) -> int:
     vertex = emulator.stats()["requests"].get("vertex", {})
     return sum(vertex.get(method, 0) for method in PAID)
@@ -51,7 +76,7 @@ def test_a_model_is_tuned_once_and_its_price_recorded(
     emulator: RunningEmulator, store: ObjectStore
 ) -> None:
     use_case = colours_use_case()
-    store_data(store, use_case)
+    store_data(store, use_case, validation=6)
     before = paid_calls(emulator)
     first = run(use_case)
     assert first.success, error_text(first)
@@ -60,6 +85,17 @@ def test_a_model_is_tuned_once_and_its_price_recorded(
     assert model.emulated
     assert model.endpoint.startswith("projects/")
     assert len(model.checkpoints) == 2
+    (made,) = (
+        event.materialization.metadata
+        for event in first.get_asset_materialization_events()
+        if event.asset_key and event.asset_key.path[-1] == "tuned_model"
+    )
+    table = str(made["loss_by_step"].value)
+    losses = [line.split("|")[1:3] for line in table.splitlines()[2:]]
+    assert [[cell.strip() for cell in cells] for cells in losses] == [
+        [f"{part}_total_loss", epoch] for part in ("eval", "train") for epoch in ("1", "2")
+    ]
+    assert str(made["losses"].value).startswith("![Loss by step](data:image/png;base64,")
     second = run(use_case)
     assert second.success
     assert paid_calls(emulator) == before + 1
@@ -131,9 +167,12 @@ def test_materializing_the_tuned_model_alone_does_not_walk_around_the_budget(
     use_case = colours_use_case()
     store_data(store, use_case)
     assert run(use_case, only=["cost_estimate"]).success
-    tight = use_case.model_copy(
-        update={"budget": use_case.budget.model_copy(update={"per_run_usd": 0.000001})}
+    estimate = CostEstimate.model_validate(record_of(store, use_case, "cost_estimate"))
+    a_little_less = use_case.budget.model_copy(
+        update={"per_run_usd": estimate.maximum_usd - 0.000_001}
     )
+    assert estimate.of_stages("tuning").maximum_usd < a_little_less.per_run_usd
+    tight = use_case.model_copy(update={"budget": a_little_less})
     before = paid_calls(emulator)
     result = run(tight, only=["tuned_model"])
     assert not result.success
@@ -174,18 +213,75 @@ def test_a_failed_job_fails_the_asset_with_the_words_of_the_service(
     assert paid_calls(emulator) == before + 1
 
 
+def test_a_retired_model_is_refused_with_its_successor(
+    emulator: RunningEmulator, store: ObjectStore
+) -> None:
+    use_case = colours_use_case(tuning={"base_model": "gemini-2.0-flash-001", "epochs": 2})
+    store_data(store, use_case)
+    before = paid_calls(emulator)
+    for only in (None, ["tuned_model"]):
+        result = run(use_case, only=only)
+        assert not result.success
+    assert "retired on 2026-06-01; move to gemini-3.5-flash-lite" in error_text(run(use_case))
+    assert paid_calls(emulator) == before
+
+
+@pytest.mark.parametrize("cancel", [False, True])
+def test_cancelling_the_run_leaves_the_job_alone_unless_told_otherwise(
+    emulator: RunningEmulator, store: ObjectStore, tmp_path: Path, cancel: bool
+) -> None:
+    use_case = colours_use_case(
+        tuning={"base_model": "gemini-2.5-flash", "epochs": 2, "cancel_with_run": cancel}
+    )
+    store_data(store, use_case)
+    assert run(use_case, only=["cost_estimate"]).success
+    file = tmp_path / "use_case.json"
+    file.write_text(use_case.model_dump_json())
+    faults = f"{emulator.url}/emulator/faults"
+    hold = json.dumps({"kind": "job", "method": "tuningJobs.run", "outcome": "pending"}).encode()
+    urllib.request.urlopen(urllib.request.Request(faults, hold, method="POST")).close()
+    process = subprocess.Popen([sys.executable, "-c", WORKER, str(file), ""])
+    try:
+        deadline = time.monotonic() + 120
+        while not (jobs := jobs_of(emulator, use_case)):
+            assert process.poll() is None
+            assert time.monotonic() < deadline
+            time.sleep(0.2)
+        time.sleep(1)  # it waits by now
+        process.send_signal(signal.SIGINT)
+        process.wait(60)
+        time.sleep(1)
+        (job,) = jobs_of(emulator, use_case)
+        assert job.name == jobs[0].name
+        assert ("CANCELLED" in str(job.state)) == cancel
+    finally:
+        process.kill()
+        urllib.request.urlopen(urllib.request.Request(faults, method="DELETE")).close()
+    again = run(use_case, only=["tuned_model"])
+    assert again.success == (not cancel), error_text(again)
+    if cancel:
+        assert "the run was cancelled" in error_text(again)
+    assert len(jobs_of(emulator, use_case)) == 1
+
+
 @pytest.mark.parametrize(
     "point",
     [
-        pytest.param("before:1:^POST .*/tuningJobs$", marks=pytest.mark.slow),
         "after:1:^POST .*/tuningJobs$",
+        *(
+            pytest.param(
+                f"{'before' if number % 2 else 'after'}:{number}:tuning|/upload/",
+                marks=pytest.mark.slow,
+            )
+            for number in range(1, 13)
+        ),
         pytest.param("after:1:^GET .*/\\d+$", marks=pytest.mark.slow),
     ],
 )
 def test_a_killed_step_is_repeated_without_a_second_job(
     emulator: RunningEmulator, store: ObjectStore, tmp_path: Path, point: str
 ) -> None:
-    """Killed before it asked for the job, after it asked, and while it waited."""
+    """Killed at any of its requests around the job: record, ledger, claim, creation, waiting."""
     use_case = colours_use_case(
         tuning={"base_model": "gemini-2.5-flash", "epochs": 2, "claim_seconds": 2}
     )
@@ -193,27 +289,13 @@ def test_a_killed_step_is_repeated_without_a_second_job(
     assert run(use_case, only=["cost_estimate"]).success
     file = tmp_path / "use_case.json"
     file.write_text(use_case.model_dump_json())
-    script = (
-        "import pathlib, sys\n"
-        "from genaiops_dagster.use_case import UseCase\n"
-        "from tests.integration.test_tuning import run\n"
-        "from tests.tuning.worker import die_at\n"
-        "use_case = UseCase.model_validate_json(pathlib.Path(sys.argv[1]).read_text())\n"
-        "die_at(sys.argv[2])\n"
-        "run(use_case, only=['tuned_model'])\n"
-    )
     killed = subprocess.run(
-        [sys.executable, "-c", script, str(file), point], capture_output=True, check=False
+        [sys.executable, "-c", WORKER, str(file), point], capture_output=True, check=False
     )
     assert killed.returncode == -signal.SIGKILL, killed.stderr[-2000:]
     again = run(use_case, only=["tuned_model"])
     assert again.success, error_text(again)
-    client = VertexAI(GoogleCloudSettings.from_environment(emulator.variables)).genai
-    (job,) = [
-        job
-        for job in client.tunings.list()
-        if (job.labels or {}).get("genaiops_use_case") == use_case.name
-    ]
+    (job,) = jobs_of(emulator, use_case)
     model = TunedModel.model_validate(record_of(store, use_case, "tuned_model"))
     assert job.tuned_model is not None
     assert (model.job, model.endpoint) == (job.name, job.tuned_model.endpoint)

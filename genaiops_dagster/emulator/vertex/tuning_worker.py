@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import logging
 import threading
-import time
 from typing import TYPE_CHECKING, Any
 
 from genaiops_dagster.emulator.imports import one_import_at_a_time
@@ -68,7 +67,7 @@ class TuningWorker:
         """Store a new job and start it."""
         epochs = _hyperparameters(job).epochs
         resources = self._context.resources
-        job["_submitted"] = time.time()
+        job["_submitted"] = self._time()
         job["_ids"] = {
             "model": resources.new_id(),
             "endpoints": [resources.new_id() for _ in _checkpoint_epochs(job, epochs)],
@@ -237,16 +236,20 @@ class TuningWorker:
     def _wait_until(self, name: str, moment: float) -> None:
         while True:
             self._check(name)
-            left = moment - time.time()
+            left = moment - self._time()
             if left <= 0:
                 return
             with self._changed:
                 self._changed.wait(min(left, 1.0))
 
+    def _time(self) -> float:
+        """Seconds since 1970 on the emulator's clock, so that a clock that jumps ends long jobs."""
+        return self._context.faults.now().timestamp()
+
     def _hold(self, name: str) -> None:
         """Wait until the fault that holds the job is lifted."""
         while self._context.faults:
-            self._wait_until(name, time.time() + 0.2)
+            self._wait_until(name, self._time() + 0.2)
 
     def _check(self, name: str) -> None:
         """Raise `_StoppedError` when the job is to end."""
