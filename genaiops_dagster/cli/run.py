@@ -134,7 +134,8 @@ def _run(
     if json_file is not None:
         json_file.write_text(json.dumps(summary.as_json(), indent=2, allow_nan=False) + "\n")
         console.print(f"[dim]Results are in {json_file}[/]")
-    return outcome.completed, [one.job for one in pending_jobs(store, use_case.name)]
+    left = (one for one in pending_jobs(store, use_case.name) if one.run_id == outcome.run_id)
+    return outcome.completed, [one.job for one in left]
 
 
 def _with_pipeline(use_case: UseCase) -> UseCase:
