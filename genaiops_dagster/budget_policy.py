@@ -24,6 +24,9 @@ class ModelPrice(Section):
     search: Annotated[float, Field(ge=0)] | None = Field(
         None, description="For one web search that grounds an answer, in US dollars."
     )
+    cache_storage: UsdPerMillion | None = Field(
+        None, description="For a million tokens that a context cache keeps for an hour."
+    )
 
     @model_validator(mode="after")
     def _both_or_neither(self) -> ModelPrice:

@@ -6,7 +6,7 @@ from collections.abc import Iterable
 
 import dagster as dg
 
-from genaiops_dagster.asset_options import pipeline_key
+from genaiops_dagster.asset_options import asset_key, pipeline_key
 from genaiops_dagster.budget.assets import build_assets as budget_assets
 from genaiops_dagster.comparison.assets import build_assets as comparison_assets
 from genaiops_dagster.data.assets import build_assets as data_assets
@@ -20,7 +20,9 @@ from genaiops_dagster.pipelines.sensor import build_sensors as pipeline_sensors
 from genaiops_dagster.promotion.assets import build_assets as promotion_assets
 from genaiops_dagster.promotion.jobs import build_jobs as promotion_jobs
 from genaiops_dagster.prompts.assets import build_assets as prompt_assets
+from genaiops_dagster.serving.assets import GENERATED
 from genaiops_dagster.serving.assets import build_assets as serving_assets
+from genaiops_dagster.serving.assets import build_schedule as generate_schedule
 from genaiops_dagster.stage_jobs import build_stage_jobs
 from genaiops_dagster.tuning.assets import build_assets as tuning_assets
 from genaiops_dagster.tuning.sensor import build_sensor as tuning_sensor
@@ -41,16 +43,17 @@ ROOMS = (
 
 
 def lifecycle_job_name(use_case: str) -> str:
-    """Name of the job that materializes every asset of a use case."""
+    """Name of the job that takes a use case from data to a served champion."""
     return f"{use_case}_lifecycle"
 
 
 def _lifecycle(use_case: UseCase) -> dg.AssetSelection:
-    """Every asset but the runs of pipelines that are no part of the use case's lifecycle."""
+    """Every asset but pipelines that are no part of the lifecycle, and what has a run each day."""
     own = use_case.lifecycle_pipelines
     others = [pipeline_key(use_case, name) for name in use_case.pipelines if name not in own]
+    daily = asset_key(use_case, GENERATED)
     selection = dg.AssetSelection.groups(use_case.name).materializable()
-    return selection - dg.AssetSelection.assets(*others) if others else selection
+    return selection - dg.AssetSelection.assets(*others, daily)
 
 
 def build_use_case(use_case: UseCase) -> dg.Definitions:
@@ -74,7 +77,7 @@ def build_use_case(use_case: UseCase) -> dg.Definitions:
     return dg.Definitions(
         assets=assets,
         jobs=[job, *build_stage_jobs(use_case, assets), *promotion_jobs(use_case)],
-        schedules=[schedule],
+        schedules=[schedule, generate_schedule(use_case)],
         sensors=[
             inbox_sensor(use_case, job),
             tuning_sensor(use_case, job.name),

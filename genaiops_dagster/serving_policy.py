@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import datetime as dt
 from typing import Annotated, Any
 
 from pydantic import Field, PositiveFloat, PositiveInt, model_validator
 
+from genaiops_dagster.data_policy import ParameterValue
+from genaiops_dagster.guardrails_policy import Guardrails
 from genaiops_dagster.section import Fraction, Section
 
 
@@ -98,12 +101,61 @@ class RolloutPolicy(Section):
         return next((stage for stage in self.stages if stage.share > share), None)
 
 
+class Daily(Section):
+    """The prompts of a day: objects dropped under a prefix, the rows of a query, or both."""
+
+    inbox: str | None = Field(
+        None,
+        description="Prefix with a folder for each day, as `<inbox>/2026-11-20/`; "
+        "default `<name>/prompts/`.",
+    )
+    sql: str | None = Field(
+        None, description="BigQuery SQL whose rows are prompts; `@day` is the day, a DATE."
+    )
+    parameters: dict[str, ParameterValue | list[ParameterValue]] = Field(
+        default_factory=dict, description="Values of the query's other named parameters."
+    )
+    maximum_bytes_billed: PositiveInt = Field(
+        10_000_000_000, description="The query is refused if it would read more, in bytes."
+    )
+    start: dt.date = Field(dt.date(2026, 1, 1), description="First day.")
+    schedule: str = Field("0 4 * * *", description="Cron line (UTC); asks for the day before.")
+    batch_from_rows: PositiveInt | None = Field(
+        None,
+        description="From so many prompts on answers come from a batch job: later, and cheaper.",
+    )
+
+    @model_validator(mode="after")
+    def _day_is_ours(self) -> Daily:
+        if "day" in self.parameters:
+            raise ValueError("parameters: `day` is the day that is asked for")
+        return self
+
+
+class Caching(Section):
+    """Context caching: long starts that many prompts share are sent, and paid in full, once."""
+
+    enabled: bool = False
+    ttl_minutes: Annotated[int, Field(ge=1)] = Field(
+        60, description="How long the service keeps a start that is not used; storage is paid."
+    )
+    keep: bool = Field(
+        False, description="Whether it stays for the next run until then; else it is deleted."
+    )
+
+
 class Serving(Section):
     """What the champion is asked after a promotion."""
 
     samples: list[dict[str, Any]] = Field(
         default_factory=list, description="Rows of template variables to generate content for."
     )
+    defaults: dict[str, Any] = Field(
+        default_factory=dict, description="Values of template variables that a prompt leaves out."
+    )
+    daily: Daily = Field(default_factory=lambda: Daily())
+    guardrails: Guardrails = Field(default_factory=lambda: Guardrails())
+    caching: Caching = Field(default_factory=lambda: Caching())
     rollout: RolloutPolicy | None = Field(
         None, description="Stages in which a candidate takes over; default all at once."
     )

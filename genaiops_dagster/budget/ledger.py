@@ -123,6 +123,11 @@ class Ledger:
         content = self._store.read(self.name)
         return Month.model_validate_json(content) if content else Month()
 
+    def taken(self, work: str, run_id: str) -> tuple[Spent, Spent]:
+        """What counts against a new reservation of `work`: of the run, and of all this month."""
+        freed = self.read().without(work, run_id, _now(), settled=False)
+        return freed.taken(run_id), freed.taken()
+
     def reserve(self, work: str, run_id: str, estimate: CostEstimate) -> None:
         """Take `estimate.maximum_usd` from what is left, or refuse.
 

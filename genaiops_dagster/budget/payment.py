@@ -23,23 +23,34 @@ if TYPE_CHECKING:
 _FLUSH_SECONDS = 10.0
 
 
-Price = Callable[[int, int, int], float | None]
-"""US dollars of tokens in, tokens out and requests; None when no price is known."""
-
-
 @dataclass
 class Usage:
-    """What requests used."""
+    """What requests used; `cached_tokens` are some of `input_tokens`."""
 
     requests: int = 0
     input_tokens: int = 0
     output_tokens: int = 0
+    cached_tokens: int = 0
+    fixed_usd: float = 0.0
 
-    def add(self, requests: int, input_tokens: int, output_tokens: int) -> None:
-        """Count more."""
+    def add(
+        self,
+        requests: int,
+        input_tokens: int,
+        output_tokens: int,
+        cached_tokens: int = 0,
+        fixed_usd: float = 0.0,
+    ) -> None:
+        """Count more; `fixed_usd` is what has a price of its own, such as storage."""
         self.requests += requests
         self.input_tokens += input_tokens
         self.output_tokens += output_tokens
+        self.cached_tokens += cached_tokens
+        self.fixed_usd += fixed_usd
+
+
+Price = Callable[[Usage], float | None]
+"""US dollars of what was used; None when no price is known."""
 
 
 class Payment:
@@ -58,18 +69,31 @@ class Payment:
         self._flushed_at = time.monotonic()
         self.total = Usage()
 
-    def add(self, *, input_tokens: int, output_tokens: int, requests: int = 1) -> None:
+    def add(
+        self,
+        *,
+        input_tokens: int,
+        output_tokens: int,
+        requests: int = 1,
+        cached_tokens: int = 0,
+        fixed_usd: float = 0.0,
+    ) -> None:
         """Count what was used; goes to the ledger every ten seconds and at the end."""
-        self._pending.add(requests, input_tokens, output_tokens)
-        self.total.add(requests, input_tokens, output_tokens)
+        for usage in (self._pending, self.total):
+            usage.add(requests, input_tokens, output_tokens, cached_tokens, fixed_usd)
         if time.monotonic() - self._flushed_at >= _FLUSH_SECONDS:
             self.flush()
+
+    @property
+    def cost_usd(self) -> float | None:
+        """Price of all that was counted; None when no price is known."""
+        return self._price(self.total)
 
     def flush(self) -> None:
         """Write what was counted since the last time to the ledger."""
         used, self._pending = self._pending, Usage()
-        if used.requests:
-            usd = self._price(used.input_tokens, used.output_tokens, used.requests) or 0.0
+        if used.requests or used.fixed_usd:
+            usd = self._price(used) or 0.0
             self._ledger.spend(
                 self._work, self._run_id, usd, used.input_tokens + used.output_tokens
             )
@@ -137,16 +161,18 @@ class Purse:
         ledger = Ledger(self.store, self.use_case.name, self.use_case.budget)
         ledger.reserve(work, self.run_id, estimate)
 
-        def price(input_tokens: int, output_tokens: int, requests: int) -> float | None:
-            return token_cost(
+        def price(used: Usage) -> float | None:
+            usd = token_cost(
                 model,
-                input_tokens,
-                output_tokens,
-                requests=requests,
-                searches=requests if grounded else 0,
+                used.input_tokens,
+                used.output_tokens,
+                requests=used.requests,
+                cached_tokens=used.cached_tokens,
+                searches=used.requests if grounded else 0,
                 batch=batch,
                 prices=self.use_case.budget.prices,
             )
+            return None if usd is None else usd + used.fixed_usd
 
         payment = Payment(ledger, work, self.run_id, price)
         try:
@@ -165,7 +191,7 @@ class Purse:
                     requests=used.requests,
                     input_tokens=used.input_tokens,
                     output_tokens=used.output_tokens,
-                    cost_usd=price(used.input_tokens, used.output_tokens, used.requests),
+                    cost_usd=price(used),
                     emulated=estimate.emulated,
                 )
                 record_spend(self.warehouse, [spend])

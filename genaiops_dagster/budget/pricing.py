@@ -127,6 +127,29 @@ def _search_price(model: str, at: dt.datetime | None) -> float:
     return float(found.total_price)
 
 
+CACHE_STORAGE_PRICES: Mapping[str, float] = {"pro": 4.5, "flash": 1.0}
+"""US dollars for a million tokens kept an hour in a context cache, by kind of Gemini model.
+
+Source: https://ai.google.dev/gemini-api/docs/pricing ("Context caching", storage), as of Gemini
+2.5; a use case gives its own figure in `budget.prices.<model>.cache_storage`.
+"""
+
+
+def cache_storage_cost(
+    model: str,
+    tokens: int,
+    time: dt.timedelta,
+    *,
+    prices: Mapping[str, ModelPrice] | None = None,
+) -> float | None:
+    """Price of keeping `tokens` in a context cache for `time`, in US dollars; None: not known."""
+    name = base_model_name(model)
+    own = (prices or {}).get(name)
+    kinds = (usd for kind, usd in CACHE_STORAGE_PRICES.items() if f"-{kind}" in name)
+    usd = own.cache_storage if own and own.cache_storage is not None else next(kinds, None)
+    return None if usd is None else usd * tokens / 1e6 * (time / dt.timedelta(hours=1))
+
+
 def context_window(model: str) -> int | None:
     """Tokens that a request to `model` may have, in and out; None when it is not known.
 

@@ -13,6 +13,8 @@ from genaiops_dagster.cli import (
     dev,
     doctor,
     emulator,
+    generate,
+    generate_day,
     history,
     init,
     open_page,
@@ -32,6 +34,17 @@ _COMMANDS: dict[str, tuple[Callable[..., None], tuple[str, ...]]] = {
     "deliver": (deliver.deliver, ("tickets tickets.csv", "tickets monday.jsonl tuesday.parquet")),
     "plan": (plan.plan, ("python_modules", "stackoverflow_qa --exact")),
     "run": (run.run, ("python_modules", "article_summaries --json results.json --verbose")),
+    "generate": (
+        generate.generate,
+        (
+            '"How do I read a table of comma-separated values?"',
+            '--model gemini-3.5-flash --raw "Name three gases." --preset random --candidates 3',
+        ),
+    ),
+    "generate-day": (
+        generate_day.generate_day,
+        ("python_modules", "python_modules --prompts prompts.jsonl"),
+    ),
     "rejected": (rejected.rejected, ("tickets", "tickets --reason personal_data --output bad.csv")),
     "report": (report.report, ("python_modules", "python_modules --output page.html --no-open")),
     "history": (history.history, ("python_modules",)),

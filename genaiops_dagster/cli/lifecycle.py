@@ -69,6 +69,7 @@ def run_job(
     on_progress: Callable[[dict[str, StepProgress]], None],
     log_level: str = "CRITICAL",
     config: Mapping[str, Mapping[str, Any]] | None = None,
+    partition: str | None = None,
 ) -> RunOutcome:
     """Run `job` here to its end.
 
@@ -78,6 +79,7 @@ def run_job(
         on_progress: Called with all steps whenever one of them changed.
         log_level: Least level of the log lines that are printed; all are kept in the instance.
         config: What a person would choose in the launchpad, by step.
+        partition: Partition of the job's assets, where they have any.
 
     Returns:
         The outcome; a failure is reported there, not raised.
@@ -89,6 +91,7 @@ def run_job(
             instance=instance,
             run_id=run_id,
             raise_on_error=False,
+            partition_key=partition,
             tags={PROCESS_TAG: str(os.getpid())},
             run_config={
                 "loggers": {"console": {"config": {"log_level": log_level}}},

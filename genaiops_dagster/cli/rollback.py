@@ -53,6 +53,10 @@ def rollback(
             except (RollbackError, ChampionError, BrokenLogError, SmokeTestError) as error:
                 fail(str(error))
             publish_log(warehouse(session), here.log)
+            try:  # once more, as what answers production now
+                smoke_test(clients, chosen, champion)
+            except SmokeTestError as error:
+                fail(f"rolled back, but {error}")
     except (UseCaseError, SessionError) as error:
         fail(str(error), code=2)
     told = (

@@ -51,10 +51,13 @@ def refresh_when_data_changed() -> dg.AutomationCondition[Any]:
 def follow_data(
     assets: list[dg.AssetsDefinition | dg.AssetSpec | dg.AssetChecksDefinition],
 ) -> list[dg.AssetsDefinition | dg.AssetSpec | dg.AssetChecksDefinition]:
-    """The same assets, each of which refreshes when its data changed, but for the sources."""
+    """The same assets, each of which refreshes when its data changed, but for the sources.
+
+    Neither does what has a partition for each day: a new champion would answer every day anew.
+    """
 
     def follow(spec: dg.AssetSpec) -> dg.AssetSpec:
-        if spec.key.path[-1] in _ROOTS:
+        if spec.key.path[-1] in _ROOTS or spec.partitions_def is not None:
             return spec
         return spec.replace_attributes(automation_condition=refresh_when_data_changed())
 

@@ -69,9 +69,10 @@ def answer_in_batch(
         BatchFailedError: the job failed, or is still running after `wait_seconds`.
     """
     requests = [
-        request_body(contents, system_instruction, model.generation) for contents in questions
+        request_body(contents, system_instruction, model.generation, model.filters)
+        for contents in questions
     ]
-    name = f"evaluation-{fingerprint(folder, model.address, requests)[:40]}"
+    name = f"answers-{fingerprint(folder, model.address, requests)[:40]}"
     job = _find(client, name, _RUNNING if afresh else _RUNNING | _USABLE)
     if job is None:
         source = f"{folder}{name}/requests.jsonl"
@@ -120,7 +121,7 @@ def _wait(
             message = job.error.message if job.error else "no reason given"
             raise BatchFailedError(
                 f"batch job {job.name} ended as {state}: {message}; "
-                "raise evaluation.batch_from_rows to ask row by row"
+                "raise batch_from_rows in the use case file to ask row by row"
             )
         if time.monotonic() >= deadline:
             raise BatchFailedError(

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from genaiops_dagster.evaluation.concurrency import PaidService, RequestFailedError
 from genaiops_dagster.evaluation.records import Answer
 from genaiops_dagster.fingerprint import fingerprint
+from genaiops_dagster.guardrails_policy import Filters
 from genaiops_dagster.use_case import GenerationConfig
 
 if TYPE_CHECKING:
@@ -35,12 +36,20 @@ _BLOCKED = {
 
 
 def content_config(
-    system_instruction: str, generation: GenerationConfig
+    system_instruction: str, generation: GenerationConfig, filters: Filters | None = None
 ) -> types.GenerateContentConfig:
-    """The request's config: the same for evaluation and serving."""
+    """The request's config: the same for evaluation and serving.
+
+    Args:
+        system_instruction: As the model is told; empty for none.
+        generation: As the model generates.
+        filters: What the service is to block.
+    """
     from google.genai import types
 
     thinking = generation.thinking_budget
+    armor = filters.model_armor if filters else None
+    safety = filters.safety if filters else {}
     return types.GenerateContentConfig(
         system_instruction=system_instruction or None,
         temperature=generation.temperature,
@@ -57,16 +66,32 @@ def content_config(
             if "google_search" in generation.tools
             else None
         ),
+        safety_settings=[
+            types.SafetySetting(
+                category=types.HarmCategory(f"HARM_CATEGORY_{category.upper()}"),
+                threshold=types.HarmBlockThreshold(threshold.upper()),
+            )
+            for category, threshold in safety.items()
+        ]
+        or None,
+        model_armor_config=armor
+        and types.ModelArmorConfig(
+            prompt_template_name=armor.prompt_template,
+            response_template_name=armor.response_template,
+        ),
     )
 
 
 def request_body(
-    contents: Contents, system_instruction: str, generation: GenerationConfig
+    contents: Contents,
+    system_instruction: str,
+    generation: GenerationConfig,
+    filters: Filters | None = None,
 ) -> dict[str, Any]:
     """The same request as a `GenerateContentRequest` in JSON, for jobs that read it from files."""
     from google.genai import types
 
-    config = content_config(system_instruction, generation)
+    config = content_config(system_instruction, generation, filters)
     shared = types.GenerationConfig.model_fields.keys() & config.model_fields_set
     body: dict[str, Any] = {
         "contents": list(contents),
@@ -82,11 +107,23 @@ def request_body(
             for tool in config.tools
             if isinstance(tool, types.Tool)
         ]
+    if config.safety_settings:
+        body["safetySettings"] = [
+            setting.model_dump(mode="json", by_alias=True, exclude_none=True)
+            for setting in config.safety_settings
+        ]
+    if config.model_armor_config:
+        body["modelArmorConfig"] = config.model_armor_config.model_dump(
+            mode="json", by_alias=True, exclude_none=True
+        )
     return body
 
 
 def configuration_digest(
-    address: str, system_instruction: str, generation: GenerationConfig
+    address: str,
+    system_instruction: str,
+    generation: GenerationConfig,
+    filters: Filters | None = None,
 ) -> str:
     """sha256 over all that decides an answer but the message.
 
@@ -94,8 +131,9 @@ def configuration_digest(
         address: Resource name of the model or endpoint.
         system_instruction: As the model is told.
         generation: As the model generates.
+        filters: What the service is to block.
     """
-    return fingerprint(address, system_instruction, generation)
+    return fingerprint(address, system_instruction, generation, *([filters] if filters else []))
 
 
 def contents_key(contents: Contents) -> str:
@@ -123,15 +161,37 @@ class Model:
         address: Resource name of the model or endpoint that is called.
         base_model: The model itself, or what it was tuned from: its prices and quota apply.
         generation: How it generates.
+        filters: What the service is to block.
     """
 
     address: str
     base_model: str
     generation: GenerationConfig
+    filters: Filters | None = None
 
     def configuration(self, system_instruction: str) -> str:
         """sha256 over all that decides an answer but the message."""
-        return configuration_digest(self.address, system_instruction, self.generation)
+        return configuration_digest(self.address, system_instruction, self.generation, self.filters)
+
+
+@dataclass(frozen=True)
+class CachedPrefix:
+    """The start of many requests, which the service keeps: it is named instead of sent.
+
+    Attributes:
+        name: Resource name of the cached content.
+        turns: Leading turns of each request that it stands for.
+        parts: Leading parts of the turn after these that it stands for.
+    """
+
+    name: str
+    turns: int = 0
+    parts: int = 0
+
+    def rest(self, contents: Contents) -> list[Mapping[str, Any]]:
+        """What is left to be sent of `contents`."""
+        first, *others = contents[self.turns :]
+        return [{**first, "parts": list(first["parts"])[self.parts :]}, *others]
 
 
 class Responder:
@@ -142,6 +202,7 @@ class Responder:
         address: Resource name of the model or endpoint.
         config: As `content_config` makes it.
         service: Quota, patience and cache.
+        prefix: What the service has of every request already.
     """
 
     def __init__(
@@ -150,11 +211,21 @@ class Responder:
         address: str,
         config: types.GenerateContentConfig,
         service: PaidService[Answer],
+        prefix: CachedPrefix | None = None,
     ) -> None:
         self._client = client
         self._address = address
         self._config = config
         self._service = service
+        self._prefix = prefix
+        if prefix:  # the cached content has instruction and tools; a request must not repeat them
+            self._config = config.model_copy(
+                update={
+                    "cached_content": prefix.name,
+                    "system_instruction": None,
+                    "tools": None,
+                }
+            )
 
     async def respond(self, contents: Contents) -> Answer:
         """The answer to `contents`; `failed` with the reason when none was to be had.
@@ -178,7 +249,7 @@ class Responder:
         started = time.perf_counter()
         response = await self._client.aio.models.generate_content(
             model=self._address,
-            contents=list(contents),
+            contents=self._prefix.rest(contents) if self._prefix else list(contents),
             config=self._config.model_copy(update={"http_options": timeout}),
         )
         return read_answer(response, time.perf_counter() - started)
@@ -213,9 +284,15 @@ def read_answer(response: types.GenerateContentResponse, latency_seconds: float)
         },
         input_tokens=_tokens(response, "prompt_token_count", "tool_use_prompt_token_count"),
         output_tokens=_tokens(response, "candidates_token_count", "thoughts_token_count"),
+        cached_tokens=_tokens(response, "cached_content_token_count"),
         latency_seconds=latency_seconds,
         model_version=response.model_version or "",
         response_id=response.response_id,
+        grounding=(
+            candidate.grounding_metadata.model_dump(mode="json", exclude_none=True)
+            if candidate and candidate.grounding_metadata
+            else None
+        ),
     )
     if blocked or finish in _BLOCKED:
         reason = ", ".join(refused_for) or blocked or finish

@@ -22,11 +22,13 @@ class Answer(Record):
         finish_reason: The API's own; None when there was no answer.
         safety: Probability by harm category, where the service rated it.
         input_tokens, output_tokens: As the service billed them, thinking included.
+        cached_tokens: How many of `input_tokens` were read from a context cache.
         latency_seconds: From request to complete response, the successful attempt alone; 0 in a
             batch, which does not say.
         model_version: What the response says answered.
         response_id: The service's own name of the response.
         batch: Whether it comes from a batch job, which costs less.
+        grounding: What a search brought, in the form of the API; None where there was none.
     """
 
     state: RowState
@@ -37,10 +39,12 @@ class Answer(Record):
     safety: dict[str, str] = Field(default_factory=dict)
     input_tokens: int = 0
     output_tokens: int = 0
+    cached_tokens: int = 0
     latency_seconds: float = 0.0
     model_version: str = ""
     response_id: str | None = None
     batch: bool = False
+    grounding: dict[str, Any] | None = None
 
 
 class Judgement(Record):

@@ -13,6 +13,7 @@ from genaiops_dagster.evaluation.batch import answer_in_batch
 from genaiops_dagster.evaluation.cache import CacheMode, RecordCache
 from genaiops_dagster.evaluation.concurrency import AdaptiveLimit, PaidService, Patience
 from genaiops_dagster.evaluation.inference import (
+    CachedPrefix,
     Contents,
     Model,
     Responder,
@@ -100,11 +101,15 @@ class Session:
         return self.service(folder, Judgement, quota="evaluation")
 
     def responder(
-        self, model: Model, system_instruction: str, answers: PaidService[Answer]
+        self,
+        model: Model,
+        system_instruction: str,
+        answers: PaidService[Answer],
+        prefix: CachedPrefix | None = None,
     ) -> Responder:
-        """`model`, to be asked within `run`."""
-        config = content_config(system_instruction, model.generation)
-        return Responder(self._client, model.address, config, answers)
+        """`model`, to be asked within `run`; of `prefix` the service knows already."""
+        config = content_config(system_instruction, model.generation, model.filters)
+        return Responder(self._client, model.address, config, answers, prefix)
 
     def answer_in_batch(
         self,

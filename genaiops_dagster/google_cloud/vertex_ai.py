@@ -40,9 +40,10 @@ class VertexAI:
     @property
     def genai(self) -> Client:
         """Client for content, tokens, tuning, batches and caches; retries what may pass."""
-        if self._genai is None:
-            self._genai = self.new_genai(attempts=5)
-        return self._genai
+        with self._lock:  # a second one, made at the same moment, would close when it is dropped
+            if self._genai is None:
+                self._genai = self.new_genai(attempts=5)
+            return self._genai
 
     def new_genai(self, *, attempts: int = 1) -> Client:
         """A client of its own, for one event loop or for callers that retry by themselves.

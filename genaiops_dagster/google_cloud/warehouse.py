@@ -5,6 +5,7 @@ from __future__ import annotations
 import datetime as dt
 import uuid
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -225,25 +226,58 @@ class Warehouse:
         The rows are loaded into a staging table first and merged by one statement: a failure
         leaves the target as it was, and writing the same rows again changes nothing.
         """
+        records = [dict(row) for row in rows]
+        if records:
+            target = self.ensure_table(table)
+            with self._staged(table, records) as staging:
+                self._client.query(_merge_sql(table, target, staging)).result()
+        return len(records)
+
+    def replace(
+        self, table: Table, rows: Iterable[Mapping[str, Any]], where: Mapping[str, Any]
+    ) -> int:
+        """Make `rows` all that the table has `where` these columns have these values.
+
+        One statement takes the old rows out and the new ones in: a failure leaves the table as it
+        was, and to replace with the same rows changes nothing.
+
+        Args:
+            table: Where they stand.
+            rows: The new rows, none of which may be elsewhere than `where` says.
+            where: Values by column; not empty.
+
+        Returns:
+            How many rows were given.
+        """
+        records = [dict(row) for row in rows]
+        target = self.ensure_table(table)
+        with self._staged(table, records) as staging:
+            config = _job_config(where)
+            self._client.query(
+                _replace_sql(table, target, staging, where), job_config=config
+            ).result()
+        return len(records)
+
+    @contextmanager
+    def _staged(self, table: Table, records: list[dict[str, Any]]) -> Iterator[str]:
+        """A table of its own that holds `records` until the block ends; its full id."""
         from google.cloud import bigquery
 
-        records = [dict(row) for row in rows]
-        if not records:
-            return 0
-        target = self.ensure_table(table)
         staging = self.table_id(f"{table.name}_staging_{uuid.uuid4().hex}")
         try:
-            self._client.load_table_from_json(
-                records,
-                staging,
-                job_config=bigquery.LoadJobConfig(
-                    schema=_schema(table), write_disposition="WRITE_EMPTY"
-                ),
-            ).result()
-            self._client.query(_merge_sql(table, target, staging)).result()
+            if records:
+                self._client.load_table_from_json(
+                    records,
+                    staging,
+                    job_config=bigquery.LoadJobConfig(
+                        schema=_schema(table), write_disposition="WRITE_EMPTY"
+                    ),
+                ).result()
+            else:
+                self._client.create_table(bigquery.Table(staging, schema=_schema(table)))
+            yield staging
         finally:
             self._client.delete_table(staging, not_found_ok=True)
-        return len(records)
 
 
 def _job_config(
@@ -281,6 +315,21 @@ def _schema(table: Table) -> list[Any]:
         bigquery.SchemaField(c.name, c.type, mode=c.mode, description=c.description)
         for c in table.columns
     ]
+
+
+def _replace_sql(table: Table, target: str, staging: str, where: Mapping[str, Any]) -> str:
+    """The statement of `replace`, whose search condition is never true.
+
+    Source: https://cloud.google.com/bigquery/docs/reference/standard-sql/dml-syntax (MERGE).
+    """
+    names = [column.name for column in table.columns]
+    columns, values = ", ".join(names), ", ".join(f"staged.{name}" for name in names)
+    condition = " AND ".join(f"target.{name} = @{name}" for name in where)
+    return f"""
+        MERGE `{target}` AS target USING `{staging}` AS staged ON FALSE
+        WHEN NOT MATCHED BY SOURCE AND {condition} THEN DELETE
+        WHEN NOT MATCHED THEN INSERT ({columns}) VALUES ({values})
+    """  # noqa: S608 - names come from Table constants and from our own callers
 
 
 def _merge_sql(table: Table, target: str, staging: str) -> str:

@@ -1,15 +1,23 @@
 """Decision and champion as assets; the champion trusts nothing but evidence read again."""
 
+from collections.abc import Iterator
+from typing import Any
+
 import dagster as dg
 
-from genaiops_dagster.asset_options import asset_key, asset_options, markdown_table
+from genaiops_dagster.asset_options import (
+    Materialized,
+    asset_key,
+    asset_options,
+    markdown_table,
+)
 from genaiops_dagster.budget.degrade import read_terms
 from genaiops_dagster.comparison.compare import IncomparableError
 from genaiops_dagster.comparison.publish import compare_stored
 from genaiops_dagster.comparison.records import Comparison
 from genaiops_dagster.data.records import DatasetSplit
 from genaiops_dagster.evaluation.checks import REPORT
-from genaiops_dagster.evaluation.records import ChampionEvaluation, EvaluationReport
+from genaiops_dagster.evaluation.records import Answer, ChampionEvaluation, EvaluationReport
 from genaiops_dagster.google_cloud.io_manager import read_record
 from genaiops_dagster.google_cloud.object_store import ObjectStore
 from genaiops_dagster.google_cloud.resources import (
@@ -17,6 +25,7 @@ from genaiops_dagster.google_cloud.resources import (
     VertexAIResource,
     WarehouseResource,
 )
+from genaiops_dagster.promotion import smoke_test as smoke_tests
 from genaiops_dagster.promotion.approve import find_approval
 from genaiops_dagster.promotion.champion import ChampionError, Places, pointer_name
 from genaiops_dagster.promotion.decide import Challenge, challenge
@@ -118,6 +127,7 @@ def _champion(use_case: UseCase) -> dg.AssetsDefinition:
         ins={"promotion_decision": dg.AssetIn(key=asset_key(use_case, "promotion_decision"))},
         kinds={"gcs", "googlecloud", "json"},
         code_version="1",
+        **_smoke_tested(use_case),
     )
     def champion(
         context: dg.AssetExecutionContext,
@@ -125,14 +135,23 @@ def _champion(use_case: UseCase) -> dg.AssetsDefinition:
         warehouse: WarehouseResource,
         vertex_ai: VertexAIResource,
         promotion_decision: Decision,
-    ) -> dg.MaterializeResult[Champion]:
+    ) -> Iterator[dg.AssetCheckResult | Materialized]:
         places = _places(use_case, object_store, vertex_ai)
+        answers: list[Answer] = []
+
+        def smoke_test(challenger: Champion) -> None:
+            clients = vertex_ai.get_clients()
+            answers.extend(smoke_tests.smoke_test(clients, use_case, challenger))
+
         now = _challenge(use_case, places.store, vertex_ai)
         try:
             comparison, _ = compare_stored(
                 places.store, use_case, *_reports(use_case, places.store)
             )
-            promoted = promote(now, promotion_decision, comparison, places)
+            promoted = promote(now, promotion_decision, comparison, places, smoke_test)
+        except smoke_tests.SmokeTestError as error:
+            yield smoke_tests.check_result(answers, str(error))
+            raise dg.Failure(f"not promoted: {error}", allow_retries=False) from error
         except (BrokenLogError, ChampionError, IncomparableError, Refused) as error:
             raise dg.Failure(str(error), allow_retries=False) from error
         with warehouse.get_warehouse() as tables:
@@ -144,7 +163,7 @@ def _champion(use_case: UseCase) -> dg.AssetsDefinition:
             f"{promotion_decision.challenger} {outcome if changed else 'serves already'}; "
             f"champion {now_serving.number} is {now_serving.candidate}"
         )
-        return dg.MaterializeResult(
+        yield dg.MaterializeResult(
             value=now_serving,
             data_version=dg.DataVersion(f"{now_serving.number}"),
             metadata={
@@ -161,10 +180,23 @@ def _champion(use_case: UseCase) -> dg.AssetsDefinition:
                 "decision": now_serving.decision_uri,
                 "report": now_serving.report_uri,
             },
+            check_results=[smoke_tests.check_result(answers)],
         )
 
     definition: dg.AssetsDefinition = champion
     return definition
+
+
+def _smoke_tested(use_case: UseCase) -> dict[str, Any]:
+    """Arguments of an asset of a champion that has the smoke test as a check."""
+    check = dg.AssetCheckSpec(
+        smoke_tests.CHECK,
+        asset=asset_key(use_case, "champion"),
+        description="The challenger answered before it was promoted; after a rollback, the "
+        "champion that serves again.",
+        blocking=True,
+    )
+    return {"dagster_type": Champion, "check_specs": [check]}
 
 
 def _places(

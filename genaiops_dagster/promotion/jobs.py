@@ -1,5 +1,6 @@
 """Jobs for people: approve a decision, bring a former champion back."""
 
+from collections.abc import Iterator
 from typing import Any
 
 import dagster as dg
@@ -11,11 +12,11 @@ from genaiops_dagster.google_cloud.resources import (
     WarehouseResource,
 )
 from genaiops_dagster.promotion.approve import ApprovalError, approve
-from genaiops_dagster.promotion.champion import ChampionError, Places
+from genaiops_dagster.promotion.champion import ChampionError, Places, read_champion
 from genaiops_dagster.promotion.log import BrokenLogError, DecisionLog
 from genaiops_dagster.promotion.registry import Registry
 from genaiops_dagster.promotion.rollback import RollbackError, rollback
-from genaiops_dagster.promotion.smoke_test import SmokeTestError, smoke_test
+from genaiops_dagster.promotion.smoke_test import SmokeTestError, evaluation, smoke_test
 from genaiops_dagster.promotion.tables import publish_log
 from genaiops_dagster.use_case import UseCase
 
@@ -61,14 +62,13 @@ def _approve(use_case: UseCase) -> dg.JobDefinition:
 
 
 def _rollback(use_case: UseCase) -> dg.JobDefinition:
-    @dg.op(name=f"{use_case.name}_former_champion")
+    @dg.op(name=f"{use_case.name}_former_champion", out={})
     def former_champion(
-        context: dg.OpExecutionContext,
         config: RollbackConfig,
         object_store: ObjectStoreResource,
         warehouse: WarehouseResource,
         vertex_ai: VertexAIResource,
-    ) -> None:
+    ) -> Iterator[dg.AssetMaterialization | dg.AssetCheckEvaluation]:
         store, clients = object_store.get_store(), vertex_ai.get_clients()
         log = DecisionLog(store, use_case.name)
         places = Places(store, Registry(clients, use_case.name), log)
@@ -84,19 +84,24 @@ def _rollback(use_case: UseCase) -> dg.JobDefinition:
             raise dg.Failure(str(error), allow_retries=False) from error
         with warehouse.get_warehouse() as tables:
             publish_log(tables, log)
-        context.log_event(
-            dg.AssetMaterialization(
-                asset_key(use_case, "champion"),
-                description=f"Rolled back to champion {champion.restores} by {config.by}",
-                metadata={
-                    "champion": champion.number,
-                    "restores": champion.restores,
-                    "model": champion.model,
-                    "by": config.by,
-                    "reason": config.reason,
-                },
-            )
+        yield dg.AssetMaterialization(
+            asset_key(use_case, "champion"),
+            description=f"Rolled back to champion {champion.restores} by {config.by}",
+            metadata={
+                "champion": champion.number,
+                "restores": champion.restores,
+                "model": champion.model,
+                "by": config.by,
+                "reason": config.reason,
+            },
         )
+        try:  # once more, as what the pointer says: it answers production now
+            serving = read_champion(store, use_case.name) or champion
+            answers = smoke_test(clients, use_case, serving)
+        except SmokeTestError as error:
+            yield evaluation(use_case, [], str(error))
+            raise dg.Failure(f"rolled back, but {error}", allow_retries=False) from error
+        yield evaluation(use_case, answers)
 
     description = "Bring a former champion back, after it was asked whether it answers."
     return _job(f"{use_case.name}_rollback", description, former_champion)

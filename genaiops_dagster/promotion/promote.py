@@ -17,6 +17,7 @@ from genaiops_dagster.promotion.champion import (
 from genaiops_dagster.promotion.decide import Challenge, changes, decide, next_champion
 from genaiops_dagster.promotion.log import champions, latest_decision, record_decision
 from genaiops_dagster.promotion.records import Champion, Decision, LogEntry
+from genaiops_dagster.promotion.rollback import SmokeTest
 from genaiops_dagster.promotion.rollout import start
 from genaiops_dagster.use_case import UseCase
 
@@ -80,7 +81,11 @@ class Promotion:
 
 
 def promote(
-    now: Challenge, decision: Decision, comparison: Comparison, places: Places
+    now: Challenge,
+    decision: Decision,
+    comparison: Comparison,
+    places: Places,
+    smoke_test: SmokeTest,
 ) -> Promotion:
     """Make the challenger champion if the decision stands.
 
@@ -94,6 +99,7 @@ def promote(
         decision: What was decided.
         comparison: Computed again from the reports and rows that are stored now.
         places: Where the champion is written down.
+        smoke_test: Run on the challenger before anything changes; raises when it does not answer.
 
     Raises:
         Refused: the decision is not in the log, not the newest, no longer rests on what stands
@@ -103,13 +109,17 @@ def promote(
     """
     while True:
         try:
-            return _promote(now, decision, comparison, places)
+            return _promote(now, decision, comparison, places, smoke_test)
         except OvertakenError:
             continue
 
 
 def _promote(
-    now: Challenge, decision: Decision, comparison: Comparison, places: Places
+    now: Challenge,
+    decision: Decision,
+    comparison: Comparison,
+    places: Places,
+    smoke_test: SmokeTest,
 ) -> Promotion:
     entries, champion = settle(places)
     decided = _find(entries, decision)
@@ -127,6 +137,7 @@ def _promote(
             f"{under_way.started[:10]} is being rolled out (stage {under_way.stage}); wait for "
             f"its end, or end it with `genaiops rollback {places.use_case}`"
         )
+    smoke_test(challenger)
     if policy is not None and champion is not None:
         begun = start(places, entries, challenger, policy, by=by, reason=reason)
         return Promotion(begun, changed=True)

@@ -15,7 +15,7 @@ from genaiops_dagster.promotion.log import champions, moves
 from genaiops_dagster.promotion.records import Champion, LogEntry
 from genaiops_dagster.promotion.rollout import withdraw
 
-SmokeTest = Callable[[Champion], None]
+SmokeTest = Callable[[Champion], object]
 """Asks a champion something; raises when it does not answer."""
 
 

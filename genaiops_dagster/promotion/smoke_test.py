@@ -3,9 +3,14 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
+import dagster as dg
+
+from genaiops_dagster.asset_options import asset_key
 from genaiops_dagster.evaluation.inference import content_config, read_answer
+from genaiops_dagster.evaluation.records import Answer
 from genaiops_dagster.promotion.records import Champion
 from genaiops_dagster.prompts.records import PromptVersion
 from genaiops_dagster.prompts.rendering import request_contents
@@ -22,8 +27,18 @@ class SmokeTestError(RuntimeError):
     """A champion does not answer; the message says what came instead."""
 
 
-def smoke_test(vertex_ai: VertexAI, use_case: UseCase, champion: Champion) -> None:
+CHECK = "smoke_test"
+"""Name of the check of the asset `champion` that shows what came of it."""
+
+
+def smoke_test(vertex_ai: VertexAI, use_case: UseCase, champion: Champion) -> list[Answer]:
     """Ask a champion, with its own prompt and config, for a few of the use case's samples.
+
+    These few requests are not held against the budget: one that is used up must not keep anybody
+    from rolling back.
+
+    Returns:
+        The answers, each in full or cut off by the longest that is allowed.
 
     Raises:
         SmokeTestError: the model cannot be called, or does not answer in full.
@@ -39,6 +54,7 @@ def smoke_test(vertex_ai: VertexAI, use_case: UseCase, champion: Champion) -> No
     config = content_config(champion.system_instruction, champion.generation)
     samples = use_case.serving.samples[:_SAMPLES]
     questions = [request_contents(prompt, sample) for sample in samples] or [_ANYTHING]
+    answers = []
     for question in questions:
         started = time.perf_counter()
         try:
@@ -55,3 +71,37 @@ def smoke_test(vertex_ai: VertexAI, use_case: UseCase, champion: Champion) -> No
                 f"champion {champion.number} ({champion.model}) does not answer: "
                 f"{answer.state}: {answer.reason}"
             )
+        answers.append(answer)
+    return answers
+
+
+def check_result(answers: Sequence[Answer], error: str = "") -> dg.AssetCheckResult:
+    """The check of a champion that was asked.
+
+    Args:
+        answers: What it said; nothing where it serves already and was asked when it was promoted.
+        error: Why it failed; empty when it passed.
+    """
+    seconds = [answer.latency_seconds for answer in answers]
+    passed = f"{len(answers)} of {len(answers)} questions were answered"
+    return dg.AssetCheckResult(
+        check_name=CHECK,
+        passed=not error,
+        description=error or (passed if answers else "serves already; asked when it was promoted"),
+        metadata={"questions": len(answers), "longest_seconds": max(seconds, default=0.0)},
+    )
+
+
+def evaluation(
+    use_case: UseCase, answers: Sequence[Answer], error: str = ""
+) -> dg.AssetCheckEvaluation:
+    """The same as an event, for a step that is not the asset's own."""
+    result = check_result(answers, error)
+    return dg.AssetCheckEvaluation(
+        asset_key=asset_key(use_case, "champion"),
+        check_name=CHECK,
+        passed=result.passed,
+        metadata=result.metadata,
+        description=result.description,
+        blocking=True,
+    )

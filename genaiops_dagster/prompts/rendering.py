@@ -77,7 +77,7 @@ def request_contents(prompt: PromptVersion, variables: Mapping[str, Any]) -> lis
     turns = variables.get(CONTENTS)
     if isinstance(turns, list):
         return turns
-    files = [_file_part(name, variables.get(name)) for name in prompt.files]
+    files = [file_part(name, variables.get(name)) for name in prompt.files]
     text = {"text": render(prompt, variables)}
     return [{"role": "user", "parts": [*filter(None, files), text]}]
 
@@ -137,8 +137,12 @@ def plain_pieces(template: str) -> list[tuple[str, bool]] | None:
     return pieces
 
 
-def _file_part(name: str, uri: object) -> dict[str, Any] | None:
-    """`fileData` of a variable that holds an address; None where the row has no such file."""
+def file_part(name: str, uri: object) -> dict[str, Any] | None:
+    """`fileData` of a variable that holds an address; None where the row has no such file.
+
+    Raises:
+        PromptError: it is not a `gs://` address with a known type.
+    """
     if uri is None or uri == "":
         return None
     kind, _ = mimetypes.guess_type(str(uri))

@@ -1,39 +1,123 @@
-"""What production serves, as an asset: content that the champion generated."""
+"""What the champion says, as assets: to the samples of a use case, and to a day's prompts."""
+
+import datetime as dt
+from collections import Counter
+from typing import Any
 
 import dagster as dg
 
-from genaiops_dagster.asset_options import asset_key, asset_options, markdown_table
+from genaiops_dagster.asset_options import (
+    Materialized,
+    asset_key,
+    asset_options,
+    column_schema,
+    markdown_table,
+)
 from genaiops_dagster.budget.payment import Purse
-from genaiops_dagster.budget.tokens import api_counter
+from genaiops_dagster.evaluation.progress import POOL, log_progress
 from genaiops_dagster.google_cloud.resources import (
     ObjectStoreResource,
     VertexAIResource,
     WarehouseResource,
 )
 from genaiops_dagster.promotion.records import Champion
-from genaiops_dagster.serving.generate import (
-    content_fingerprint,
-    content_name,
-    estimate_content,
-    generate,
-    read_content,
-    summarize,
-    write_content,
-)
-from genaiops_dagster.serving.records import GeneratedContent, Generation
+from genaiops_dagster.serving.generate import generate, keep
+from genaiops_dagster.serving.incoming import SAMPLES, prompts_of_day, samples
+from genaiops_dagster.serving.records import GeneratedContent, GeneratedRow
+from genaiops_dagster.serving.tables import GENERATED_CONTENT, table_rows
 from genaiops_dagster.use_case import UseCase
 
+SAMPLE_CONTENT = "sample_content"
+GENERATED = "generated_content"
 
-def build_assets(use_case: UseCase) -> list[dg.AssetsDefinition | dg.AssetChecksDefinition]:
-    """The asset `generated_content` of a use case with its checks."""
+_CHECKS = {
+    "prompt_parity": "Every prompt was rendered with the prompt that the champion was judged by.",
+    "all_accounted_for": "Every prompt that came in has a row that says how it ended.",
+    "answered": "Every prompt was answered in full.",
+}
 
+
+def build_assets(use_case: UseCase) -> list[dg.AssetsDefinition]:
+    """The assets `sample_content` and `generated_content` of a use case, with their checks."""
+    return [_sample_content(use_case), _generated_content(use_case)]
+
+
+def generate_job_name(use_case: str) -> str:
+    """Name of the job that answers the prompts of a day."""
+    return f"{use_case}_generate"
+
+
+def build_schedule(use_case: UseCase) -> dg.ScheduleDefinition:
+    """The schedule that asks for the content of the day before, with its job."""
+    job = dg.define_asset_job(
+        generate_job_name(use_case.name),
+        selection=dg.AssetSelection.assets(asset_key(use_case, GENERATED)),
+        description="Answers of the champion to the prompts of a day.",
+    )
+
+    @dg.schedule(
+        name=f"{use_case.name}_generate_daily",
+        job=job,
+        cron_schedule=use_case.serving.daily.schedule,
+        execution_timezone="UTC",
+        description="Asks the champion for the prompts of the day before.",
+        default_status=(
+            dg.DefaultScheduleStatus.RUNNING
+            if use_case.automation.enabled
+            else dg.DefaultScheduleStatus.STOPPED
+        ),
+    )
+    def generate_daily(context: dg.ScheduleEvaluationContext) -> dg.RunRequest | dg.SkipReason:
+        day = (context.scheduled_execution_time - dt.timedelta(days=1)).date()
+        if day < use_case.serving.daily.start:
+            return dg.SkipReason(f"{day} is before serving.daily.start")
+        return dg.RunRequest(run_key=str(day), partition_key=str(day))
+
+    schedule: dg.ScheduleDefinition = generate_daily
+    return schedule
+
+
+def _sample_content(use_case: UseCase) -> dg.AssetsDefinition:
     @dg.asset(
-        **asset_options(use_case, "serving"),
-        name="generated_content",
+        **_options(use_case, SAMPLE_CONTENT),
         description="What the champion says to the samples of the use case file.",
-        kinds={"gemini", "gcs", "json"},
-        code_version="1",
-        ins={"champion": dg.AssetIn(key=asset_key(use_case, "champion"))},
+        kinds={"gemini", "gcs", "parquet"},
+    )
+    def sample_content(
+        context: dg.AssetExecutionContext,
+        champion: Champion,
+        object_store: ObjectStoreResource,
+        warehouse: WarehouseResource,
+        vertex_ai: VertexAIResource,
+    ) -> Materialized:
+        store, clients = object_store.get_store(), vertex_ai.get_clients()
+        incoming = samples(use_case)
+        with warehouse.get_warehouse() as tables:
+            purse = Purse(use_case, store, tables, context.run.run_id)
+            progress = log_progress(context, SAMPLES)
+            found = generate(
+                use_case, champion, incoming, store, clients, purse, progress, context.log
+            )
+        made = keep(use_case, champion, SAMPLES, found, store, emulated=clients.emulated)
+        return _result(use_case, SAMPLE_CONTENT, made, found.rows, len(incoming))
+
+    definition: dg.AssetsDefinition = sample_content
+    return definition
+
+
+def _generated_content(use_case: UseCase) -> dg.AssetsDefinition:
+    @dg.asset(
+        **_options(use_case, GENERATED),
+        description="What the champion says to the prompts that came in on a day.",
+        partitions_def=dg.DailyPartitionsDefinition(
+            start_date=use_case.serving.daily.start.isoformat(), end_offset=1
+        ),
+        kinds={"gemini", "bigquery", "parquet"},
+        metadata={
+            "dagster/column_schema": column_schema(
+                {column.name: column.type for column in GENERATED_CONTENT.columns}
+            )
+        },
     )
     def generated_content(
         context: dg.AssetExecutionContext,
@@ -41,113 +125,133 @@ def build_assets(use_case: UseCase) -> list[dg.AssetsDefinition | dg.AssetChecks
         object_store: ObjectStoreResource,
         warehouse: WarehouseResource,
         vertex_ai: VertexAIResource,
-    ) -> dg.MaterializeResult[GeneratedContent]:
+    ) -> Materialized:
         store, clients = object_store.get_store(), vertex_ai.get_clients()
-        samples = use_case.serving.samples
-        content = content_fingerprint(champion, samples)
-        name = content_name(use_case.name, content)
-        found = read_content(store, name)
-        if found is None:
-            estimate = estimate_content(
-                use_case,
-                champion,
-                samples,
-                api_counter(clients.genai, champion.base_model),
-                emulated=clients.emulated,
+        day = dt.date.fromisoformat(context.partition_key)
+        with warehouse.get_warehouse() as tables:
+            incoming = prompts_of_day(use_case, day, store, tables)
+            purse = Purse(use_case, store, tables, context.run.run_id)
+            progress = log_progress(context, str(day))
+            found = generate(
+                use_case, champion, incoming, store, clients, purse, progress, context.log
             )
-            with (
-                warehouse.get_warehouse() as tables,
-                Purse(use_case, store, tables, context.run.run_id).paying(
-                    f"generation/{content}",
-                    stage="generation",
-                    model=champion.base_model,
-                    estimate=estimate,
-                ) as payment,
-            ):
-                found = generate(
-                    clients.genai, champion, clients.model_address(champion.model), samples
-                )
-                made = summarize(use_case, champion, "", content, found, emulated=clients.emulated)
-                payment.add(
-                    requests=made.rows,
-                    input_tokens=made.input_tokens,
-                    output_tokens=made.output_tokens,
-                )
-            write_content(store, name, found)
-        else:
-            context.log.info("The champion was asked the same before; nothing is paid again")
-        made = summarize(
-            use_case, champion, store.uri(name), content, found, emulated=clients.emulated
-        )
-        return dg.MaterializeResult(
-            value=made, data_version=dg.DataVersion(content), metadata=_metadata(made, found)
-        )
+            made = keep(use_case, champion, day, found, store, emulated=clients.emulated)
+            tables.replace(
+                GENERATED_CONTENT,
+                table_rows(use_case.name, made, found.rows),
+                {"use_case": use_case.name, "day": day},
+            )
+            table = tables.table_id(GENERATED_CONTENT.name)
+        return _result(use_case, GENERATED, made, found.rows, len(incoming), table)
 
-    @dg.asset_check(
-        asset=asset_key(use_case, "generated_content"),
-        name="prompt_parity",
-        description="The samples were rendered with the prompt that the champion was judged by.",
-        blocking=True,
-        additional_ins={"champion": dg.AssetIn(key=asset_key(use_case, "champion"))},
+    definition: dg.AssetsDefinition = generated_content
+    return definition
+
+
+def _options(use_case: UseCase, asset: str) -> dict[str, Any]:
+    """What both assets have in common."""
+    return {
+        **asset_options(use_case, "serving"),
+        "name": asset,
+        "ins": {"champion": dg.AssetIn(key=asset_key(use_case, "champion"))},
+        "code_version": "2",
+        "pool": POOL,
+        "dagster_type": GeneratedContent,
+        "check_specs": [
+            dg.AssetCheckSpec(
+                name=name,
+                asset=asset_key(use_case, asset),
+                description=description,
+                blocking=name != "answered",
+            )
+            for name, description in _CHECKS.items()
+        ],
+    }
+
+
+def _result(
+    use_case: UseCase,
+    asset: str,
+    made: GeneratedContent,
+    rows: list[GeneratedRow],
+    came_in: int,
+    table: str | None = None,
+) -> Materialized:
+    others = sum(row.prompt_digest != made.prompt_digest for row in rows)
+    complete = made.states.get("answered", 0)
+    passed = {
+        "prompt_parity": others == 0,
+        "all_accounted_for": len(rows) == came_in,
+        "answered": complete == made.rows,
+    }
+    counts: dict[str, dict[str, Any]] = {
+        "prompt_parity": {"judged_by": made.prompt_digest, "rows_with_another_prompt": others},
+        "all_accounted_for": {"prompts": came_in, "rows": len(rows)},
+        "answered": {str(state): count for state, count in made.states.items()},
+    }
+    return dg.MaterializeResult(
+        value=made,
+        data_version=dg.DataVersion(made.digest),
+        metadata=_metadata(made, rows, table),
+        check_results=[
+            dg.AssetCheckResult(
+                check_name=name,
+                asset_key=asset_key(use_case, asset),
+                passed=passed[name],
+                severity=(
+                    dg.AssetCheckSeverity.WARN
+                    if name == "answered"
+                    else dg.AssetCheckSeverity.ERROR
+                ),
+                metadata=counts[name],
+            )
+            for name in _CHECKS
+        ],
     )
-    def prompt_parity(
-        generated_content: GeneratedContent, champion: Champion, object_store: ObjectStoreResource
-    ) -> dg.AssetCheckResult:
-        store = object_store.get_store()
-        stored = read_content(store, store.name_of(generated_content.uri)) or []
-        others = [g.sample for g in stored if g.prompt_digest != champion.prompt_digest]
-        passed = len(stored) == generated_content.rows and not others
-        return dg.AssetCheckResult(
-            passed=passed,
-            description=None if passed else "Samples were asked with another prompt, or are lost.",
-            metadata={
-                "evaluated_with": champion.prompt_digest,
-                "samples_with_another_prompt": str(others),
-                "samples_kept": len(stored),
-            },
-        )
-
-    @dg.asset_check(
-        asset=asset_key(use_case, "generated_content"),
-        name="answered",
-        description="Every sample was answered in full.",
-    )
-    def answered(generated_content: GeneratedContent) -> dg.AssetCheckResult:
-        complete = generated_content.states.get("answered", 0)
-        return dg.AssetCheckResult(
-            passed=complete == generated_content.rows,
-            severity=dg.AssetCheckSeverity.WARN,
-            metadata={str(state): count for state, count in generated_content.states.items()},
-        )
-
-    return [generated_content, prompt_parity, answered]
 
 
 def _metadata(
-    made: GeneratedContent, generations: list[Generation]
+    made: GeneratedContent, rows: list[GeneratedRow], table: str | None
 ) -> dict[str, dg.MetadataValue | str | int | float]:
     """What the page of the asset shows; never what was asked or answered."""
+    caching = made.caching
+    rules = Counter(
+        (finding.place, finding.rule, finding.action) for row in rows for finding in row.guardrails
+    )
     return {
         "dagster/uri": made.uri,
         "dagster/row_count": made.rows,
+        **({"dagster/table_name": table} if table else {}),
         "champion": made.champion,
         "model": made.model,
-        "model_versions": ", ".join(made.model_versions),
+        "model_versions": ", ".join(made.model_versions) or "(nothing answered)",
         "charged": "emulated, nothing was charged" if made.emulated else "charged",
         "cost_usd": "unknown" if made.cost_usd is None else made.cost_usd,
+        "paid_now_usd": "unknown" if made.paid_usd is None else made.paid_usd,
+        "paid_now_requests": made.paid_requests,
+        "batch_job": made.batch,
+        "tokens": f"{made.input_tokens:,} in ({made.cached_tokens:,} from a cache), "
+        f"{made.output_tokens:,} out",
         "longest_seconds": made.latency_seconds,
-        "samples": markdown_table(
-            ["sample", "state", "finish reason", "tokens in", "tokens out", "seconds"],
+        "how_prompts_ended": markdown_table(
+            ["status", "reason", "prompts"],
             [
-                (
-                    generation.sample,
-                    generation.answer.state,
-                    generation.answer.finish_reason,
-                    generation.answer.input_tokens,
-                    generation.answer.output_tokens,
-                    generation.answer.latency_seconds,
-                )
-                for generation in generations
+                (status, reason, count)
+                for (status, reason), count in Counter(
+                    (row.status, _short(row.reason)) for row in rows
+                ).most_common(20)
             ],
         ),
+        "guardrails": markdown_table(
+            ["of", "rule", "action", "prompts"], [(*rule, n) for rule, n in rules.most_common(20)]
+        )
+        if rules
+        else "no rule found anything",
+        "context_cache": f"{caching.action}; {caching.cached_tokens:,} tokens read from it"
+        + ("" if caching.saved_usd is None else f", saved {caching.saved_usd:.6f} USD"),
     }
+
+
+def _short(reason: str | None) -> str | None:
+    """A reason as the table of them shows it, alike for prompts that differ in figures alone."""
+    return reason.splitlines()[0].partition("; asked")[0][:120] if reason else None

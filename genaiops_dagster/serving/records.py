@@ -1,53 +1,117 @@
-"""What serving hands on: content that the champion generated."""
+"""What serving hands on: the answers to prompts, and a summary of them."""
 
 from __future__ import annotations
 
-from genaiops_dagster.evaluation.records import Answer, RowState
+from typing import Any, Literal
+
+from pydantic import Field
+
 from genaiops_dagster.record import Record
+from genaiops_dagster.serving.guardrails import Finding
+
+Status = Literal["answered", "refused", "blocked", "truncated", "failed"]
 
 
-class Generation(Record):
-    """One line of the generated content: a request by its place, and the whole answer.
+class GeneratedRow(Record):
+    """A prompt and how it ended.
 
     Attributes:
-        sample: Place of the sample in the use case file, from 0.
-        prompt_digest: Prompt that the sample was rendered with.
-        answer: What the model said, with usage, finish reason, safety and model version.
+        id, source, source_row: Of the prompt; what it says stays where it came from.
+        status: `refused`: not sent, by the budget or a rule of the input; `blocked`: by the
+            service, or by a rule of the output; `failed`: no answer, or a prompt that cannot be
+            rendered.
+        reason: What explains a status but `answered`.
+        answer: The model's text; None where a rule withholds it.
+        guardrails: What the rules decided.
+        finish_reason, safety, tool_calls, grounding: As the service said.
+        model_version, response_id: What answered, in the service's own names.
+        prompt_digest: Prompt that it was rendered with.
+        input_tokens, output_tokens, cached_tokens: As billed; cached ones are some of the input.
+        cost_usd: Price of the answer in US dollars; None when no price is known.
+        latency_seconds: From request to complete response; 0 in a batch, which does not say.
+        batch: Whether a batch job answered.
     """
 
-    sample: int
+    id: str
+    source: str
+    source_row: int
+    status: Status
+    reason: str | None = None
+    answer: str | None = None
+    guardrails: list[Finding] = Field(default_factory=list)
+    finish_reason: str | None = None
+    safety: dict[str, str] = Field(default_factory=dict)
+    tool_calls: list[dict[str, Any]] = Field(default_factory=list)
+    grounding: dict[str, Any] | None = None
+    model_version: str = ""
+    response_id: str | None = None
     prompt_digest: str
-    answer: Answer
+    input_tokens: int = 0
+    output_tokens: int = 0
+    cached_tokens: int = 0
+    cost_usd: float | None = None
+    latency_seconds: float = 0.0
+    batch: bool = False
+
+
+class CacheUse(Record):
+    """What context caching came to in one run.
+
+    Attributes:
+        name: Resource name of the cached content; empty where none was used.
+        action: What became of it, or why there is none.
+        prefix_tokens: Tokens of the shared start.
+        cached_tokens: Tokens read from it instead of paid in full, all requests together.
+        cost_usd: Price of creating and storing it; None when no price is known.
+        saved_usd: What the requests cost less, `cost_usd` taken off; None likewise.
+    """
+
+    name: str = ""
+    action: str
+    prefix_tokens: int = 0
+    cached_tokens: int = 0
+    cost_usd: float | None = None
+    saved_usd: float | None = None
 
 
 class GeneratedContent(Record):
-    """Content that one champion generated from the samples of its use case.
+    """Content that one champion generated from the prompts of a day, or from the samples.
 
     Attributes:
-        fingerprint: sha256 over champion, prompt and samples; the same is generated once.
+        of: The day, or `samples`.
+        digest: sha256 of all rows.
         champion: Number of the champion.
         model: Endpoint or base model that was called.
         model_versions: What the responses say answered.
-        prompt_digest: Prompt that the samples were rendered with.
-        uri: `gs://` address of the answers, one JSON object a line.
-        rows: Samples.
-        states: Samples by how their request ended.
-        input_tokens, output_tokens: As the service billed them.
-        cost_usd: Price in US dollars, or None when no price is known.
+        prompt_digest: Prompt that the champion is asked with.
+        uri: `gs://` address of the rows, a Parquet file.
+        rows: Prompts.
+        states: Prompts by how they ended.
+        input_tokens, output_tokens, cached_tokens: As the service billed them, for all answers.
+        cost_usd: Price of all answers in US dollars, or None when no price is known.
+        paid_requests, paid_usd: What this run paid; answers that were paid before are not in it.
+        batch: Whether a batch job was asked.
         latency_seconds: Longest time from request to complete response.
+        caching: What context caching came to.
         emulated: Whether the emulator answered; then nothing was charged.
     """
 
-    fingerprint: str
+    of: str
+    digest: str
     champion: int
     model: str
     model_versions: list[str]
     prompt_digest: str
     uri: str
     rows: int
-    states: dict[RowState, int]
+    states: dict[Status, int]
     input_tokens: int
     output_tokens: int
+    cached_tokens: int
     cost_usd: float | None
+    paid_requests: int
+    paid_usd: float | None
+    batch: bool
     latency_seconds: float
+    caching: CacheUse
     emulated: bool

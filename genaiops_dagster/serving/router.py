@@ -29,7 +29,7 @@ from genaiops_dagster.promotion.champion import ChampionError, pointer_name, req
 from genaiops_dagster.promotion.log import BrokenLogError, DecisionLog, parse_log
 from genaiops_dagster.promotion.records import Champion, LogEntry
 from genaiops_dagster.prompts.rendering import request_contents
-from genaiops_dagster.serving.generate import PromptParityError, prompt_of
+from genaiops_dagster.serving.parity import PromptParityError, prompt_of
 from genaiops_dagster.serving.requests import RequestLog, ServedRequest, new_request_id
 
 if TYPE_CHECKING:

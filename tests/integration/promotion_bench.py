@@ -29,6 +29,7 @@ from genaiops_dagster.promotion.log import DecisionLog
 from genaiops_dagster.promotion.promote import judge, promote
 from genaiops_dagster.promotion.records import Champion, Decision
 from genaiops_dagster.promotion.registry import Registry
+from genaiops_dagster.promotion.smoke_test import smoke_test
 from genaiops_dagster.prompts.records import PromptVersion
 from genaiops_dagster.prompts.rendering import version
 from genaiops_dagster.record import Record
@@ -52,13 +53,14 @@ class Bench:
         self.store = ObjectStore(storage.Client(), self.settings.bucket)
         self.bigquery = bigquery.Client()
         self.models = tuned
-        self.tuned = tuned[0]
         self.use_case = make_use_case(
             gate.pop("rules", [BETTER_THAN_FLASH, KEEP]),
             name=f"bench_{uuid.uuid4().hex[:12]}",
             **gate,
         )
-        self.put("prompt", version(self.use_case.prompt))
+        prompt = version(self.use_case.prompt)
+        self.tuned = tuned[0].model_copy(update={"prompt_digest": prompt.digest})
+        self.put("prompt", prompt)
         self.put_data("data")
         self.put("tuned_model", self.tuned)
         self.put("evaluation_report/champion", ChampionEvaluation(number=None, report=None))
@@ -178,6 +180,10 @@ class Bench:
             error = error.cause
         return error.message
 
+    def smoke_test(self, champion: Champion) -> None:
+        """What the assets do before they promote."""
+        smoke_test(self.vertex_ai, self.use_case, champion)
+
     @property
     def places(self) -> Places:
         return Places(self.store, Registry(self.vertex_ai, self.name), self.log)
@@ -212,7 +218,9 @@ class Bench:
 
     def promote(self) -> Champion:
         """What all the assets do, in their order."""
-        champion = promote(self.challenge(), self.decide(), self.compare(), self.places).champion
+        champion = promote(
+            self.challenge(), self.decide(), self.compare(), self.places, self.smoke_test
+        ).champion
         self.put("champion", champion)
         return champion
 

@@ -87,7 +87,7 @@ def test_the_default_use_case_ends_with_a_promoted_champion(first_run: dict[str,
     assert first_run["verdict"] == "PROMOTE"
     assert first_run["champion"]["candidate"] == "tuned"
     assert first_run["champion"]["number"] == 1
-    assert first_run["assets"]["generated_content"]["status"] == "done"
+    assert first_run["assets"]["sample_content"]["status"] == "done"
 
 
 def test_the_tuned_candidate_beats_every_base_candidate(first_run: dict[str, Any]) -> None:

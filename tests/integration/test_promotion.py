@@ -27,6 +27,7 @@ from genaiops_dagster.promotion.smoke_test import SmokeTestError, smoke_test
 from genaiops_dagster.tuning.records import TunedModel
 from tests.comparison.examples import make_rows, make_use_case
 from tests.conftest import RunningEmulator
+from tests.integration.evaluation import faults as faults
 from tests.integration.promotion_bench import BETTER_THAN_FLASH, Bench, label, tune
 
 WORSE = make_rows(0.2, seed=5)
@@ -329,7 +330,7 @@ def test_of_promotions_at_the_same_moment_one_wins_and_the_others_are_told(
 
     def one() -> Callable[[], Promotion]:
         places, now = bench.places, bench.challenge()
-        return lambda: promote(now, decision, comparison, places)
+        return lambda: promote(now, decision, comparison, places, bench.smoke_test)
 
     found = at_once(*(one() for _ in range(writers)))
 
@@ -349,7 +350,7 @@ def test_of_a_promotion_and_a_rollback_at_the_same_moment_none_is_half_done(benc
     places = bench.places, bench.places
 
     promoted, restored = at_once(
-        lambda: promote(now, decision, comparison, places[0]),
+        lambda: promote(now, decision, comparison, places[0], bench.smoke_test),
         lambda: rollback(places[1], lambda _: None, by="ann", reason="drill", to=1),
     )
 
@@ -387,7 +388,7 @@ def test_a_promotion_that_was_overtaken_while_it_looked_sees_no_tampering(
 
     monkeypatch.setattr(champion_module, "_require_nothing", overtaken)
 
-    found = promote(bench.challenge(), decision, comparison, bench.places)
+    found = promote(bench.challenge(), decision, comparison, bench.places, bench.smoke_test)
 
     assert found == Promotion(bench.champion, changed=False)
 
@@ -413,14 +414,18 @@ def test_a_promotion_killed_before_any_write_leaves_the_gates_champion_and_is_re
         with monkeypatch.context() as broken:
             broken.setattr(AuthorizedSession, "request", counted)
             try:
-                finished = promote(now, decision, comparison, bench.places).changed
+                finished = promote(
+                    now, decision, comparison, bench.places, bench.smoke_test
+                ).changed
             except KeyboardInterrupt:
                 finished = False
         assert bench.champion.model in (first.model, models[1].endpoint)
         called = [model for model in models if "champion" in bench.aliases(model.model)]
         assert called, "at every moment there is a champion"
 
-        found = promote(bench.challenge(), decision, bench.compare(), bench.places)
+        found = promote(
+            bench.challenge(), decision, bench.compare(), bench.places, bench.smoke_test
+        )
 
         assert found.champion == bench.champion == settle(bench.places)[1]
         assert (found.champion.number, found.champion.model) == (2, models[1].endpoint)
@@ -584,6 +589,26 @@ def test_a_job_rolls_back_after_a_smoke_test(bench: Bench):
     assert (bench.champion.number, bench.champion.restores) == (2, 1)
     [event] = result.get_asset_materialization_events()
     assert event.asset_key.path == [bench.name, "champion"]
+    [check] = result.get_asset_check_evaluations()
+    assert (check.check_name, check.passed) == ("smoke_test", True)
+
+
+def test_a_challenger_that_does_not_answer_is_not_promoted(
+    bench: Bench, faults: Callable[..., None]
+):
+    bench.decide()
+    endpoint = bench.tuned.endpoint.rpartition("/")[2]
+    faults({"kind": "error", "method": "generateContent", "model": endpoint, "status": 403})
+    result = bench.materialize("champion")
+    assert not result.success
+    [check] = result.get_asset_check_evaluations()
+    assert (check.check_name, check.passed) == ("smoke_test", False)
+    assert "cannot be called: 403" in check.description
+    assert bench.store.read(f"{bench.name}/champion.json") is None
+
+    faults()
+    assert bench.materialize("champion").success
+    assert bench.champion.number == 1
 
 
 def test_a_champion_that_does_not_answer_fails_its_smoke_test(bench: Bench):

@@ -1,0 +1,111 @@
+"""Which of many prompts may be sent within the budget, decided one by one before any is sent."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+from genaiops_dagster.budget.estimate import estimate_of, price_requests
+from genaiops_dagster.budget.limits import NOTHING, Spent, refusals
+from genaiops_dagster.budget.pricing import context_window
+from genaiops_dagster.budget.records import CostEstimate, Stage
+from genaiops_dagster.budget.tokens import TokenTotal
+from genaiops_dagster.budget_policy import Budget, ModelPrice
+
+
+@dataclass(frozen=True)
+class Requests:
+    """What all requests of a step have in common.
+
+    Attributes:
+        use_case, stage, candidate: Whose requests, for the estimate.
+        model: Base model by which they are priced.
+        max_output_tokens: Of one answer.
+        batch: Whether they are a batch job, which costs less.
+        grounded: Whether each may search the web, which costs more.
+        emulated: Whether the emulator answers.
+        answers: How many answers each asks for.
+    """
+
+    use_case: str
+    stage: Stage
+    candidate: str
+    model: str
+    max_output_tokens: int
+    batch: bool = False
+    grounded: bool = False
+    emulated: bool = False
+    answers: int = 1
+
+    def estimate(self, prompts: Sequence[int], prices: dict[str, ModelPrice]) -> CostEstimate:
+        """What requests with prompts of so many tokens may cost at most."""
+        calls, longest_answer = len(prompts), self.answers * self.max_output_tokens
+        stage = price_requests(
+            prices,
+            stage=self.stage,
+            candidate=self.candidate,
+            model=self.model,
+            calls=calls,
+            prompts=TokenTotal(sum(prompts)),
+            output_tokens=calls * longest_answer,
+            maximum_output_tokens=calls * longest_answer,
+            longest=(max(prompts, default=0), longest_answer if prompts else 0),
+            basis=f"{calls} prompts, each counted",
+            batch=self.batch,
+            searches=calls if self.grounded else 0,
+        )
+        return estimate_of(self.use_case, [stage], emulated=self.emulated)
+
+
+def refuse_over_budget(
+    prompts: Sequence[int],
+    requests: Requests,
+    budget: Budget,
+    run: Spent = NOTHING,
+    month: Spent = NOTHING,
+) -> list[str | None]:
+    """Why each prompt may not be sent; None where it may.
+
+    Prompts are admitted in order as long as all that were admitted fit the limits together; a
+    shorter one after a refused one may still fit.
+
+    Args:
+        prompts: Tokens of each.
+        requests: What they have in common.
+        budget: The limits.
+        run: What this run has reserved and spent already.
+        month: What all runs of this month have.
+    """
+    window = context_window(requests.model)
+    price = _by_length(requests, budget.prices)
+    reasons: list[str | None] = []
+    taken = NOTHING
+    for tokens in prompts:
+        if window is not None and tokens + requests.max_output_tokens > window:
+            reasons.append(
+                f"{requests.use_case}: {tokens:,} tokens in and up to "
+                f"{requests.max_output_tokens:,} out; {requests.model} takes {window:,}"
+            )
+            continue
+        estimate = price(tokens)
+        found = refusals(estimate, budget, _plus(run, taken), _plus(month, taken))
+        reasons.append("\n".join(found) or None)
+        if not found:
+            taken = _plus(taken, Spent(estimate.maximum_usd, estimate.maximum_tokens))
+    return reasons
+
+
+def _by_length(requests: Requests, prices: dict[str, ModelPrice]) -> Callable[[int], CostEstimate]:
+    """Estimates of single requests; prompts of one length share theirs, since pricing is slow."""
+    known: dict[int, CostEstimate] = {}
+
+    def price(tokens: int) -> CostEstimate:
+        if tokens not in known:
+            known[tokens] = requests.estimate([tokens], prices)
+        return known[tokens]
+
+    return price
+
+
+def _plus(one: Spent, other: Spent) -> Spent:
+    return Spent(one.usd + other.usd, one.tokens + other.tokens)

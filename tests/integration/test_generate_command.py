@@ -1,0 +1,241 @@
+"""`genaiops generate`, as a person runs it: what is asked, what is refused, and what it says."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from typer.testing import CliRunner, Result
+
+from genaiops_dagster.cli.app import app
+from genaiops_dagster.tuning.records import TunedModel
+from tests.conftest import RunningEmulator
+from tests.integration.lifecycle import colours_use_case
+from tests.integration.promotion_bench import Bench, tune
+from tests.integration.serving import asked
+
+
+@pytest.fixture(scope="session")
+def tuned_models() -> dict[str, list[TunedModel]]:
+    return {}
+
+
+@pytest.fixture
+def folder(emulator: RunningEmulator, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.setenv("DAGSTER_HOME", str(tmp_path))
+    monkeypatch.setenv("GENAIOPS_USE_CASES", str(tmp_path))
+    monkeypatch.setenv("COLUMNS", "200")
+    monkeypatch.setenv("TERM", "dumb")
+    return tmp_path
+
+
+@pytest.fixture
+def bench(
+    emulator: RunningEmulator, folder: Path, tuned_models: dict[str, list[TunedModel]]
+) -> Bench:
+    """A use case with a promoted, tuned champion whose prompt is `{{ question }}`."""
+    if emulator.url not in tuned_models:
+        tuned_models[emulator.url] = tune(1)
+    bench = Bench(tuned_models[emulator.url])
+    bench.promote()
+    write(folder, bench.use_case.model_dump(mode="json"))
+    return bench
+
+
+def write(folder: Path, content: dict[str, Any]) -> None:
+    (folder / f"{content['name']}.yaml").write_text(yaml.safe_dump(content))
+
+
+def colours(folder: Path, **sections: Any) -> str:
+    """A use case of its own without a champion; its name."""
+    content = colours_use_case(**sections).model_dump(mode="json")
+    write(folder, content)
+    return str(content["name"])
+
+
+def generate(*arguments: str) -> Result:
+    return CliRunner().invoke(app, ["generate", *arguments])
+
+
+def full(folder: Path, *arguments: str) -> dict[str, Any]:
+    """The response in full, as `--json` writes it."""
+    target = folder / "response.json"
+    result = generate(*arguments, "--json", str(target))
+    assert result.exit_code == 0, result.output
+    found: dict[str, Any] = json.loads(target.read_text())
+    return found
+
+
+def test_the_champion_answers_with_its_prompt_and_its_price(bench: Bench, folder: Path) -> None:
+    result = generate("question 4", "--use-case", bench.name)
+    assert result.exit_code == 0, result.output
+    assert result.output.splitlines()[0] in ("csv", "json")
+    assert f"champion 1 of {bench.name}, prompt {bench.champion.prompt_digest[:12]}" in (
+        result.output
+    )
+    assert "emulated, nothing was charged" in result.output
+    response = full(folder, "question 4", "--use-case", bench.name)
+    assert response["model"] == bench.tuned.endpoint
+    assert response["request"]["contents"][0]["parts"] == [{"text": "question 4"}]
+    assert response["status"] == "answered"
+    assert response["cost_usd"] > 0
+    assert response["response"]["candidates"][0]["finish_reason"] == "STOP"
+    usage = response["response"]["usage_metadata"]
+    assert usage["prompt_token_count"] == response["counted_tokens"]
+
+
+def test_a_pointer_that_the_log_does_not_vouch_for_is_not_asked(
+    bench: Bench, emulator: RunningEmulator
+) -> None:
+    changed = bench.champion.model_copy(update={"model": "gemini-2.5-pro"})
+    bench.store.write(f"{bench.name}/champion.json", changed.model_dump_json().encode())
+    before = asked(emulator)
+    result = generate("question 4", "--use-case", bench.name)
+    assert result.exit_code == 1
+    assert "not what the decision log says" in result.output
+    assert asked(emulator) == before
+
+
+def test_without_a_champion_it_says_what_makes_one(folder: Path) -> None:
+    name = colours(folder)
+    result = generate("the sky", "--use-case", name)
+    assert result.exit_code == 2
+    assert f"genaiops run {name}" in result.output
+
+
+def test_any_model_is_asked_with_the_prompt_or_without(folder: Path) -> None:
+    name = colours(folder)
+    options = ("--use-case", name, "--model", "gemini-2.5-flash")
+    with_prompt = full(folder, "the sky", *options)["request"]
+    (text,) = with_prompt["contents"][0]["parts"]
+    assert text["text"] == "Which colour is the sky? One of: red, green, blue."
+    assert with_prompt["config"]["system_instruction"] == "Answer with one word."
+    raw = full(folder, "the sky", *options, "--raw", "--system", "Be brief.")["request"]
+    assert raw["contents"][0]["parts"] == [{"text": "the sky"}]
+    assert raw["config"]["system_instruction"] == "Be brief."
+
+
+def test_a_long_answer_streams_whole(folder: Path) -> None:
+    name = colours(folder)
+    text = "Tell me much about: " + " ".join(f"word{n}" for n in range(60))
+    response = full(folder, text, "--use-case", name, "--model", "gemini-2.5-flash", "--raw")
+    parts = response["response"]["candidates"][0]["content"]["parts"]
+    assert len(parts) == 1
+    assert generate(
+        text, "--use-case", name, "--model", "gemini-2.5-flash", "--raw"
+    ).output.startswith(parts[0]["text"])
+
+
+def test_the_text_must_have_one_place(folder: Path) -> None:
+    prompt = {"template": "{{ one }} and {{ two }}"}
+    options = ("--use-case", colours(folder, prompt=prompt), "--model", "gemini-2.5-flash")
+    result = generate("x", *options)
+    assert result.exit_code == 2
+    assert "asks for one, two" in result.output
+    assert "--var two=..." in result.output
+    texts = full(folder, "x", *options, "--var", "two=y")["request"]["contents"][0]["parts"]
+    assert texts == [{"text": "x and y"}]
+    assert "no such variable; it has: one, two" in generate("x", *options, "--var", "a=b").output
+    assert "give the text of two" in generate(*options, "--var", "one=b").output
+    filled = ("--var", "one=1", "--var", "two=2")
+    assert "the text has no place" in generate("x", *options, *filled).output
+
+
+def test_files_of_the_bucket_and_of_this_machine_are_attached(
+    emulator: RunningEmulator, folder: Path
+) -> None:
+    options = ("--use-case", colours(folder), "--model", "gemini-2.5-flash")
+    picture = folder / "small.png"
+    picture.write_bytes(PNG)
+    note = folder / "note.txt"
+    note.write_text("The sky was red that day.")
+    request = full(folder, "the sky", *options, "--file", str(picture), "--file", str(note))
+    first, second, text = request["request"]["contents"][0]["parts"]
+    assert first["fileData"]["mimeType"] == "image/png"
+    assert second["fileData"]["mimeType"] == "text/plain"
+    assert "Which colour" in text["text"]
+    again = full(folder, "the sky", *options, "--file", first["fileData"]["fileUri"])
+    assert again["request"]["contents"][0]["parts"][0] == first
+    details = again["response"]["usage_metadata"]["prompt_tokens_details"]
+    assert {one["modality"] for one in details} == {"IMAGE", "TEXT"}
+    assert "no such file" in generate("x", *options, "--file", "nowhere.png").output
+    odd = folder / "odd.unknown"
+    odd.write_text("?")
+    assert "known file extension" in generate("x", *options, "--file", str(odd)).output
+
+
+def test_search_presets_candidates_and_safety_are_in_the_request(folder: Path) -> None:
+    options = ("--use-case", colours(folder), "--model", "gemini-2.5-flash")
+    found = full(folder, "the sky", *options, "--search")
+    candidate = found["response"]["candidates"][0]
+    assert candidate["grounding_metadata"]["web_search_queries"]
+    shown = generate("the sky", *options, "--search")
+    assert "searched for:" in shown.output
+    assert "source:" in shown.output
+    several = full(folder, "the sky", *options, "--candidates", "3", "--preset", "random")
+    assert len(several["response"]["candidates"]) == 3
+    assert several["request"]["config"]["temperature"] == 1.0
+    assert generate("the sky", *options, "--candidates", "3").output.startswith("[1] ")
+    blocked = generate("poison", *options, "--safety", "dangerous_content=block_medium_and_above")
+    assert blocked.exit_code == 1
+    assert "DANGEROUS_CONTENT" in blocked.output
+    wrong = generate("poison", *options, "--safety", "violence=block_none")
+    assert (wrong.exit_code, "--safety" in wrong.output) == (2, True)
+
+
+def test_an_answer_by_schema(folder: Path) -> None:
+    schema = folder / "schema.json"
+    schema.write_text(
+        json.dumps(
+            {
+                "type": "object",
+                "properties": {"colour": {"type": "string", "enum": ["red", "blue"]}},
+                "required": ["colour"],
+            }
+        )
+    )
+    options = ("--use-case", colours(folder), "--model", "gemini-2.5-flash")
+    found = full(folder, "the sky", *options, "--schema", str(schema), "--max-tokens", "64")
+    text = found["response"]["candidates"][0]["content"]["parts"][0]["text"]
+    assert json.loads(text)["colour"] in ("red", "blue")
+    schema.write_text("[]")
+    assert "expected a JSON object" in generate("x", *options, "--schema", str(schema)).output
+
+
+def test_a_budget_that_does_not_reach_refuses_with_figures(
+    emulator: RunningEmulator, folder: Path
+) -> None:
+    name = colours(folder, budget={"per_request_tokens": 100})
+    before = emulator.stats()["requests"]["vertex"].get("streamGenerateContent", 0)
+    result = generate("the sky", "--use-case", name, "--model", "gemini-2.5-flash")
+    assert result.exit_code == 1
+    assert "budget.per_request_tokens is 100 tokens; asked 1,0" in " ".join(result.output.split())
+    assert emulator.stats()["requests"]["vertex"].get("streamGenerateContent", 0) == before
+
+
+def test_guardrails_hold_for_the_command(emulator: RunningEmulator, folder: Path) -> None:
+    guardrails = {
+        "input": {"blocked_topics": {"war": ["tank"]}, "personal_data": "redact"},
+        "output": {"forbidden_patterns": ["."]},
+    }
+    name = colours(folder, serving={"guardrails": guardrails})
+    options = ("--use-case", name, "--model", "gemini-2.5-flash")
+    before = emulator.stats()["requests"]["vertex"].get("streamGenerateContent", 0)
+    refused = generate("a Tank", *options)
+    assert refused.exit_code == 1
+    assert "guardrails.input.blocked_topics.war" in refused.output
+    assert emulator.stats()["requests"]["vertex"].get("streamGenerateContent", 0) == before
+    held = generate("the sky over maria.huber@posteo.de", *options)
+    assert held.exit_code == 1
+    assert "the answer is not shown: guardrails.output.forbidden_patterns.0" in held.output
+    assert "Redacted: guardrails.input.personal_data: e-mail address" in held.output
+    assert not held.output.startswith(("red", "green", "blue"))
+
+
+PNG = bytes.fromhex(
+    "89504e470d0a1a0a0000000d4948445200000001000000010802000000907753de"
+    "0000000c49444154789c63f8cfc0000003010100c9fe92ef0000000049454e44ae426082"
+)
