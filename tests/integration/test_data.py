@@ -77,9 +77,16 @@ def answers(count: int) -> list[dict[str, object]]:
 BAD_ROWS = {
     "not_json": b'{"question": "cut',
     "wrong_encoding": b'{"question": "\xff", "answer": "b"}',
+    "empty_input": b'{"id": "bad", "question": " ", "answer": "x"}',
     "empty_output": b'{"id": "bad", "question": "What is missing?", "answer": " "}',
     "personal_data": b'{"id": "bad", "question": "Who is jane@mail.gov.uk?", "answer": "x"}',
     "secret": b'{"id": "bad", "question": "Why?", "answer": "gh' + b"p_" + b"a" * 36 + b'"}',
+    "conflicting_outputs": b'{"id": "bad", "question": "What is 5?", "answer": "Not 5"}',
+    "other_system_instruction": b'{"id": "bad", "systemInstruction": {"parts": [{"text": "No."}]}, '
+    b'"contents": [{"role": "user", "parts": [{"text": "x"}]}, '
+    b'{"role": "model", "parts": [{"text": "y"}]}]}',
+    "wrong_parts": b'{"id": "bad", "contents": [{"role": "user", "parts": "x"}, '
+    b'{"role": "model", "parts": [{"text": "y"}]}]}',
     "wrong_roles": b'{"id": "bad", "contents": [{"role": "model", "parts": [{"text": "x"}]}]}',
     "too_long": b'{"id": "bad", "question": "' + b"word " * 150_000 + b'", "answer": "x"}',
 }
@@ -114,6 +121,41 @@ def test_bad_data_stops_before_anything_is_tuned(
     if check == "few_rejected":
         assert f"{use_case.inbox}delivery.jsonl" in shown
         assert "91" in shown
+
+
+BAD_OBJECTS = {
+    "not_parquet": ("bad.parquet", b"PAR1 and no more"),
+    "not_csv": ("bad.csv", b'question,answer\na,"b"c\n'),
+    "wrong_columns": ("bad.csv", b"question,answer\na,b,c\n"),
+    "unknown_format": ("bad.pdf", b"%PDF"),
+    "empty_object": ("bad.jsonl", b""),
+}
+
+
+@pytest.mark.parametrize("reason", BAD_OBJECTS)
+def test_a_bad_object_stops_before_anything_is_tuned(
+    emulator: RunningEmulator, bucket: storage.Bucket, reason: str
+) -> None:
+    use_case = use_case_of(
+        name=f"bad_{uuid4().hex[:8]}",
+        columns={"output": "answer"},
+        curation={"maximum_rejected": 0},
+        budget={"unknown_price": "allow"},
+    )
+    good = "\n".join(json.dumps(row) for row in answers(90))
+    bucket.blob(f"{use_case.inbox}good.jsonl").upload_from_string(good)
+    name, content = BAD_OBJECTS[reason]
+    bucket.blob(f"{use_case.inbox}{name}").upload_from_string(content)
+    before = tuning_calls(emulator)
+    result = materialize_until_tuned(use_case)
+
+    assert not result.success
+    assert tuning_calls(emulator) == before
+    failed = {e.check_name: e for e in result.get_asset_check_evaluations() if not e.passed}
+    for check in ("readable", "few_rejected"):
+        shown = failed[check].metadata["rows_shown"].value
+        assert reason in shown
+        assert f"{use_case.inbox}{name}" in shown
 
 
 def materialize_until_tuned(use_case: UseCase) -> dg.ExecuteInProcessResult:
