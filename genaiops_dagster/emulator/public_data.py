@@ -49,6 +49,8 @@ class _StoppedError(Exception):
 class PublicData:
     """Fills the public tables of a BigQuery service in the background, once per state folder.
 
+    Begins with `start`.
+
     Args:
         bigquery: The service to fill; each table is written in one transaction.
     """
@@ -56,12 +58,16 @@ class PublicData:
     def __init__(self, bigquery: BigQueryService) -> None:
         self._bigquery = bigquery
         self._stopping = threading.Event()
+        self._done = threading.Event()
         self._thread = threading.Thread(target=self._fill, name="public-data", daemon=True)
+
+    def start(self) -> None:
+        """Begin to fill the tables."""
         self._thread.start()
 
     def wait(self) -> None:
         """Return when the tables are complete, or could not be filled."""
-        self._thread.join()
+        self._done.wait()
 
     def stop(self) -> None:
         """Give up the table that is being filled, and return; the next start fills it."""
@@ -71,7 +77,7 @@ class PublicData:
     @property
     def done(self) -> bool:
         """Whether the tables are complete."""
-        return not self._thread.is_alive()
+        return self._done.is_set()
 
     def _fill(self) -> None:
         try:
@@ -84,6 +90,8 @@ class PublicData:
             return
         except Exception:
             log.exception("the public tables could not be filled")
+        finally:
+            self._done.set()
 
     def _unless_stopping(self, rows: Iterable[Row]) -> Iterator[Row]:
         for row in rows:

@@ -125,6 +125,10 @@ def create_app(config: EmulatorConfig, stats: Stats | None = None) -> Starlette:
 
     @asynccontextmanager
     async def lifespan(_: Starlette) -> AsyncIterator[None]:
+        # What takes seconds begins when all else is ready, and nothing but its users waits for it.
+        vertex.context.catalog.prepare()
+        if public_data:
+            public_data.start()
         yield
         vertex.close()
         if public_data:

@@ -119,6 +119,8 @@ def test_tables_are_filled_once(tmp_path):
         storage = StorageService(config, Stats())
         service = BigQueryService(config, storage, Stats())
         filling = PublicData(service)
+        assert not filling.done
+        filling.start()
         filling.wait()
         assert filling.done
         counts.append([sum(1 for _ in service.read_rows(table)) for table in TABLES])
@@ -132,7 +134,10 @@ def test_stopping_leaves_whole_tables_only(tmp_path, tables):
     config = EmulatorConfig(state=tmp_path)
     storage = StorageService(config, Stats())
     service = BigQueryService(config, storage, Stats())
-    PublicData(service).stop()
+    filling = PublicData(service)
+    filling.start()
+    filling.stop()
+    assert filling.done
     for table in TABLES:
         with contextlib.suppress(ApiError):  # it is not there
             count = sum(1 for _ in service.read_rows(table))

@@ -42,7 +42,9 @@ class ModelCatalog:
         folder.mkdir(parents=True, exist_ok=True)
         for half_written in folder.glob("*.tmp"):
             half_written.unlink()
-        # What tuned models need takes a second to import: neither the start nor a job waits for it.
+
+    def prepare(self) -> None:
+        """Begin to import what tuned models need, a second's work that no job then waits for."""
         threading.Thread(target=_import_learners, daemon=True).start()
 
     def base_models(self) -> list[str]:
