@@ -20,6 +20,7 @@ Stage = Literal[
     "comparison",
     "promotion",
     "serving",
+    "operations",
 ]
 
 if TYPE_CHECKING:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterable
 
 import dagster as dg
 
+from genaiops_dagster.alerts import build_alerts
 from genaiops_dagster.asset_options import asset_key, pipeline_key
 from genaiops_dagster.budget.assets import build_assets as budget_assets
 from genaiops_dagster.comparison.assets import build_assets as comparison_assets
@@ -23,6 +25,7 @@ from genaiops_dagster.prompts.assets import build_assets as prompt_assets
 from genaiops_dagster.serving.assets import GENERATED
 from genaiops_dagster.serving.assets import build_assets as serving_assets
 from genaiops_dagster.serving.assets import build_schedule as generate_schedule
+from genaiops_dagster.serving.operations import build_operations, keep_fresh
 from genaiops_dagster.stage_jobs import build_stage_jobs
 from genaiops_dagster.tuning.assets import build_assets as tuning_assets
 from genaiops_dagster.tuning.sensor import build_sensor as tuning_sensor
@@ -48,12 +51,15 @@ def lifecycle_job_name(use_case: str) -> str:
 
 
 def _lifecycle(use_case: UseCase) -> dg.AssetSelection:
-    """Every asset but pipelines that are no part of the lifecycle, and what has a run each day."""
+    """Every asset but what goes on after a promotion, what has a run each day, and pipelines that
+    are no part of the lifecycle.
+    """
     own = use_case.lifecycle_pipelines
     others = [pipeline_key(use_case, name) for name in use_case.pipelines if name not in own]
     daily = asset_key(use_case, GENERATED)
-    selection = dg.AssetSelection.groups(use_case.name).materializable()
-    return selection - dg.AssetSelection.assets(*others, daily)
+    left_out = dg.AssetSelection.assets(*others, daily)
+    left_out |= dg.AssetSelection.tag("stage", "operations")
+    return dg.AssetSelection.groups(use_case.name).materializable() - left_out
 
 
 def build_use_case(use_case: UseCase) -> dg.Definitions:
@@ -73,8 +79,9 @@ def build_use_case(use_case: UseCase) -> dg.Definitions:
             else dg.DefaultScheduleStatus.STOPPED
         ),
     )
-    assets = follow_data([asset for room in ROOMS for asset in room(use_case)])
-    return dg.Definitions(
+    made = [asset for room in ROOMS for asset in room(use_case)]
+    assets = keep_fresh(use_case, follow_data(made))
+    lifecycle = dg.Definitions(
         assets=assets,
         jobs=[job, *build_stage_jobs(use_case, assets), *promotion_jobs(use_case)],
         schedules=[schedule, generate_schedule(use_case)],
@@ -85,13 +92,16 @@ def build_use_case(use_case: UseCase) -> dg.Definitions:
             *pipeline_sensors(use_case),
         ],
     )
+    return dg.Definitions.merge(lifecycle, build_operations(use_case))
 
 
 def build_definitions(use_cases: Iterable[UseCase]) -> dg.Definitions:
     """The definitions of all use cases, with the resources that they share."""
     return dg.Definitions.merge(
         *(build_use_case(use_case) for use_case in use_cases),
-        dg.Definitions(resources=build_resources(), executor=build_executor()),
+        dg.Definitions(
+            resources=build_resources(), executor=build_executor(), sensors=build_alerts(os.environ)
+        ),
     )
 
 

@@ -151,6 +151,17 @@ class SuiteRule(Section):
         return f"{self.suite} suite at least {self.at_least:.4g}"
 
 
+class LatencySloRule(Section):
+    """The challenger met the latency objective of `serving.load_test` in its load test."""
+
+    rule: Literal["latency_slo"]
+
+    @property
+    def words(self) -> str:
+        """The rule as people say it; waivers name it so."""
+        return "latency objective under load"
+
+
 GateRule = Annotated[
     ThresholdRule
     | BetterThanRule
@@ -159,7 +170,8 @@ GateRule = Annotated[
     | StateRule
     | LatencyRule
     | CostRule
-    | SuiteRule,
+    | SuiteRule
+    | LatencySloRule,
     Field(discriminator="rule"),
 ]
 

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import datetime as dt
-from typing import Annotated, Any
+import math
+from typing import Annotated, Any, Literal
 
 from pydantic import Field, PositiveFloat, PositiveInt, model_validator
 
@@ -144,6 +145,106 @@ class Caching(Section):
     )
 
 
+class LoadStep(Section):
+    """One step of a load test: a closed loop of users, or an open one of arriving requests."""
+
+    users: PositiveInt | None = Field(
+        None, le=100, description="Closed loop: so many users, each waiting for its answer."
+    )
+    rate: PositiveFloat | None = Field(
+        None, description="Open loop: so many requests a second, whether answered or not."
+    )
+    arrivals: Literal["poisson", "even"] = Field(
+        "poisson", description="Of an open loop: as users come, or in even intervals."
+    )
+    seconds: PositiveFloat = 30.0
+
+    @model_validator(mode="after")
+    def _one_loop(self) -> LoadStep:
+        if (self.users is None) == (self.rate is None):
+            raise ValueError("give exactly one of users and rate")
+        return self
+
+    @property
+    def words(self) -> str:
+        """The load as people say it."""
+        return f"{self.rate:g} requests a second" if self.rate else f"{self.users} users"
+
+
+class LoadObjective(Section):
+    """What a model has to bear."""
+
+    percentile: Literal[50, 95, 99] = 95
+    at_most_seconds: PositiveFloat
+    error_rate: Fraction = Field(0.01, description="Highest share of failed requests.")
+    rate: PositiveFloat | None = Field(
+        None, description="Requests a second up to which it has to hold; default in every step."
+    )
+
+    @property
+    def words(self) -> str:
+        """The objective as people say it."""
+        up_to = f" up to {self.rate:g} requests a second" if self.rate else ""
+        return (
+            f"latency p{self.percentile} at most {self.at_most_seconds:g} s and errors at most "
+            f"{self.error_rate:g}{up_to}"
+        )
+
+
+class LoadTestPolicy(Section):
+    """How a model is tested under load."""
+
+    steps: list[LoadStep] = Field(
+        default_factory=lambda: [LoadStep(users=users) for users in (1, 4, 16)],
+        min_length=1,
+        description="One after the other; a ramp is several that grow.",
+    )
+    objective: LoadObjective | None = None
+    questions: PositiveInt = Field(50, description="Evaluation rows that are asked in turn.")
+    most_requests: PositiveInt = Field(2000, description="Requests at most, in all steps.")
+    most_concurrent: Annotated[int, Field(ge=1, le=100)] = Field(
+        100, description="Connections of an open loop; a request that finds none free waits."
+    )
+
+    @property
+    def expected_requests(self) -> int:
+        """Requests at most, by steps and limit: nobody knows how many a closed loop sends."""
+        if any(step.users for step in self.steps):
+            return self.most_requests
+        # Poisson arrivals may be more than rate x seconds: four standard deviations are added.
+        means = [float(step.rate or 0.0) * step.seconds for step in self.steps]
+        return min(
+            self.most_requests, math.ceil(sum(mean + 4 * math.sqrt(mean) + 1 for mean in means))
+        )
+
+    @model_validator(mode="after")
+    def _reaches_the_objective(self) -> LoadTestPolicy:
+        wanted = self.objective.rate if self.objective else None
+        if wanted and all((step.rate or 0.0) < wanted for step in self.steps):
+            raise ValueError(f"no step has the objective's rate of {wanted:g} requests a second")
+        return self
+
+
+class Monitoring(Section):
+    """What is watched every day, on a sample of the requests."""
+
+    sample_rows: PositiveInt = Field(200, description="Requests of a day that are scored.")
+    false_alarm_rate: Annotated[float, Field(gt=0, lt=0.5)] = Field(
+        0.001, description="Chance of any drift alarm on a day on which nothing changed."
+    )
+    minimum_effect: Fraction = Field(
+        0.1, description="A smaller difference is no alarm; 0 is none, 1 the whole."
+    )
+    minimum_rows: PositiveInt = Field(30, description="With fewer rows a day is not compared.")
+    schedule: str = Field(
+        "30 1 * * *", description="Cron line of the evaluation of the day before."
+    )
+    freshness_hours: dict[str, PositiveFloat] = Field(
+        default_factory=lambda: {"online_evaluation": 30.0},
+        description="Assets of the use case, and how old their newest materialization may be.",
+    )
+
+
 class Serving(Section):
     """What the champion is asked after a promotion."""
 
@@ -158,6 +259,10 @@ class Serving(Section):
     caching: Caching = Field(default_factory=lambda: Caching())
     rollout: RolloutPolicy | None = Field(
         None, description="Stages in which a candidate takes over; default all at once."
+    )
+    load_test: LoadTestPolicy | None = Field(None, description="Present: the asset `load_test`.")
+    monitoring: Monitoring | None = Field(
+        None, description="Present: the asset `online_evaluation`, every day."
     )
     log_texts: bool = Field(
         False,

@@ -137,6 +137,13 @@ class UseCase(Section):
                 "evaluation has no judge that a cheaper one could replace",
                 {"field": "budget.degrade.judge"},
             )
+        tested = self.serving.load_test and self.serving.load_test.objective
+        if not tested and any(rule.rule == "latency_slo" for rule in self.gate.rules):
+            raise ValueError("the gate's rule latency_slo needs serving.load_test.objective")
+        online = self.serving.rollout.limits.quality if self.serving.rollout else None
+        if online:
+            field = "serving.rollout.limits.quality.metric"
+            require(field, online.metric, {*metrics, "rating"})
         if self.evaluation.judge and self.evaluation.judge.pairwise:
             baseline = self.evaluation.judge.pairwise.baseline
             require(

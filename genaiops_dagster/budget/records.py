@@ -9,7 +9,9 @@ from typing import Any, Literal
 from genaiops_dagster.data.records import DatasetSplit
 from genaiops_dagster.record import Record
 
-Stage = Literal["tuning", "checkpoints", "evaluation", "suites", "judging", "generation"]
+Stage = Literal[
+    "tuning", "checkpoints", "evaluation", "suites", "judging", "generation", "load_test"
+]
 
 
 class StageCost(Record):

@@ -9,7 +9,7 @@ from __future__ import annotations
 import functools
 import importlib
 import re
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 if TYPE_CHECKING:
@@ -179,6 +179,17 @@ def redact(text: str, found: Iterable[Sensitive]) -> str:
     for match in reversed(list(found)):
         text = f"{text[: match.start]}[{match.kind.upper()}]{text[match.end :]}"
     return text
+
+
+def redacted(value: Any) -> Any:
+    """A JSON value with every text in it redacted."""
+    if isinstance(value, str):
+        return redact(value, find_sensitive(value))
+    if isinstance(value, list):
+        return [redacted(member) for member in value]
+    if isinstance(value, Mapping):
+        return {name: redacted(member) for name, member in value.items()}
+    return value
 
 
 def _matches(text: str) -> Iterator[Sensitive]:

@@ -18,6 +18,7 @@ from genaiops_dagster.comparison.records import Comparison
 from genaiops_dagster.data.records import DatasetSplit
 from genaiops_dagster.evaluation.checks import REPORT
 from genaiops_dagster.evaluation.records import Answer, ChampionEvaluation, EvaluationReport
+from genaiops_dagster.gate_policy import LatencySloRule
 from genaiops_dagster.google_cloud.io_manager import read_record
 from genaiops_dagster.google_cloud.object_store import ObjectStore
 from genaiops_dagster.google_cloud.resources import (
@@ -29,12 +30,14 @@ from genaiops_dagster.promotion import smoke_test as smoke_tests
 from genaiops_dagster.promotion.approve import find_approval
 from genaiops_dagster.promotion.champion import ChampionError, Places, pointer_name
 from genaiops_dagster.promotion.decide import Challenge, challenge
+from genaiops_dagster.promotion.evidence import LoadTested
 from genaiops_dagster.promotion.log import BrokenLogError, DecisionLog
 from genaiops_dagster.promotion.promote import Refused, approval_request, judge, promote
 from genaiops_dagster.promotion.records import Champion, Decision, Verdict
 from genaiops_dagster.promotion.registry import Registry
 from genaiops_dagster.promotion.tables import publish_log
 from genaiops_dagster.prompts.records import PromptVersion
+from genaiops_dagster.record import record_name
 from genaiops_dagster.tuning.records import TunedModel
 from genaiops_dagster.use_case import CHAMPION, UseCase
 
@@ -54,6 +57,7 @@ def _promotion_decision(use_case: UseCase) -> dg.AssetsDefinition:
         ins={"model_comparison": dg.AssetIn(key=asset_key(use_case, "model_comparison"))},
         kinds={"bigquery", "gcs", "json"},
         code_version="1",
+        deps=_evidence_from_serving(use_case),
     )
     def promotion_decision(
         context: dg.AssetExecutionContext,
@@ -63,7 +67,7 @@ def _promotion_decision(use_case: UseCase) -> dg.AssetsDefinition:
         model_comparison: Comparison,
     ) -> dg.MaterializeResult[Decision]:
         places = _places(use_case, object_store, vertex_ai)
-        now = _challenge(use_case, places.store, vertex_ai)
+        now = read_challenge(use_case, places.store, vertex_ai)
         try:
             entry = judge(now, model_comparison, places)
         except BrokenLogError as error:
@@ -143,7 +147,7 @@ def _champion(use_case: UseCase) -> dg.AssetsDefinition:
             clients = vertex_ai.get_clients()
             answers.extend(smoke_tests.smoke_test(clients, use_case, challenger))
 
-        now = _challenge(use_case, places.store, vertex_ai)
+        now = read_challenge(use_case, places.store, vertex_ai)
         try:
             comparison, _ = compare_stored(
                 places.store, use_case, *_reports(use_case, places.store)
@@ -199,6 +203,12 @@ def _smoke_tested(use_case: UseCase) -> dict[str, Any]:
     return {"dagster_type": Champion, "check_specs": [check]}
 
 
+def _evidence_from_serving(use_case: UseCase) -> list[dg.AssetKey]:
+    """The load test, where the gate asks for it: it has to come first."""
+    asked = any(isinstance(rule, LatencySloRule) for rule in use_case.gate.rules)
+    return [asset_key(use_case, "load_test")] if asked else []
+
+
 def _places(
     use_case: UseCase, object_store: ObjectStoreResource, vertex_ai: VertexAIResource
 ) -> Places:
@@ -207,8 +217,9 @@ def _places(
     return Places(store, registry, DecisionLog(store, use_case.name))
 
 
-def _challenge(use_case: UseCase, store: ObjectStore, vertex_ai: VertexAIResource) -> Challenge:
+def read_challenge(use_case: UseCase, store: ObjectStore, vertex_ai: VertexAIResource) -> Challenge:
     """What stands now, whatever it was when the decision was made."""
+    load_test = store.read(record_name(use_case.name, "load_test"))
     whole = read_record(store, DatasetSplit, use_case.name, "evaluation_set")
     terms = read_terms(store, use_case, whole)
     return challenge(
@@ -222,6 +233,7 @@ def _challenge(use_case: UseCase, store: ObjectStore, vertex_ai: VertexAIResourc
             "/".join(use_case.candidates[use_case.gate.challenger].tuned_model),
         ),
         terms.evaluation_set,
+        LoadTested.model_validate_json(load_test) if load_test else None,
     )
 
 

@@ -14,7 +14,7 @@ from genaiops_dagster.evaluation.evaluate import EvaluationTask
 from genaiops_dagster.evaluation.inference import Model
 from genaiops_dagster.evaluation.judge import judge_digest
 from genaiops_dagster.fingerprint import fingerprint
-from genaiops_dagster.promotion.evidence import Current
+from genaiops_dagster.promotion.evidence import Current, LoadTested
 from genaiops_dagster.promotion.gate import evaluate_gate
 from genaiops_dagster.promotion.records import Champion, Decision, LogEntry
 from genaiops_dagster.promotion.rollback import withdrawn
@@ -36,11 +36,13 @@ class Challenge:
         use_case: With the policy as it is now.
         task: The evaluation that the challenger has to have behind it.
         tuned_model: The tuned model, which the challenger may be.
+        load_test: The newest load test, whomever it was of; None: there is none.
     """
 
     use_case: UseCase
     task: EvaluationTask
     tuned_model: TunedModel
+    load_test: LoadTested | None = None
 
     @property
     def address(self) -> str:
@@ -64,6 +66,7 @@ def challenge(
     prompt: PromptVersion,
     tuned_model: TunedModel,
     evaluation_set: DatasetSplit,
+    load_test: LoadTested | None = None,
 ) -> Challenge:
     """What stands now.
 
@@ -83,7 +86,7 @@ def challenge(
         prompt=candidate_prompt(use_case, name, prompt),
         evaluation_set=evaluation_set,
     )
-    return Challenge(use_case, task, tuned_model)
+    return Challenge(use_case, task, tuned_model, load_test)
 
 
 def policy_digest(use_case: UseCase) -> str:
@@ -121,6 +124,7 @@ def decide(
         tampering=tampering,
         withdrawn=withdrawn(entries, challenger),
         serves=champion is not None and champion.serves_as(challenger),
+        load_test=now.load_test,
     )
     report = comparison.report(use_case.gate.challenger)
     verdict = evaluate_gate(comparison, use_case.gate, use_case.evaluation, current)

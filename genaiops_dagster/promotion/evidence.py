@@ -10,6 +10,19 @@ from genaiops_dagster.evaluation.records import EvaluationReport
 from genaiops_dagster.evaluation_policy import Evaluation
 from genaiops_dagster.gate_policy import Gate
 from genaiops_dagster.promotion.records import Champion, RuleOutcome, RuleResult
+from genaiops_dagster.record import Record
+
+
+class LoadTested(Record, extra="ignore"):
+    """What the gate needs of the record of a load test, which serving writes."""
+
+    model: str
+    prompt_digest: str
+    objective: str
+    met: bool | None
+    reasons: list[str]
+    worst_latency_seconds: float | None
+    limit_seconds: float | None
 
 
 @dataclass(frozen=True)
@@ -25,6 +38,7 @@ class Current:
         tampering: What somebody changed about the champion outside the gate, in a sentence.
         withdrawn: Who rolled back from the challenger and why, in a sentence.
         serves: Whether the challenger is what the champion serves already.
+        load_test: The newest load test, whomever it was of; None: there is none.
     """
 
     model: str
@@ -37,6 +51,7 @@ class Current:
     tampering: str = ""
     withdrawn: str = ""
     serves: bool = False
+    load_test: LoadTested | None = None
 
 
 @dataclass(frozen=True)

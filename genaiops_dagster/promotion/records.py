@@ -127,6 +127,8 @@ class Rollout(Record):
         share: Share of users whom the candidate answers, from 0 to 1.
         mirrored: Share of users whose requests it is sent as well, without their seeing its answer.
         started, since: When the rollout and the present stage began, ISO 8601 in UTC.
+        is_candidate: Of a rollout that was ended: whether because of the candidate, which then is
+            not promoted again; else figures were missing.
     """
 
     candidate: Champion
@@ -135,6 +137,7 @@ class Rollout(Record):
     mirrored: float
     started: str
     since: str
+    is_candidate: bool = True
 
 
 EntryKind = Literal[

@@ -88,7 +88,8 @@ def withdrawn(entries: Sequence[LogEntry], challenger: Champion) -> str:
     reason, champion = "", None
     for entry in entries:
         if entry.kind == "withdrawal" and entry.rollout is not None:
-            if entry.rollout.candidate.serves_as(challenger):
+            ended = entry.rollout
+            if ended.is_candidate and ended.candidate.serves_as(challenger):
                 reason = (
                     f"its rollout was ended on {entry.at[:10]} at stage {entry.rollout.stage} "
                     f"by {entry.by}: {entry.reason}"

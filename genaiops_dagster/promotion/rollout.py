@@ -77,7 +77,14 @@ def advance(
     return promoted
 
 
-def withdraw(places: Places, rollout: Rollout, *, reason: str, by: str = AUTOMATIC) -> Champion:
+def withdraw(
+    places: Places,
+    rollout: Rollout,
+    *,
+    reason: str,
+    by: str = AUTOMATIC,
+    is_candidate: bool = True,
+) -> Champion:
     """End a rollout; the champion, who answers everybody again.
 
     Args:
@@ -85,12 +92,14 @@ def withdraw(places: Places, rollout: Rollout, *, reason: str, by: str = AUTOMAT
         rollout: The rollout, at the stage at which it was looked at.
         reason: Why.
         by: Who says so.
+        is_candidate: Whether the candidate is the reason, so that it is not promoted again.
 
     Raises:
         ChampionError: the rollout is no longer at that stage, or somebody changed the champion.
     """
     entries = _entries_at(places, rollout)
-    return change_champion(places, entries, "withdrawal", rollout=rollout, by=by, reason=reason)
+    ended = rollout.model_copy(update={"is_candidate": is_candidate})
+    return change_champion(places, entries, "withdrawal", rollout=ended, by=by, reason=reason)
 
 
 def _entries_at(places: Places, rollout: Rollout) -> list[LogEntry]:

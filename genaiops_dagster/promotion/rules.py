@@ -13,6 +13,7 @@ from genaiops_dagster.gate_policy import (
     BetterThanRule,
     CostRule,
     LatencyRule,
+    LatencySloRule,
     NoWorseThanRule,
     SlicesRule,
     StateRule,
@@ -178,6 +179,20 @@ def _suite(rule: SuiteRule, evidence: Evidence) -> RuleResult:
     return verdict(rule.words, reason, found=share, limit=base)
 
 
+def _latency_slo(rule: LatencySloRule, evidence: Evidence) -> RuleResult:
+    test, current = evidence.current.load_test, evidence.current
+    if test is None:
+        return insufficient(rule.words, "there is no load test; materialize load_test")
+    if (test.model, test.prompt_digest) != (current.model, current.prompt_digest):
+        reason = "the newest load test is of another model or prompt; materialize load_test"
+        return insufficient(rule.words, reason)
+    if test.met is None:
+        return insufficient(rule.words, "serving.load_test has no objective")
+    reason = f"{test.objective}: {'; '.join(test.reasons)}"
+    verdict = held if test.met else rejected
+    return verdict(rule.words, reason, found=test.worst_latency_seconds, limit=test.limit_seconds)
+
+
 _RULES: dict[type, Callable[[Any, Evidence], RuleResult]] = {
     ThresholdRule: _threshold,
     BetterThanRule: _better_than,
@@ -187,6 +202,7 @@ _RULES: dict[type, Callable[[Any, Evidence], RuleResult]] = {
     LatencyRule: _latency,
     CostRule: _cost,
     SuiteRule: _suite,
+    LatencySloRule: _latency_slo,
 }
 
 

@@ -21,7 +21,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from genaiops_dagster.budget.pricing import token_cost
-from genaiops_dagster.data.sensitive import find_sensitive, redact
+from genaiops_dagster.data.sensitive import redacted
 from genaiops_dagster.evaluation.records import Answer
 from genaiops_dagster.google_cloud.warehouse import Column, Table, Warehouse
 from genaiops_dagster.promotion.records import Champion
@@ -89,9 +89,24 @@ class ServedRequest(NamedTuple):
     answer: Answer
 
 
-def new_request_id() -> str:
-    """An id that no other request has."""
-    return uuid.uuid4().hex
+def new_request_id(started: float) -> str:
+    """An id that no other request has; it begins with the day (UTC), to be found by it.
+
+    Args:
+        started: When the request was sent, in seconds since 1970.
+    """
+    return f"{dt.datetime.fromtimestamp(started, dt.UTC):%Y%m%d}-{uuid.uuid4().hex}"
+
+
+def request_day(request_id: str) -> dt.date:
+    """The day (UTC) on which a request was sent.
+
+    Raises:
+        ValueError: that is not a request's id.
+    """
+    return (
+        dt.datetime.strptime(request_id.partition("-")[0], "%Y%m%d").replace(tzinfo=dt.UTC).date()
+    )
 
 
 def request_row(request: ServedRequest, *, texts: bool) -> dict[str, Any]:
@@ -125,22 +140,12 @@ def request_row(request: ServedRequest, *, texts: bool) -> dict[str, Any]:
         "input_characters": sum(len(value) for value in values),
         "output_characters": len(answer.text or ""),
         "variables": (
-            json.dumps(_redacted(request.variables), ensure_ascii=False, sort_keys=True)
+            json.dumps(redacted(request.variables), ensure_ascii=False, sort_keys=True)
             if texts
             else None
         ),
-        "answer": _redacted(answer.text) if texts else None,
+        "answer": redacted(answer.text) if texts else None,
     }
-
-
-def _redacted(value: Any) -> Any:
-    if isinstance(value, str):
-        return redact(value, find_sensitive(value))
-    if isinstance(value, list):
-        return [_redacted(member) for member in value]
-    if isinstance(value, Mapping):
-        return {name: _redacted(member) for name, member in value.items()}
-    return value
 
 
 class RequestLog:

@@ -324,7 +324,8 @@ class Router:
     def _ask(self, served: Champion, arm: Arm, variables: Mapping[str, Any], user: str) -> Response:
         contents = request_contents(prompt_of(served), variables)
         config = content_config(served.system_instruction, served.generation)
-        request_id, started = new_request_id(), time.time()
+        started = time.time()
+        request_id = new_request_id(started)
         client, address = self._connected(served)
         before = time.perf_counter()
         error = ""

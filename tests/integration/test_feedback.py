@@ -1,0 +1,161 @@
+"""Feedback over the emulator: from what the router answered to a row that the pipeline reads."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from genaiops_dagster.data.inbox import Cursor
+from genaiops_dagster.data.sensor import look
+from genaiops_dagster.data.stages import store_source_rows
+from genaiops_dagster.google_cloud.warehouse import Warehouse
+from genaiops_dagster.serving import Router
+from genaiops_dagster.serving.feedback import (
+    Feedback,
+    FeedbackError,
+    ensure_rated_requests,
+    give_feedback,
+)
+from genaiops_dagster.serving.requests import RequestLog
+from genaiops_dagster.serving_policy import Serving
+from genaiops_dagster.tuning.records import TunedModel
+from genaiops_dagster.use_case import UseCase
+from tests.conftest import RunningEmulator
+from tests.integration.promotion_bench import Bench, tune
+
+
+@pytest.fixture(scope="module")
+def tuned_models() -> dict[str, list[TunedModel]]:
+    return {}
+
+
+@pytest.fixture
+def bench(emulator: RunningEmulator, tuned_models: dict[str, list[TunedModel]]) -> Bench:
+    if emulator.url not in tuned_models:
+        tuned_models[emulator.url] = tune(1)
+    bench = Bench(tuned_models[emulator.url])
+    bench.promote()
+    return bench
+
+
+def ask(bench: Bench, *questions: str, texts: bool = True) -> list[str]:
+    """Ids of requests that were answered and recorded."""
+    log = RequestLog(Warehouse(bench.bigquery, "genaiops"), texts=texts)
+    with Router(bench.name, bench.store, bench.vertex_ai, log) as router:
+        return [router.generate({"question": q}, user="ann").request_id for q in questions]
+
+
+def learning(bench: Bench, **source: Any) -> UseCase:
+    """The use case, with texts in its log, fed by its inbox alone."""
+    source = {"sql": None, **source}
+    return bench.use_case.model_copy(
+        update={
+            "serving": Serving(log_texts=True),
+            "source": bench.use_case.source.model_copy(update=source),
+        }
+    )
+
+
+def test_a_corrected_answer_becomes_a_source_row_and_asks_for_a_run(bench: Bench):
+    use_case = learning(bench)
+    [request] = ask(bench, "json or csv?")
+    tables = Warehouse(bench.bigquery, "genaiops")
+    before = look(use_case, bench.store, Cursor(), time.time())
+    assert not before.run_requests
+
+    given = Feedback(request, rating=0.0, correction="csv", author="ann")
+    uri = give_feedback(use_case, bench.store, tables, given)
+
+    after = look(use_case, bench.store, Cursor.model_validate_json(before.cursor), time.time())
+    assert len(after.run_requests) == 1
+    rows, _, findings = store_source_rows(use_case, bench.store, tables)
+    assert rows.rows == 1
+    assert all(finding.passed for finding in findings.values()), findings
+    content = bench.store.read(bench.store.name_of(uri))
+    assert json.loads(content) == {
+        "half": "feedback",
+        "question": "json or csv?",
+        "id": f"feedback-{request}",
+        "answer": "csv",
+    }
+
+
+def test_the_newest_feedback_stands_beside_the_request(bench: Bench):
+    use_case = learning(bench)
+    first, second = ask(bench, "json or csv?", "csv or json?")
+    tables = Warehouse(bench.bigquery, "genaiops")
+    for rating in (1.0, 0.25):
+        give_feedback(use_case, bench.store, tables, Feedback(first, rating=rating))
+    ensure_rated_requests(tables)
+    rows = {row["request_id"]: row for row in bench.rows("rated_requests")}
+    assert rows[first]["rating"] == 0.25
+    assert rows[second]["rating"] is None
+    assert rows[first]["answer"]
+
+
+def test_correcting_again_replaces_the_row(bench: Bench):
+    use_case = learning(bench)
+    [request] = ask(bench, "json or csv?")
+    tables = Warehouse(bench.bigquery, "genaiops")
+    for answer in ("csv", "json"):
+        give_feedback(use_case, bench.store, tables, Feedback(request, correction=answer))
+    rows, _, _ = store_source_rows(use_case, bench.store, tables)
+    assert rows.rows == 1
+
+
+def test_a_batch_that_waits_for_its_marker_gets_one(bench: Bench):
+    use_case = learning(bench, completion_marker="_SUCCESS")
+    [request] = ask(bench, "json or csv?")
+    tables = Warehouse(bench.bigquery, "genaiops")
+    give_feedback(use_case, bench.store, tables, Feedback(request, correction="csv"))
+    assert look(use_case, bench.store, Cursor(), time.time()).run_requests
+
+
+def test_without_texts_the_variables_have_to_be_given(bench: Bench):
+    use_case = learning(bench)
+    [request] = ask(bench, "json or csv?", texts=False)
+    tables = Warehouse(bench.bigquery, "genaiops")
+    with pytest.raises(FeedbackError, match="keeps no texts"):
+        give_feedback(use_case, bench.store, tables, Feedback(request, correction="csv"))
+    given = Feedback(request, correction="csv", variables={"question": "which?"})
+    uri = give_feedback(use_case, bench.store, tables, given)
+    assert json.loads(bench.store.read(bench.store.name_of(uri)))["question"] == "which?"
+
+
+@pytest.mark.parametrize(
+    ("given", "message"),
+    [
+        ({}, "give a rating"),
+        ({"rating": 1.5}, "from 0 to 1"),
+        ({"correction": "csv", "request_id": "nonsense"}, "not a request's id"),
+        ({"correction": "csv", "request_id": "20261121-0"}, "no request 20261121-0 is recorded"),
+    ],
+)
+def test_what_cannot_be_taken_is_refused(bench: Bench, given: dict[str, Any], message: str):
+    tables = Warehouse(bench.bigquery, "genaiops")
+    with pytest.raises(FeedbackError, match=message):
+        give_feedback(
+            learning(bench), bench.store, tables, Feedback(**{"request_id": "20261121-1", **given})
+        )
+    assert not [*bench.store.list(f"{bench.name}/inbox/")]
+
+
+def test_the_command_records_it(emulator: RunningEmulator, tmp_path: Path):
+    command = [sys.executable, "-m", "genaiops_dagster.cli", "feedback", "python_modules"]
+    asked = json.dumps({"title": "How do I parse JSON?", "body": "From a string."})
+    options = ["--rating", "0", "--correct", "json", "--variables", asked]
+    done = subprocess.run(
+        [*command, "20261121-1", *options, "--folder", str(tmp_path)],
+        env={**os.environ, **emulator.variables},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert "python_modules/inbox/feedback/20261121-1/row.jsonl" in done.stdout
