@@ -57,9 +57,9 @@ def _lifecycle(use_case: UseCase) -> dg.AssetSelection:
     own = use_case.lifecycle_pipelines
     others = [pipeline_key(use_case, name) for name in use_case.pipelines if name not in own]
     daily = asset_key(use_case, GENERATED)
-    left_out = dg.AssetSelection.assets(*others, daily)
-    left_out |= dg.AssetSelection.tag("stage", "operations")
-    return dg.AssetSelection.groups(use_case.name).materializable() - left_out
+    operations = dg.AssetSelection.tag("stage", "operations")
+    selection = dg.AssetSelection.groups(use_case.name).materializable()
+    return selection - (dg.AssetSelection.assets(*others, daily) | operations)
 
 
 def build_use_case(use_case: UseCase) -> dg.Definitions:
