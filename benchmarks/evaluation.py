@@ -2,15 +2,18 @@
 
     python benchmarks/evaluation.py [quota] [peer] [faults] [kill] [memory]
 
-Without arguments all parts run, one after the other, about five minutes together. Every part
-starts an emulator of its own that answers after 200 ms and lets 50 requests a second through to
-content and 50 to evaluation.
+Without arguments all parts run, one after the other, in about six minutes on two cores. Every part
+starts an emulator of its own; in all but the last it answers after 200 ms and lets 50 requests a
+second through to content and 50 to evaluation. Exits with 1 when a target is missed.
 
 quota   2,000 rows, three computed metrics and one judged, against what the quota allows
-peer    the same metrics by `agentplatform.Client.evals` at its defaults, on 200 rows
-faults  10 % of answers 429 or 503 and 1 % hanging: no row lost or doubled
-kill    killed at half with SIGKILL, started again: no answered row asked again
-memory  50,000 rows without latency: peak memory
+peer    the same metrics by `agentplatform.Client.evals` at its defaults, on 100 rows
+faults  2,000 rows, 10 % of answers 429 or 503 and 1 % hanging: no row lost or doubled
+kill    1,000 rows, killed at half with SIGKILL, started again: no answered row asked again
+memory  50,000 rows by batch prediction, without latency and judge: peak memory
+
+Seconds are those of `evaluate`, from the call to the report in the bucket, in a process that has
+not evaluated before; the peer's are those of its two calls, without its import.
 """
 
 from __future__ import annotations
@@ -48,6 +51,7 @@ MODEL = "gemini-3.5-flash"
 JUDGE = "gemini-3.1-pro-preview"
 CRITERIA = "The response names the module that the prompt describes, and nothing else."
 MODULES = ["argparse", "asyncio", "calendar", "csv", "datetime", "decimal", "json", "logging"]
+METHODS = ("generateContent", "evaluateInstances")
 PER_SECOND = 50
 LATENCY = {"kind": "latency", "service": "vertex", "seconds": 0.2}
 QUOTAS = [
@@ -58,7 +62,7 @@ QUOTAS = [
         "requests_per_minute": 60 * PER_SECOND,
         "window_seconds": 1,
     }
-    for method in ("generateContent", "evaluateInstances")
+    for method in METHODS
 ]
 
 USE_CASE = UseCase.model_validate(
@@ -75,16 +79,40 @@ USE_CASE = UseCase.model_validate(
         "candidates": {"flash": {"model": MODEL, "generation": {"max_output_tokens": 16}}},
         "tuning": {"base_model": MODEL},
         "evaluation": {
-            "metrics": ["exact_match", "bleu", "rouge_l"],
+            "metrics": ["exact_match", "bleu", "rouge_l_sum"],
             "judge": {"model": JUDGE, "metrics": {"quality": {"criteria": CRITERIA}}},
         },
-        "budget": {"per_run_usd": 10_000, "per_month_usd": 100_000},
+        "budget": {"per_run_usd": 100_000},
         "gate": {
             "challenger": "flash",
             "rules": [{"rule": "threshold", "metric": "exact_match", "at_least": 0}],
         },
     }
 )
+
+LARGE = 10_000
+"""From so many rows on the answers come from a batch job, and no judge is asked."""
+
+USE_CASE_OF_LARGE_SETS = USE_CASE.model_copy(
+    update={
+        "evaluation": USE_CASE.evaluation.model_copy(
+            update={"judge": None, "batch_from_rows": LARGE}
+        )
+    }
+)
+
+missed: list[str] = []
+
+
+def target(
+    value: float, text: str, *, most: float | None = None, least: float | None = None
+) -> str:
+    """The measured figure beside its target; a missed one is remembered."""
+    good = (most is None or value <= most) and (least is None or value >= least)
+    bound = f"at most {most:g}" if most is not None else f"at least {least:g}"
+    if not good:
+        missed.append(text)
+    return f"{text}: {value:.2f} ({bound}: {'met' if good else 'MISSED'})"
 
 
 @contextmanager
@@ -96,7 +124,8 @@ def emulator(*faults: dict[str, Any]) -> Iterator[str]:
             *(sys.executable, "-m", "genaiops_dagster.cli", "emulator", "--port", "0"),
             *("--state", f"{folder}/state", "--env-file", str(variables), "--stop-with-input"),
         ]
-        process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.DEVNULL)
+        quiet = subprocess.DEVNULL
+        process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=quiet, stderr=quiet)
         while not variables.exists():
             time.sleep(0.05)
         for line in variables.read_text().splitlines():
@@ -151,42 +180,52 @@ def examples(rows: int) -> list[Example]:
     ]
 
 
-def run(rows: int) -> EvaluationReport:
-    """Evaluate `rows` rows, writing each row's count to standard error."""
-    store, vertex_ai = clients()
+def put_examples(store: ObjectStore, rows: int) -> DatasetSplit:
+    """An evaluation set of so many rows in the bucket."""
     content = "\n".join(example.model_dump_json() for example in examples(rows)).encode()
     name = f"benchmark/datasets/{rows}/evaluation.jsonl"
     store.write_once(name, content)
-    prompt = version(USE_CASE.prompt)
-    split = DatasetSplit(
+    return DatasetSplit(
         name="evaluation",
         uri=store.uri(name),
         digest=hashlib.sha256(content).hexdigest(),
         dataset_digest="",
-        prompt_digest=prompt.digest,
+        prompt_digest=version(USE_CASE.prompt).digest,
         rows=rows,
         characters=len(content),
     )
-    task = EvaluationTask(
-        use_case=USE_CASE,
-        candidate="flash",
-        model=Model(vertex_ai.model_address(MODEL), MODEL, USE_CASE.candidates["flash"].generation),
-        prompt=prompt,
-        evaluation_set=split,
-    )
 
-    def progress(done: int, total: int) -> None:
-        print(f"{done}/{total}", file=sys.stderr, flush=True)
 
+def run(rows: int) -> tuple[EvaluationReport, float]:
+    """Evaluate `rows` rows; the report, and how many seconds it took.
+
+    The count of rows done goes to standard error.
+    """
     from google.cloud import bigquery
 
+    store, vertex_ai = clients()
+    use_case = USE_CASE_OF_LARGE_SETS if rows >= LARGE else USE_CASE
+    task = EvaluationTask(
+        use_case=use_case,
+        candidate="flash",
+        model=Model(vertex_ai.model_address(MODEL), MODEL, USE_CASE.candidates["flash"].generation),
+        prompt=version(USE_CASE.prompt),
+        evaluation_set=put_examples(store, rows),
+    )
     warehouse = Warehouse(bigquery.Client(project=vertex_ai.settings.project), "benchmark")
-    purse = Purse(USE_CASE, store, warehouse, run_id=str(os.getpid()))
-    return evaluate(task, store, vertex_ai, purse, progress)
+    purse = Purse(use_case, store, warehouse, run_id=str(os.getpid()))
+
+    def progress(done: int, total: int) -> None:
+        if done % 20 == 0:
+            print(f"{done}/{total}", file=sys.stderr, flush=True)
+
+    started = time.perf_counter()
+    report = evaluate(task, store, vertex_ai, purse, progress)
+    return report, time.perf_counter() - started
 
 
-def in_child(rows: int, kill_at: int | None = None) -> dict[str, Any] | None:
-    """Evaluate in a process of its own; what it measured, or None when it was killed."""
+def in_child(rows: int, kill_at: int | None = None) -> dict[str, Any]:
+    """Evaluate in a process of its own; what it measured, or nothing when it was killed."""
     command = [sys.executable, __file__, "--child", str(rows)]
     process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
     log: list[str] = []
@@ -199,24 +238,30 @@ def in_child(rows: int, kill_at: int | None = None) -> dict[str, Any] | None:
             break
     output = process.communicate()[0]
     if kill_at is not None:
-        return None
+        return {}
     if process.returncode:
         raise RuntimeError("".join(log[-30:]))
-    return json.loads(output)
+    measured: dict[str, Any] = json.loads(output)
+    return measured
 
 
 def child(rows: int) -> None:
     """Evaluate here and print what it took."""
-    started = time.perf_counter()
-    report = run(rows)
+    report, seconds = run(rows)
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+    kept = read_rows(clients()[0], report)
     print(
         json.dumps(
             {
-                "seconds": time.perf_counter() - started,
-                "peak_mb": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024,
-                "states": report.states,
-                "scores": {name: m.mean for name, m in report.metrics.items()},
-                "errors": {name: m.errors for name, m in report.metrics.items()},
+                "seconds": seconds,
+                "cpu": time.process_time(),
+                "peak_mb": peak,
+                "answered": report.states["answered"],
+                "in place": sum(
+                    row.id == example.id for row, example in zip(kept, examples(rows), strict=True)
+                ),
+                "scores": {name: metric.mean for name, metric in report.metrics.items()},
+                "scored": {name: metric.rows for name, metric in report.metrics.items()},
             }
         )
     )
@@ -225,15 +270,21 @@ def child(rows: int) -> None:
 def quota(rows: int = 2000) -> float:
     """Wall time against the quota's bound; rows a second."""
     with emulator(LATENCY, *QUOTAS) as url:
-        found = in_child(rows) or {}
-        bound = rows / PER_SECOND
-        print(f"quota   {rows} rows in {found['seconds']:.1f} s; the quota allows {bound:.0f} s:")
-        print(f"        {found['seconds'] / bound:.2f}x; {found['states']}")
-        for method in ("generateContent", "evaluateInstances"):
+        found = in_child(rows)
+        seconds, bound = found["seconds"], rows / PER_SECOND
+        print(f"quota   {rows} rows in {seconds:.1f} s; the quota allows them in {bound:.0f} s")
+        print(f"        {target(seconds / bound, 'times the bound', most=1.15)}")
+        print(f"        {found['cpu']:.0f} s of one core, imports included")
+        for method in METHODS:
             good, bad = requests_of(url, method)
             print(f"        {method}: {good} answered, {bad} refused")
-        print(f"        scores {found['scores']}")
-        return rows / found["seconds"]
+        print(f"        {found['answered']} answered; means {figures(found['scores'])}")
+    return rows / float(seconds)
+
+
+def figures(scores: dict[str, float]) -> str:
+    """Means, as they are printed."""
+    return ", ".join(f"{name} {mean:.4f}" for name, mean in scores.items())
 
 
 def faults(rows: int = 2000) -> None:
@@ -241,18 +292,24 @@ def faults(rows: int = 2000) -> None:
     spoiled = [
         {"kind": "error", "service": "vertex", "method": method, "status": status}
         | {"probability": 0.05}
-        for method in ("generateContent", "evaluateInstances")
+        for method in METHODS
         for status in (429, 503)
     ]
     hanging = [
         {"kind": "hang", "service": "vertex", "method": method, "probability": 0.01}
-        for method in ("generateContent", "evaluateInstances")
+        for method in METHODS
     ]
-    with emulator(LATENCY, *QUOTAS, *spoiled, *hanging):
-        found = in_child(rows) or {}
-    bound = rows / PER_SECOND
-    print(f"faults  {rows} rows in {found['seconds']:.1f} s: {found['seconds'] / bound:.2f}x")
-    print(f"        {found['states']}, judge errors {found['errors']}")
+    with emulator(LATENCY, *QUOTAS, *spoiled, *hanging) as url:
+        found = in_child(rows)
+        print(f"faults  {rows} rows in {found['seconds']:.1f} s with 10 % errors and 1 % hanging")
+        ratio = found["seconds"] * PER_SECOND / rows
+        print(f"        {target(ratio, 'times the bound', most=1.6)}")
+        lost = rows - min(found["answered"], found["in place"], *found["scored"].values())
+        print(f"        {target(lost, 'rows lost, or without a score', most=0)}")
+        for method in METHODS:
+            good, bad = requests_of(url, method)
+            print(f"        {method}: {good} answered, {bad} with an error")
+            print(f"        {target(good - rows, 'answered more than once', most=0)}")
 
 
 def kill(rows: int = 1000) -> None:
@@ -260,84 +317,84 @@ def kill(rows: int = 1000) -> None:
     with emulator(LATENCY, *QUOTAS) as url:
         in_child(rows, kill_at=rows // 2)
         time.sleep(1)
-        before = {m: requests_of(url, m)[0] for m in ("generateContent", "evaluateInstances")}
-        found = in_child(rows) or {}
-        print(f"kill    at {rows // 2} of {rows} rows, then {found['states']}")
+        before = {method: requests_of(url, method)[0] for method in METHODS}
+        found = in_child(rows)
+        print(f"kill    at {rows // 2} of {rows} rows; started again: {found['answered']} answered")
         for method, answered in before.items():
             again = requests_of(url, method)[0] - rows
-            print(f"        {method}: {answered} answered before, {again} more than rows in all")
-        print("        (what was under way at the kill was answered to nobody and is asked again)")
+            print(f"        {method}: {answered} answered before the kill")
+            most = USE_CASE.evaluation.concurrency
+            print(f"        {target(again, 'asked again, all under way at the kill', most=most)}")
 
 
 def memory(rows: int = 50_000) -> None:
     """Peak memory of a large evaluation."""
     with emulator():
-        found = in_child(rows) or {}
-    print(f"memory  {rows} rows: {found['peak_mb']:.0f} MB at most, in {found['seconds']:.0f} s")
+        found = in_child(rows)
+    print(f"memory  {rows} rows by a batch job in {found['seconds']:.0f} s")
+    print(f"        {target(found['peak_mb'], 'MB at most', most=600)}")
 
 
-def peer(own_rate: float | None, rows: int = 200) -> None:
+def peer(own_rate: float | None, rows: int = 100) -> None:
     """The same by `agentplatform.Client.evals`, and whether the scores are the same."""
-    import pandas as pd
-
     with emulator(LATENCY, *QUOTAS) as url:
-        report = run(rows)
-        own = {row.id: row for row in read_rows(clients()[0], report)}
-        import agentplatform
-        from agentplatform import types
-
-        prompt = version(USE_CASE.prompt)
-        asked = examples(rows)
-        frame = pd.DataFrame(
-            {
-                "prompt": [render(prompt, example.variables) for example in asked],
-                "reference": [example.output for example in asked],
-            }
-        )
-        client = agentplatform.Client(
-            project=os.environ["GOOGLE_CLOUD_PROJECT"],
-            location=os.environ["GOOGLE_CLOUD_LOCATION"],
-            http_options={"base_url": url},
-        )
-        started = time.perf_counter()
-        answers = client.evals.run_inference(
-            model=MODEL,
-            src=frame,
-            config={
-                "generate_content_config": {
-                    "system_instruction": prompt.system_instruction,
-                    "temperature": 0.0,
-                    "max_output_tokens": 16,
-                    "seed": 0,
-                }
-            },
-        )
-        inferred = time.perf_counter() - started
-        judged = types.LLMMetric(name="quality", prompt_template=_judge_template())
-        result = client.evals.evaluate(
-            dataset=answers,
-            metrics=[
-                *(types.Metric(name=name) for name in ("exact_match", "bleu", "rouge_l_sum")),
-                judged,
-            ],
-        )
-        seconds = time.perf_counter() - started
-    print(f"peer    {rows} rows in {seconds:.1f} s (inference {inferred:.1f} s):", end=" ")
+        report, _ = run(rows)
+        ours = [row.scores for row in read_rows(clients()[0], report)]
+        inferred, seconds, theirs = by_peer(url, rows)
+    print(f"peer    {rows} rows in {seconds:.1f} s, {inferred:.1f} s of it inference:", end=" ")
     print(f"{rows / seconds:.1f} rows a second")
     if own_rate:
-        print(f"        ours: {own_rate:.1f} rows a second, {own_rate * seconds / rows:.1f}x")
-    theirs = {m.metric_name: m.mean_score for m in result.summary_metrics}
-    ours = {name: summary.mean for name, summary in report.metrics.items()}
-    print(f"        their means {theirs}")
-    print(f"        our means   {ours}; {len(own)} rows")
+        print(f"        ours {own_rate:.1f} rows a second")
+        print(f"        {target(own_rate * seconds / rows, 'times as fast', least=8)}")
+    for name in theirs[0]:
+        gap = max(abs(a[name] - (b[name] or 0.0)) for a, b in zip(theirs, ours, strict=True))
+        print(f"        {target(gap, f'largest difference of a row in {name}', most=1e-6)}")
 
 
-def _judge_template() -> str:
+def by_peer(url: str, rows: int) -> tuple[float, float, list[dict[str, float]]]:
+    """Seconds of inference and of all, and each row's scores, by the SDK at its defaults."""
+    import agentplatform
+    import pandas as pd
+    from agentplatform import types
+
     from genaiops_dagster.evaluation.judge import prompt_template
 
     judge = USE_CASE.evaluation.judge
     template = prompt_template(judge.metrics["quality"]) if judge else None
-    return template or ""
+    prompt, asked = version(USE_CASE.prompt), examples(rows)
+    frame = pd.DataFrame(
+        {
+            "prompt": [render(prompt, example.variables) for example in asked],
+            "reference": [example.output for example in asked],
+        }
+    )
+    client = agentplatform.Client(
+        project=os.environ["GOOGLE_CLOUD_PROJECT"],
+        location=os.environ["GOOGLE_CLOUD_LOCATION"],
+        http_options={"base_url": url},
+    )
+    metrics = [
+        *(types.Metric(name=name) for name in USE_CASE.evaluation.metrics),
+        types.LLMMetric(name="quality", prompt_template=template, judge_model=JUDGE),
+    ]
+    generation = {"temperature": 0.0, "max_output_tokens": 16, "seed": 0}
+    config = {"system_instruction": prompt.system_instruction, **generation}
+    evals = client.evals  # imports what it needs, which is not measured
+    started = time.perf_counter()
+    answers = evals.run_inference(
+        model=MODEL, src=frame, config={"generate_content_config": config}
+    )
+    inferred = time.perf_counter() - started
+    result = evals.evaluate(dataset=answers, metrics=metrics)
+    seconds = time.perf_counter() - started
+    scores = [
+        {
+            name: float(found.score)
+            for name, found in case.response_candidate_results[0].metric_results.items()
+        }
+        for case in sorted(result.eval_case_results, key=lambda case: case.eval_case_index)
+    ]
+    return inferred, seconds, scores
 
 
 def main() -> None:
@@ -355,6 +412,8 @@ def main() -> None:
     for part in (faults, kill, memory):
         if part.__name__ in parts:
             part()
+    if missed:
+        sys.exit(f"missed: {', '.join(missed)}")
 
 
 if __name__ == "__main__":

@@ -61,15 +61,26 @@ class JudgedMetric(Section):
 class PairwiseMetric(Section):
     """A judge's choice between the challenger's answers and another candidate's."""
 
-    criteria: str = Field(min_length=1, description="What makes an answer better, for the judge.")
+    criteria: str | None = Field(
+        None, min_length=1, description="What makes an answer better, in your own words."
+    )
+    template: str | None = Field(
+        None, description="Name of one of the Vertex AI SDK's pairwise metric prompt templates."
+    )
     baseline: str = Field(description="Candidate that the challenger is compared with.")
+
+    @model_validator(mode="after")
+    def _one_source(self) -> PairwiseMetric:
+        if (self.criteria is None) == (self.template is None):
+            raise ValueError("give either criteria or template")
+        return self
 
 
 class Calibration(Section):
     """How well the judge agrees with people, on answers that people rated."""
 
     labels: str = Field(
-        description="Object in the bucket: JSON lines, see docs/how-to/own-metric.md."
+        description="People's ratings, JSON lines: a file beside the use case files, or an object."
     )
     minimum_kappa: Annotated[float, Field(ge=-1, le=1)] = Field(
         0.4, description="Less agreement than this blocks."

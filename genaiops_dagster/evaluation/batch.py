@@ -13,7 +13,8 @@ import io
 import json
 import logging
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping
+from hashlib import sha256
 from typing import TYPE_CHECKING, Any
 
 from genaiops_dagster.evaluation.inference import (
@@ -46,13 +47,13 @@ def answer_in_batch(
     folder: str,
     model: Model,
     system_instruction: str,
-    questions: Sequence[Contents],
+    questions: Iterable[Contents],
     wait_seconds: float,
     log: logging.Logger,
     *,
     afresh: bool = False,
-) -> dict[str, Answer]:
-    """Answers by `contents_key`, as far as the job has them.
+) -> Iterator[tuple[str, Answer]]:
+    """Answers with their `contents_key`, as far as the job has them.
 
     Args:
         client: Gen AI client.
@@ -60,7 +61,7 @@ def answer_in_batch(
         folder: Object prefix for requests and answers, with its trailing slash.
         model: What answers.
         system_instruction: As it is told.
-        questions: What is asked, each once.
+        questions: What is asked; the same is asked once.
         wait_seconds: How long to wait for the job.
         log: Told of the job and its state.
         afresh: Whether the answers of a job that has ended are of no use.
@@ -68,19 +69,27 @@ def answer_in_batch(
     Raises:
         BatchFailedError: the job failed, or is still running after `wait_seconds`.
     """
-    requests = [
-        request_body(contents, system_instruction, model.generation, model.filters)
-        for contents in questions
-    ]
-    name = f"answers-{fingerprint(folder, model.address, requests)[:40]}"
+    shared = request_body([], system_instruction, model.generation, model.filters)
+    requests = _request_lines(shared, questions)
+    name = f"answers-{fingerprint(folder, model.address, sha256(requests).hexdigest())[:40]}"
     job = _find(client, name, _RUNNING if afresh else _RUNNING | _USABLE)
     if job is None:
         source = f"{folder}{name}/requests.jsonl"
-        lines = "".join(json.dumps({"request": request}) + "\n" for request in requests)
-        store.write_once(source, lines.encode(), "application/jsonl")
+        store.write_once(source, requests, "application/jsonl")
         job = _create(client, model.address, name, store.uri(source), store.uri(f"{folder}{name}"))
-    job = _wait(client, job, wait_seconds, log)
-    return _read(store, job)
+    del requests
+    yield from _read(store, _wait(client, job, wait_seconds, log))
+
+
+def _request_lines(shared: Mapping[str, Any], questions: Iterable[Contents]) -> bytes:
+    """The requests as JSON lines, each once."""
+    content, seen = io.BytesIO(), set()
+    for contents in questions:
+        line = json.dumps({"request": {**shared, "contents": list(contents)}}).encode()
+        if (digest := sha256(line).digest()) not in seen:
+            seen.add(digest)
+            content.write(line + b"\n")
+    return content.getvalue()
 
 
 def _find(client: genai.Client, name: str, states: set[str]) -> types.BatchJob | None:
@@ -137,14 +146,13 @@ def _state(job: types.BatchJob) -> str:
     return job.state.name if job.state else "JOB_STATE_UNSPECIFIED"
 
 
-def _read(store: ObjectStore, job: types.BatchJob) -> dict[str, Answer]:
+def _read(store: ObjectStore, job: types.BatchJob) -> Iterator[tuple[str, Answer]]:
     """Answers of all lines of the job's output that have one."""
     from google.genai import types
 
     if job.output_info is None or job.output_info.gcs_output_directory is None:
         raise BatchFailedError(f"batch job {job.name} does not say where its answers are")
     folder = store.name_of(job.output_info.gcs_output_directory)
-    found = {}
     for stored in store.list(f"{folder.rstrip('/')}/"):
         with io.TextIOWrapper(store.open(stored.name), encoding="utf-8") as lines:
             for line in lines:
@@ -153,6 +161,7 @@ def _read(store: ObjectStore, job: types.BatchJob) -> dict[str, Answer]:
                     continue
                 response = types.GenerateContentResponse.model_validate(row["response"])
                 answer = read_answer(response, latency_seconds=0.0)
-                key = contents_key(row["request"]["contents"])
-                found[key] = answer.model_copy(update={"batch": True})
-    return found
+                yield (
+                    contents_key(row["request"]["contents"]),
+                    answer.model_copy(update={"batch": True}),
+                )

@@ -1,20 +1,24 @@
 """A judge beside people: how well its ratings agree with theirs on the same answers.
 
-People's ratings are JSON lines in the bucket, one rating each:
-`{"metric": ..., "rating": ..., "prompt": ..., "reference": ..., "response": ...}`.
+People's ratings are JSON lines, in a file beside the use case files or in the bucket, one rating
+each: `{"metric": ..., "rating": ..., "prompt": ..., "reference": ..., "response": ...}`.
 """
 
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Sequence
+from pathlib import Path
 
 from pydantic import Field, ValidationError
 
 from genaiops_dagster.evaluation.judge import Rated
 from genaiops_dagster.evaluation.records import Agreement
 from genaiops_dagster.evaluation_policy import Judge
+from genaiops_dagster.google_cloud.object_store import ObjectStore
 from genaiops_dagster.record import Record
+from genaiops_dagster.use_case import EXTRA_FOLDER_VARIABLE
 
 
 class LabelsError(ValueError):
@@ -43,6 +47,15 @@ class Label(Record):
         """What the judge is shown."""
         shown = {"prompt": self.prompt, "reference": self.reference, "response": self.response}
         return self.variables | shown
+
+
+def find_labels(store: ObjectStore, name: str) -> tuple[str, bytes | None]:
+    """Where people's ratings are, and what is there: a file of the user's, else an object."""
+    folder = os.environ.get(EXTRA_FOLDER_VARIABLE)
+    file = Path(folder or ".") / name
+    if folder and file.is_file():
+        return str(file), file.read_bytes()
+    return store.uri(name), store.read(name)
 
 
 def read_labels(uri: str, content: bytes | None, judge: Judge) -> list[Label]:

@@ -8,14 +8,12 @@ knowing of each other (Chiu and Jain 1989, https://doi.org/10.1016/0169-7552(89)
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import random
-import threading
 from collections import deque
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
-from typing import Generic, Literal, TypeVar, cast
+from typing import Generic, Literal, TypeVar
 
 from genaiops_dagster.evaluation.cache import RecordCache
 from genaiops_dagster.record import Record
@@ -262,36 +260,6 @@ async def persist(
         if gave_up:
             raise RequestFailedError(f"{failure.message} ({gave_up})")
         await asyncio.sleep(wait)
-
-
-def in_thread(work: Callable[[], T]) -> asyncio.Future[T]:
-    """The result of a blocking call, in a thread that keeps no process from ending.
-
-    A call that hangs is given up by whoever awaits it, but its thread goes on until the library's
-    own timeout; an executor would wait for it when the process ends.
-    """
-    loop = asyncio.get_running_loop()
-    future: asyncio.Future[T] = loop.create_future()
-
-    def settle(result: T | None, error: BaseException | None) -> None:
-        if future.done():  # given up
-            return
-        if error is not None:
-            future.set_exception(error)
-        else:
-            future.set_result(cast("T", result))
-
-    def run() -> None:
-        result, failure = None, None
-        try:
-            result = work()
-        except BaseException as error:  # noqa: BLE001 - raised where it is awaited
-            failure = error
-        with contextlib.suppress(RuntimeError):  # the loop has ended: nobody waits any more
-            loop.call_soon_threadsafe(settle, result, failure)
-
-    threading.Thread(target=run, name="evaluation-service", daemon=True).start()
-    return future
 
 
 async def map_in_order(

@@ -17,6 +17,7 @@ from genaiops_dagster.data.records import DatasetSplit, Example
 from genaiops_dagster.evaluation.cache import CacheMode
 from genaiops_dagster.evaluation.classification import classify
 from genaiops_dagster.evaluation.concurrency import Progress, map_in_order
+from genaiops_dagster.evaluation.evaluation_set import Questions, read_examples
 from genaiops_dagster.evaluation.inference import (
     Contents,
     Model,
@@ -45,7 +46,6 @@ from genaiops_dagster.fingerprint import fingerprint
 from genaiops_dagster.google_cloud.object_store import ObjectStore
 from genaiops_dagster.google_cloud.vertex_ai import VertexAI
 from genaiops_dagster.prompts.records import PromptVersion
-from genaiops_dagster.prompts.rendering import request_contents
 from genaiops_dagster.use_case import UseCase
 
 _LOG = logging.getLogger(__name__)
@@ -139,11 +139,11 @@ def _evaluate(
 ) -> tuple[list[RowResult], dict[str, SuiteReport]]:
     """Rows and suites, within the budget."""
     evaluation, vertex_ai = task.use_case.evaluation, session.vertex_ai
-    questions = [request_contents(task.prompt, example.variables) for example in examples]
+    questions = Questions(task.prompt, examples)
     system = task.prompt.system_instruction
     answers = session.answers(task.model, system, questions)
     judgements = session.judgements(task.configuration)
-    missing = [contents for contents in questions if answers.cache.lacks(contents_key(contents))]
+    missing = [n for n, asked in enumerate(questions) if answers.cache.lacks(contents_key(asked))]
     answers.cache.refuse_if_strict(len(missing), f"of {len(questions)} answers")
     batch = evaluation.batch_from_rows is not None and len(missing) >= evaluation.batch_from_rows
     asked = Asked(
@@ -174,7 +174,8 @@ def _evaluate(
     with spending(asked, purse, counter, emulated=vertex_ai.emulated) as meter:
         answers.on_paid, judgements.on_paid = meter.answered, meter.judged
         if batch:
-            session.answer_in_batch(task.model, system, missing, answers)
+            unanswered = (questions[place] for place in missing)
+            session.answer_in_batch(task.model, system, unanswered, answers)
         return session.run(work)
 
 
@@ -182,18 +183,6 @@ def is_complete(report: EvaluationReport) -> bool:
     """Whether there is nothing in a report that another try could mend."""
     unsure = [*report.metrics.values(), *(suite.passed for suite in report.suites.values())]
     return not report.states["failed"] and not any(summary.errors for summary in unsure)
-
-
-def read_examples(store: ObjectStore, split: DatasetSplit) -> list[Example]:
-    """Examples of an evaluation set.
-
-    Raises:
-        FileNotFoundError: the file is gone.
-    """
-    content = store.read(store.name_of(split.uri))
-    if content is None:
-        raise FileNotFoundError(f"{split.uri} does not exist; materialize evaluation_set")
-    return [Example.model_validate_json(line) for line in content.splitlines() if line.strip()]
 
 
 async def evaluate_rows(

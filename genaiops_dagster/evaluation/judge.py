@@ -14,8 +14,9 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from genaiops_dagster.evaluation.concurrency import PaidService, RequestFailedError, in_thread
+from genaiops_dagster.evaluation.concurrency import PaidService, RequestFailedError
 from genaiops_dagster.evaluation.records import Judgement
+from genaiops_dagster.evaluation.threads import in_thread
 from genaiops_dagster.evaluation_policy import Judge, JudgedMetric
 from genaiops_dagster.fingerprint import fingerprint
 
@@ -72,7 +73,7 @@ def prompt_template(metric: JudgedMetric) -> str | None:
         UnknownTemplateError: the SDK has no template of that name.
     """
     if metric.template is not None:
-        return _sdk_template(metric.template)
+        return sdk_template(metric.template, pairwise=False)
     if metric.criteria is None:
         return None
     lowest, highest = metric.scale
@@ -85,14 +86,19 @@ def prompt_template(metric: JudgedMetric) -> str | None:
 
 
 @functools.cache
-def _sdk_template(name: str) -> str:
+def sdk_template(name: str, *, pairwise: bool) -> str:
+    """A metric prompt template of the Vertex AI SDK, for one answer or for two.
+
+    Raises:
+        UnknownTemplateError: the SDK has no template of that name, or only one of the other kind.
+    """
     from vertexai.evaluation import MetricPromptTemplateExamples
 
     known = set(MetricPromptTemplateExamples.list_example_metric_names())
-    pointwise = sorted(name for name in known if not name.startswith("pairwise_"))
-    if name not in pointwise:
+    fitting = sorted(name for name in known if name.startswith("pairwise_") == pairwise)
+    if name not in fitting:
         raise UnknownTemplateError(
-            f"judge template {name!r} is not in the Vertex AI SDK; it has: {', '.join(pointwise)}"
+            f"judge template {name!r} is not in the Vertex AI SDK; it has: {', '.join(fitting)}"
         )
     return str(MetricPromptTemplateExamples.get_prompt_template(name))
 

@@ -14,8 +14,9 @@ from genaiops_dagster.asset_options import (
 from genaiops_dagster.budget.degrade import allowed_judge, read_degradation, read_terms, with_judge
 from genaiops_dagster.budget.payment import Purse
 from genaiops_dagster.data.records import DatasetSplit
+from genaiops_dagster.evaluation.calibration import find_labels
 from genaiops_dagster.evaluation.checks import REPORT, is_complete
-from genaiops_dagster.evaluation.evaluate import read_examples
+from genaiops_dagster.evaluation.evaluation_set import read_examples
 from genaiops_dagster.evaluation.judging import calibrate, pairs_of, prefer
 from genaiops_dagster.evaluation.progress import POOL, EvaluationConfig, log_progress
 from genaiops_dagster.evaluation.records import (
@@ -100,7 +101,10 @@ def _calibration(use_case: UseCase, judge: Judge, calibration: Calibration) -> d
             found = calibrate(session, store, rater, calibration, purse, progress)
         return dg.MaterializeResult(
             value=found,
-            metadata={"dagster/uri": store.uri(calibration.labels), "agreement": _table(found)},
+            metadata={
+                "labels": find_labels(store, calibration.labels)[0],
+                "agreement": _table(found),
+            },
             data_version=dg.DataVersion(f"{found.judge_digest[:16]}-{found.labels_digest[:16]}"),
             check_results=[_agreement_check(found, calibration.minimum_kappa)],
         )

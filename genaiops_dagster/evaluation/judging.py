@@ -8,7 +8,7 @@ from collections.abc import Sequence
 
 from genaiops_dagster.budget.payment import Purse
 from genaiops_dagster.data.records import Example
-from genaiops_dagster.evaluation.calibration import agreement, read_labels
+from genaiops_dagster.evaluation.calibration import agreement, find_labels, read_labels
 from genaiops_dagster.evaluation.concurrency import Progress, map_in_order
 from genaiops_dagster.evaluation.inference import contents_text
 from genaiops_dagster.evaluation.judge import Rated, judge_digest
@@ -154,8 +154,8 @@ def calibrate(
         BudgetExceededError: the budget does not allow it; nothing was sent.
         ServiceUnusableError: the judge cannot be called at all.
     """
-    content = store.read(calibration.labels)
-    labels = read_labels(store.uri(calibration.labels), content, judge)
+    place, content = find_labels(store, calibration.labels)
+    labels = read_labels(place, content, judge)
     digest = hashlib.sha256(content or b"").hexdigest()
     judgements = session.service(f"calibrated-{judge_digest(judge)}", Judgement, quota="evaluation")
 

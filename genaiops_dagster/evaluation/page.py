@@ -152,13 +152,14 @@ def suite_table(suites: Mapping[str, SuiteReport]) -> dg.MetadataValue:
     return markdown_table(
         [
             *("suite", "passed", "low", "high", "cases", "blocked", "refused"),
-            *("base model", "base passed", "p value"),
+            *("base model", "base passed", "base blocked", "base refused", "p value"),
         ],
         (
             [
                 *(name, s.passed.mean, s.passed.low, s.passed.high, len(s.cases)),
                 *(s.blocked, s.refused, s.base_model),
-                *(s.base_passed.mean if s.base_passed else None, s.p_value),
+                *(s.base_passed.mean if s.base_passed else None, s.base_blocked, s.base_refused),
+                s.p_value,
             ]
             for name, s in suites.items()
         ),

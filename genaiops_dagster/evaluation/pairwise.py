@@ -14,17 +14,23 @@ from dataclasses import dataclass
 from itertools import combinations
 from typing import TYPE_CHECKING
 
-from genaiops_dagster.evaluation.concurrency import PaidService, RequestFailedError, in_thread
-from genaiops_dagster.evaluation.judge import JudgeError
+from genaiops_dagster.evaluation.concurrency import PaidService, RequestFailedError
+from genaiops_dagster.evaluation.judge import (
+    JudgeError,
+    UnknownTemplateError,
+    sdk_template,
+    template_fields,
+)
 from genaiops_dagster.evaluation.records import Choice, MetricSummary
 from genaiops_dagster.evaluation.statistics import mean_interval
+from genaiops_dagster.evaluation.threads import in_thread
 from genaiops_dagster.evaluation_policy import Judge, PairwiseMetric
 from genaiops_dagster.fingerprint import fingerprint
 
 if TYPE_CHECKING:
     from google.cloud.aiplatform_v1beta1 import EvaluationServiceClient
 
-VERSION = 1
+VERSION = 2
 """Raised when the same criteria would be put to the judge in other words than before."""
 
 _TEMPLATE = """# Instruction
@@ -99,7 +105,18 @@ class Judged:
 
 def pairwise_digest(judge: Judge, metric: PairwiseMetric) -> str:
     """sha256 over judge model, criteria and number of choices."""
-    return fingerprint(VERSION, judge.model, metric.criteria, judge.repeats)
+    return fingerprint(VERSION, judge.model, pairwise_template(metric), judge.repeats)
+
+
+def pairwise_template(metric: PairwiseMetric) -> str:
+    """What the judge is told, with places for the fields.
+
+    Raises:
+        UnknownTemplateError: the SDK has no template of that name.
+    """
+    if metric.template is not None:
+        return sdk_template(metric.template, pairwise=True)
+    return _TEMPLATE.format(criteria=(metric.criteria or "").strip())
 
 
 class PairwiseJudge:
@@ -124,7 +141,8 @@ class PairwiseJudge:
         service: PaidService[Choice],
     ) -> None:
         self._repeats = range(judge.repeats)
-        self._template = _TEMPLATE.format(criteria=metric.criteria.strip())
+        self._template = pairwise_template(metric)
+        self._fields = template_fields(self._template)
         self._client = client
         self._location = location
         self._address = address
@@ -145,12 +163,19 @@ class PairwiseJudge:
 
     async def _choice(self, pair: Pair, first: str, second: str, repeat: int) -> Choice | str:
         """One choice, or why there is none."""
-        instance = {
+        fields = {
             "prompt": pair.prompt,
             "reference": pair.reference,
             "baseline_model_response": first,
             "response": second,
         }
+        missing = sorted(self._fields - fields.keys())
+        if missing:
+            raise UnknownTemplateError(
+                f"the pairwise template needs {', '.join(missing)}; "
+                f"pairs have: {', '.join(sorted(fields))}"
+            )
+        instance = {field: fields[field] for field in sorted(self._fields)}
 
         def send(timeout_seconds: float) -> asyncio.Future[Choice]:
             return in_thread(lambda: self._ask(instance, repeat, timeout_seconds))

@@ -185,7 +185,7 @@ class SuiteReport(Record):
         passed: Share of cases that passed, with its interval.
         blocked, refused: Cases that the service blocked, and those or that the model declined.
         base_model: What a tuned model was tuned from; None for a base model and for golden cases.
-        base_passed: The same share of the base model.
+        base_passed, base_blocked, base_refused: The same of the base model.
         p_value: Of no difference to the base model, two-sided, by McNemar's exact test.
     """
 
@@ -195,6 +195,8 @@ class SuiteReport(Record):
     refused: int
     base_model: str | None = None
     base_passed: MetricSummary | None = None
+    base_blocked: int | None = None
+    base_refused: int | None = None
     p_value: float | None = None
 
     @property
@@ -223,7 +225,7 @@ class EvaluationReport(Record):
         metrics: Summary by metric.
         slices: Summary by slice name, slice value and metric.
         input_tokens, output_tokens: Totals of the answers, cached ones included.
-        cost_usd: Price of all answers and judgements in US dollars; None: no price is known.
+        cost_usd: Price of all answers in US dollars; None: no price is known.
         latency_p50_seconds, latency_p95_seconds: None when nothing was answered.
         created: When it was computed, ISO 8601 in UTC.
         emulated: Whether the emulator answered; then nothing was charged.

@@ -13,10 +13,10 @@ from typing import TYPE_CHECKING, Any
 from genaiops_dagster.evaluation.concurrency import (
     PaidService,
     RequestFailedError,
-    in_thread,
     persist,
 )
 from genaiops_dagster.evaluation.records import Judgement, RowResult
+from genaiops_dagster.evaluation.threads import in_thread
 from genaiops_dagster.fingerprint import fingerprint
 
 if TYPE_CHECKING:

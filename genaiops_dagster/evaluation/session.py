@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
+import threading
 from collections.abc import Awaitable, Callable, Collection, Iterable, Sequence
 from contextlib import ExitStack
 from types import TracebackType
@@ -64,7 +66,13 @@ class Session:
         self._caches = ExitStack()
 
     def __enter__(self) -> Session:
+        if self._use_case.evaluation.judge:  # its client takes seconds to import: begin now
+            threading.Thread(target=self._prepare_judge, daemon=True).start()
         return self
+
+    def _prepare_judge(self) -> None:
+        with contextlib.suppress(Exception):  # raised again where the client is used
+            _ = self.vertex_ai.evaluation
 
     def __exit__(
         self,
@@ -123,20 +131,19 @@ class Session:
         Raises:
             BatchFailedError: the job failed, or is not done in the use case's time.
         """
-        asked = {contents_key(contents): contents for contents in questions}
         found = answer_in_batch(
             self.vertex_ai.genai,
             self._store,
             f"{self._use_case.name}/batches/",
             model,
             system_instruction,
-            list(asked.values()),
+            questions,
             self._use_case.evaluation.batch_wait_seconds,
             self._log,
             afresh=self._mode == "refresh",
         )
-        for key in asked.keys() & found.keys():
-            answers.keep(key, found[key])
+        for key, answer in found:
+            answers.keep(key, answer)
 
     async def score_by_service(
         self, rows: Sequence[RowResult], metrics: Collection[str]

@@ -150,12 +150,10 @@ def spending(asked: Asked, purse: Purse, count: CountTokens, *, emulated: bool) 
 
 def _prompt_tokens(asked: Asked, count: CountTokens) -> TokenTotal:
     """Tokens of the prompts of all rows, from a sample of them."""
-    sized = [
-        ([dict(turn) for turn in contents], len(contents_text(contents)))
-        for contents in asked.questions
-    ]
-    chosen, rows = sample(sized, _SAMPLE_ROWS, seed=0)
-    total = count_sample(count, chosen, sum(size for _, size in sized), rows)
+    sizes = [len(contents_text(contents)) for contents in asked.questions]
+    places, rows = sample(range(len(sizes)), _SAMPLE_ROWS, seed=0)
+    chosen = [([dict(turn) for turn in asked.questions[n]], sizes[n]) for n in places]
+    total = count_sample(count, chosen, sum(sizes), rows)
     if not rows or not asked.system_instruction:
         return total
     return total + TokenTotal(rows * count([user_message(asked.system_instruction)]))

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import random
-import subprocess
-import sys
+from collections import Counter, deque
+from functools import partial
 from types import SimpleNamespace
 
 import pytest
@@ -16,7 +16,7 @@ from genaiops_dagster.evaluation.concurrency import (
     Patience,
     RequestFailedError,
     ServiceUnusableError,
-    in_thread,
+    map_in_order,
     persist,
 )
 
@@ -251,24 +251,53 @@ async def test_refusals_of_everything_end_the_hurry():
     assert limit.limit == 1
 
 
-async def test_a_blocking_call_gives_what_it_returns_or_raises():
-    assert await in_thread(lambda: 3) == 3
-    with pytest.raises(ZeroDivisionError):
-        await in_thread(lambda: 1 / 0)
+class WindowService:
+    """A service as the emulator makes one: after its latency it counts requests of the last second.
+
+    Args:
+        seed: Of latency and faults.
+        errors: Share of the requests within the quota that get 429 or 503.
+        hangs: Share of them that never end.
+    """
+
+    def __init__(self, seed: int, errors: float = 0.0, hangs: float = 0.0) -> None:
+        self._dice = random.Random(seed)
+        self._errors, self._hangs = errors, hangs
+        self._recent: deque[float] = deque()
+        self.answered: Counter[int] = Counter()
+
+    async def answer(self, row: int, _: float) -> int:
+        await asyncio.sleep(0.2 + 0.02 * self._dice.random())
+        while self._recent and self._recent[0] <= now() - 1:
+            self._recent.popleft()
+        if len(self._recent) >= 50:
+            raise APIError(429, {}, SimpleNamespace(headers={"Retry-After": "1"}))
+        self._recent.append(now())
+        fate = self._dice.random()
+        if fate < self._hangs:
+            await asyncio.sleep(1e6)
+        if fate < self._hangs + self._errors:
+            raise APIError(self._dice.choice([429, 503]), {})
+        self.answered[row] += 1
+        return row
 
 
-def test_a_blocking_call_that_hangs_keeps_no_process_from_ending():
-    script = (
-        "import asyncio, time\n"
-        "from genaiops_dagster.evaluation.concurrency import in_thread\n"
-        "async def main():\n"
-        "    try:\n"
-        "        await asyncio.wait_for(in_thread(lambda: time.sleep(600)), 0.1)\n"
-        "    except TimeoutError:\n"
-        "        print('given up')\n"
-        "asyncio.run(main())\n"
-    )
-    ended = subprocess.run(
-        [sys.executable, "-c", script], capture_output=True, text=True, timeout=120, check=True
-    )
-    assert ended.stdout == "given up\n"
+@pytest.mark.parametrize(
+    ("errors", "hangs", "most"), [(0.0, 0.0, 1.1), (0.1, 0.01, 1.5)], ids=["well", "badly"]
+)
+async def test_rows_that_two_services_handle_in_turn_take_little_more_than_the_quota_allows(
+    errors, hangs, most
+):
+    services = [WindowService(seed, errors, hangs) for seed in (1, 2)]
+    ways = [(service, AdaptiveLimit(32), Patience()) for service in services]
+
+    async def handle(row: int) -> int:
+        for service, limit, patience in ways:
+            row = await persist(partial(service.answer, row), limit, patience)
+        return row
+
+    started = now()
+    rows = await map_in_order(handle, 2000, 64, lambda *_: None)
+    assert rows == list(range(2000))
+    assert all(set(service.answered.values()) == {1} for service in services)
+    assert now() - started < most * 2000 / 50

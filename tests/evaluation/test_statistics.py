@@ -9,7 +9,13 @@ from statsmodels.stats.contingency_tables import mcnemar
 from statsmodels.stats.multitest import multipletests
 from statsmodels.stats.proportion import proportion_confint
 
-from genaiops_dagster.evaluation.statistics import holm, mean_interval, paired_difference
+from genaiops_dagster.evaluation.statistics import (
+    bootstrap_difference,
+    bootstrap_interval,
+    holm,
+    mean_interval,
+    paired_difference,
+)
 
 
 def by_id(values):
@@ -157,12 +163,12 @@ def test_95_percent_intervals_of_means_cover_95_percent(kind):
     assert 0.93 <= covered / trials <= 0.97
 
 
-@pytest.mark.parametrize("kind", ["binary", "ratings", "in groups"])
+@pytest.mark.parametrize("kind", ["binary", "ratings", "in groups", "binary in groups"])
 def test_95_percent_intervals_of_differences_cover_95_percent(kind):
     random = np.random.default_rng(6)
     rows, trials, covered = 120, 800, 0
     ids = [f"r{index}" for index in range(rows)]
-    groups = {row: f"g{index // 3}" for index, row in enumerate(ids)} if kind == "in groups" else {}
+    groups = {row: f"g{index // 3}" for index, row in enumerate(ids)} if "in groups" in kind else {}
     for _ in range(trials):
         if kind == "binary":
             u = random.random(rows)
@@ -171,6 +177,10 @@ def test_95_percent_intervals_of_differences_cover_95_percent(kind):
         elif kind == "ratings":
             b = random.integers(1, 5, rows)
             a, truth = b + (random.random(rows) < 0.3), 0.3
+        elif kind == "binary in groups":
+            shared = np.repeat(random.random(rows // 3), 3)
+            a, b = random.random(rows) < np.sqrt(shared), random.random(rows) < shared
+            truth = 2 / 3 - 1 / 2
         else:
             b = random.random(rows)
             a, truth = b + np.repeat(random.normal(0.1, 0.3, rows // 3), 3), 0.1
@@ -180,4 +190,49 @@ def test_95_percent_intervals_of_differences_cover_95_percent(kind):
             groups,
         )
         covered += found.low <= truth <= found.high
+    assert 0.93 <= covered / trials <= 0.97
+
+
+def ratio(sums):
+    return sums[:, 0] / sums[:, 1]
+
+
+def test_bootstrap_interval_is_that_of_scipy():
+    random = np.random.default_rng(7)
+    numerator, denominator = random.gamma(2, 1, 80), random.gamma(3, 1, 80)
+    counts = {f"g{n}": pair for n, pair in enumerate(zip(numerator, denominator, strict=True))}
+    expected = stats.bootstrap(
+        (numerator, denominator),
+        lambda x, y, axis: x.sum(axis=axis) / y.sum(axis=axis),
+        paired=True,
+        method="percentile",
+        n_resamples=20_000,
+        rng=random,
+    ).confidence_interval
+    width = expected.high - expected.low
+    assert bootstrap_interval(ratio, counts) == pytest.approx(tuple(expected), abs=0.08 * width)
+    assert bootstrap_interval(ratio, {"one": (1.0, 2.0)}) is None
+
+
+def test_bootstrap_of_a_mean_difference_agrees_with_the_paired_t_test():
+    random = np.random.default_rng(8)
+    for shift in (0.0, 0.2, 0.6):
+        differences = random.normal(shift, 1, 150)
+        counts = {f"g{n}": (value, 1.0) for n, value in enumerate(differences)}
+        found = bootstrap_difference(ratio, counts, rows=150)
+        expected = stats.ttest_1samp(differences, 0)
+        interval = expected.confidence_interval(0.95)
+        assert found.difference == pytest.approx(differences.mean())
+        assert (found.low, found.high) == pytest.approx((interval.low, interval.high), abs=0.04)
+        assert found.p_value == pytest.approx(expected.pvalue, abs=0.07)
+
+
+def test_95_percent_bootstrap_intervals_cover_95_percent():
+    random, trials, covered = np.random.default_rng(9), 400, 0
+    for _ in range(trials):
+        shared = random.beta(4, 2, 100)
+        hits = random.binomial(3, shared)
+        counts = {f"g{n}": (float(found), 3.0) for n, found in enumerate(hits)}
+        low, high = bootstrap_interval(ratio, counts)
+        covered += low <= 2 / 3 <= high
     assert 0.93 <= covered / trials <= 0.97

@@ -127,6 +127,19 @@ def test_worse_than_base_is_told_from_chance():
     assert many_down.passed.mean == pytest.approx(10 / 18)
 
 
+def test_blocked_and_refused_are_told_of_both():
+    def case(state: str, *, refused: bool) -> CaseResult:
+        return CaseResult(
+            id=f"{state}{refused}", category="c", state=state, passed=True, refused=refused
+        )
+
+    tuned = [case("answered", refused=False), case("answered", refused=True)]
+    base = [case("blocked", refused=True), case("answered", refused=True)]
+    found = report_suite(tuned, base, "base")
+    assert (found.blocked, found.refused) == (0, 1)
+    assert (found.base_blocked, found.base_refused) == (1, 2)
+
+
 def test_a_case_without_a_response_is_neither_passed_nor_failed():
     report = report_suite(results([True, None, False]))
     assert (report.passed.mean, report.passed.rows, report.passed.errors) == (0.5, 2, 1)

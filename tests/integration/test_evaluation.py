@@ -12,13 +12,15 @@ from uuid import uuid4
 
 import dagster as dg
 import pytest
+import yaml
 
 from genaiops_dagster.evaluation.assets import PromptParityError
 from genaiops_dagster.evaluation.cache import CacheMissError
-from genaiops_dagster.evaluation.records import ChampionEvaluation
+from genaiops_dagster.evaluation.records import ChampionEvaluation, EvaluationReport
 from genaiops_dagster.evaluation.report import read_rows
 from genaiops_dagster.google_cloud.object_store import ObjectStore
 from genaiops_dagster.prompts.rendering import version
+from genaiops_dagster.use_case import load_use_cases
 from tests.conftest import RunningEmulator
 from tests.integration.evaluation import (
     MODULES,
@@ -62,19 +64,33 @@ def test_every_row_is_answered_scored_and_kept(
 def test_a_second_evaluation_pays_nothing_and_is_identical(
     emulator: RunningEmulator, store: ObjectStore
 ) -> None:
-    use_case = use_case_of()
+    criteria = {"criteria": "The response names the right module."}
+    judge = {"model": "gemini-3.1-pro-preview", "metrics": {"quality": criteria}, "repeats": 2}
+    use_case = use_case_of(judge=judge, suites=["safety", "off_task"])
     put_inputs(store, use_case)
-    first = report_of(materialize(use_case, "flash"))
-    paid = content_requests(emulator)
 
-    assert report_of(materialize(use_case, "flash")) == first
-    assert content_requests(emulator) == paid
+    def evaluate_again() -> EvaluationReport:
+        return report_of(materialize(use_case, "flash", raise_on_error=False))
+
+    def paid() -> tuple[int, int]:
+        requests = emulator.stats()["requests"]["vertex"]
+        return requests["generateContent"], requests["evaluateInstances"]
+
+    nothing = content_requests(emulator)
+    first = evaluate_again()
+    assert content_requests(emulator) > nothing
+    paid_before = paid()
+
+    assert evaluate_again() == first
+    assert paid() == paid_before
 
     store_client = store._client.bucket(store.bucket)
+    rows = store.read(store.name_of(first.rows_uri))
     store_client.blob(store.name_of(first.summary_uri)).delete()
-    again = report_of(materialize(use_case, "flash"))
+    again = evaluate_again()
     assert again.model_copy(update={"created": first.created}) == first
-    assert content_requests(emulator) == paid, "the answers are kept without the report, too"
+    assert store.read(store.name_of(again.rows_uri)) == rows, "byte by byte"
+    assert paid() == paid_before, "answers and ratings are kept without the report, too"
 
 
 def test_every_row_gets_through_refusals_errors_and_hangs(
@@ -246,7 +262,11 @@ def test_a_function_of_a_users_own_works_from_the_file_alone(
         "def lower_case(answer, reference):\n    return answer == answer.lower()\n"
     )
     monkeypatch.setenv("GENAIOPS_USE_CASES", str(tmp_path))
-    use_case = use_case_of(metrics=["exact_match", "house_style:lower_case", "macro_f1"])
+    written = use_case_of(metrics=["exact_match", "house_style:lower_case", "macro_f1"])
+    (tmp_path / "mine.yaml").write_text(
+        yaml.safe_dump(written.model_dump(mode="json", exclude_unset=True))
+    )
+    use_case = load_use_cases()[written.name]
     put_inputs(store, use_case)
     report = report_of(materialize(use_case, "flash"))
     assert report.metrics["lower_case"].mean == 1.0

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
@@ -157,6 +158,18 @@ def test_no_preference_is_paid_for_on_an_incomplete_report(
     assert emulator.stats()["requests"]["vertex"].get("evaluateInstances", 0) == paid
 
 
+def test_a_pairwise_template_of_the_sdk_needs_no_words_of_ones_own(
+    emulator: RunningEmulator, store: ObjectStore
+) -> None:
+    pairwise = {"template": "pairwise_question_answering_quality", "baseline": "lite"}
+    use_case = use_case_of(judge=JUDGE | {"pairwise": pairwise}, candidates=CANDIDATES)
+    put_inputs(store, use_case)
+    result = materialize_preference(use_case)
+    found = result.asset_value([use_case.name, "preference_report"])
+    assert (found.pairs, found.preference.errors) == (24, 0)
+    assert found.wins + found.losses + found.ties == 24
+
+
 def test_a_preference_is_paid_once(emulator: RunningEmulator, store: ObjectStore) -> None:
     use_case = use_case_of(judge=PAIRWISE, candidates=CANDIDATES)
     put_inputs(store, use_case)
@@ -168,7 +181,10 @@ def test_a_preference_is_paid_once(emulator: RunningEmulator, store: ObjectStore
 
 
 def test_a_judge_that_disagrees_with_people_blocks(
-    emulator: RunningEmulator, store: ObjectStore
+    emulator: RunningEmulator,
+    store: ObjectStore,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     judge = JUDGE | {"calibration": {"labels": f"labels/{uuid4().hex}.jsonl"}}
     use_case = use_case_of(judge=judge)
@@ -192,7 +208,15 @@ def test_a_judge_that_disagrees_with_people_blocks(
     found, checks = calibrate_with([1, 5] * 10)
     assert found.metrics["quality"].kappa == pytest.approx(1)
     assert checks["agreement"].passed
+    labels = store.read(judge["calibration"]["labels"]) or b""
     found, checks = calibrate_with([5, 1] * 10)
     assert found.metrics["quality"].kappa < 0
     assert not checks["agreement"].passed
     assert checks["agreement"].blocking
+
+    file = tmp_path / judge["calibration"]["labels"]
+    file.parent.mkdir()
+    file.write_bytes(labels)
+    monkeypatch.setenv("GENAIOPS_USE_CASES", str(tmp_path))
+    result = materialize_asset(use_case, "judge_calibration")
+    assert checks_of(result)["agreement"].passed, "a file beside the use cases goes first"

@@ -10,7 +10,7 @@ from types import SimpleNamespace
 from typing import Any
 from uuid import uuid4
 
-from google.api_core.exceptions import ServiceUnavailable, TooManyRequests
+from google.api_core.exceptions import InvalidArgument, ServiceUnavailable, TooManyRequests
 from google.cloud.aiplatform_v1beta1 import types as service_types
 from google.genai import types
 from google.genai.errors import APIError
@@ -42,11 +42,22 @@ JUDGE = Judge(model="judge", metrics={"quality": JudgedMetric(criteria="c", scal
 
 
 class Unreliable:
-    """Google's two services, answering each row with its own number: late, or not at all."""
+    """Google's two services, answering each row with its own number: late, or not at all.
 
-    def __init__(self, seed: int, failing: float) -> None:
+    Args:
+        seed: Of the delays and failures.
+        failing: Share of the requests that fail and may be sent again.
+        unanswerable: Rows that no model answers.
+        unjudgeable: Rows that no judge rates.
+    """
+
+    def __init__(
+        self, seed: int, failing: float, unanswerable: set[int], unjudgeable: set[int]
+    ) -> None:
         self._dice = random.Random(seed)
         self._failing = failing
+        self._unanswerable = unanswerable
+        self._unjudgeable = unjudgeable
         self.answered: list[str] = []
         self.aio = SimpleNamespace(models=self)
 
@@ -58,6 +69,8 @@ class Unreliable:
         await asyncio.sleep(self._dice.random() * 0.01)
         if self._is_failing():
             raise APIError(self._dice.choice([429, 500, 503]), {})
+        if int(number) in self._unanswerable:
+            raise APIError(400, {})
         self.answered.append(number)
         return types.GenerateContentResponse.model_validate(
             {
@@ -73,6 +86,8 @@ class Unreliable:
         if self._is_failing():
             raise self._dice.choice([TooManyRequests, ServiceUnavailable])("not now")
         score = float(fields["response"].split()[-1])
+        if score in self._unjudgeable:
+            raise InvalidArgument("never")
         return service_types.EvaluateInstancesResponse(
             pointwise_metric_result=service_types.PointwiseMetricResult(score=score)
         )
@@ -118,15 +133,31 @@ async def evaluated(rows: int, services: Unreliable, store: ObjectStore) -> list
     suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
 )
 @given(
-    rows=st.integers(1, 40), seed=st.integers(0, 2**32), failing=st.sampled_from([0.0, 0.1, 0.3])
+    rows=st.integers(1, 40),
+    seed=st.integers(0, 2**32),
+    failing=st.sampled_from([0.0, 0.1, 0.3]),
+    unanswerable=st.sets(st.integers(0, 39), max_size=8),
+    unjudgeable=st.sets(st.integers(0, 39), max_size=8),
 )
 def test_every_score_stays_with_its_row(
-    emulator: RunningEmulator, store: ObjectStore, rows: int, seed: int, failing: float
+    emulator: RunningEmulator,
+    store: ObjectStore,
+    rows: int,
+    seed: int,
+    failing: float,
+    unanswerable: set[int],
+    unjudgeable: set[int],
 ) -> None:
-    services = Unreliable(seed, failing)
+    services = Unreliable(seed, failing, unanswerable, unjudgeable)
     found = asyncio.run(evaluated(rows, services, store))
     assert [row.id for row in found] == [str(n) for n in range(rows)]
     for n, row in enumerate(found):
+        if n in unanswerable:
+            assert (row.state, row.answer, row.scores) == ("failed", None, {})
+            continue
+        quality = None if n in unjudgeable else float(n)
         assert row.answer == f"number {n}"
-        assert row.scores == {"exact_match": 1.0, "rouge_1": 1.0, "quality": float(n)}
-    assert sorted(services.answered, key=int) == [str(n) for n in range(rows)], "each paid once"
+        assert row.scores == {"exact_match": 1.0, "rouge_1": 1.0, "quality": quality}
+        assert row.errors.keys() == ({"quality"} if n in unjudgeable else set())
+    answered = [str(n) for n in range(rows) if n not in unanswerable]
+    assert sorted(services.answered, key=int) == answered, "each paid once"

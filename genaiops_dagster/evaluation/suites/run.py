@@ -95,12 +95,22 @@ def report_suite(
     return SuiteReport(
         cases=list(mine),
         passed=_share(mine),
-        blocked=sum(case.state == "blocked" for case in mine),
-        refused=sum(case.refused for case in mine),
+        blocked=_blocked(mine),
+        refused=_refused(mine),
         base_model=base_model,
         base_passed=_share(theirs) if theirs else None,
+        base_blocked=_blocked(theirs) if theirs else None,
+        base_refused=_refused(theirs) if theirs else None,
         p_value=difference.p_value,
     )
+
+
+def _blocked(cases: Sequence[CaseResult]) -> int:
+    return sum(case.state == "blocked" for case in cases)
+
+
+def _refused(cases: Sequence[CaseResult]) -> int:
+    return sum(case.refused for case in cases)
 
 
 def _scores(cases: Sequence[CaseResult]) -> dict[str, float]:

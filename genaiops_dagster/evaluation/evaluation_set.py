@@ -1,0 +1,72 @@
+"""The rows of an evaluation set, made when they are asked for: a large set is held as text."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import overload
+
+from genaiops_dagster.data.records import DatasetSplit, Example
+from genaiops_dagster.evaluation.inference import Contents
+from genaiops_dagster.google_cloud.object_store import ObjectStore
+from genaiops_dagster.prompts.records import PromptVersion
+from genaiops_dagster.prompts.rendering import request_contents
+
+
+class Examples(Sequence[Example]):
+    """Examples of JSON lines.
+
+    Args:
+        lines: One example each.
+    """
+
+    def __init__(self, lines: Sequence[bytes]) -> None:
+        self._lines = lines
+
+    def __len__(self) -> int:
+        return len(self._lines)
+
+    @overload
+    def __getitem__(self, place: int) -> Example: ...
+    @overload
+    def __getitem__(self, place: slice) -> Examples: ...
+    def __getitem__(self, place: int | slice) -> Example | Examples:
+        if isinstance(place, slice):
+            return Examples(self._lines[place])
+        return Example.model_validate_json(self._lines[place])
+
+
+class Questions(Sequence[Contents]):
+    """What a model is asked about each example.
+
+    Args:
+        prompt: What it is told.
+        examples: What about.
+    """
+
+    def __init__(self, prompt: PromptVersion, examples: Sequence[Example]) -> None:
+        self._prompt = prompt
+        self._examples = examples
+
+    def __len__(self) -> int:
+        return len(self._examples)
+
+    @overload
+    def __getitem__(self, place: int) -> Contents: ...
+    @overload
+    def __getitem__(self, place: slice) -> Questions: ...
+    def __getitem__(self, place: int | slice) -> Contents | Questions:
+        if isinstance(place, slice):
+            return Questions(self._prompt, self._examples[place])
+        return request_contents(self._prompt, self._examples[place].variables)
+
+
+def read_examples(store: ObjectStore, split: DatasetSplit) -> Examples:
+    """Examples of an evaluation set.
+
+    Raises:
+        FileNotFoundError: the file is gone.
+    """
+    content = store.read(store.name_of(split.uri))
+    if content is None:
+        raise FileNotFoundError(f"{split.uri} does not exist; materialize evaluation_set")
+    return Examples([line for line in content.splitlines() if line.strip()])
