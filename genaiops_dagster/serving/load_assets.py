@@ -17,7 +17,7 @@ from genaiops_dagster.budget.payment import Purse
 from genaiops_dagster.budget.pricing import token_cost
 from genaiops_dagster.budget.tokens import api_counter
 from genaiops_dagster.data.records import DatasetSplit
-from genaiops_dagster.evaluation.evaluate import read_examples
+from genaiops_dagster.evaluation.evaluation_set import read_examples
 from genaiops_dagster.evaluation.inference import Model
 from genaiops_dagster.gate_policy import LatencySloRule
 from genaiops_dagster.google_cloud.io_manager import read_record

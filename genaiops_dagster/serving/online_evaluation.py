@@ -16,7 +16,7 @@ from genaiops_dagster.budget.payment import Purse
 from genaiops_dagster.data.records import DatasetSplit, Example
 from genaiops_dagster.data.sensitive import redacted
 from genaiops_dagster.evaluation.concurrency import map_in_order
-from genaiops_dagster.evaluation.evaluate import read_examples
+from genaiops_dagster.evaluation.evaluation_set import read_examples
 from genaiops_dagster.evaluation.inference import Model, contents_text
 from genaiops_dagster.evaluation.judge_spending import spending_on_judge
 from genaiops_dagster.evaluation.metrics import row_metrics
