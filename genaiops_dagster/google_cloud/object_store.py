@@ -13,6 +13,10 @@ if TYPE_CHECKING:
     from genaiops_dagster.google_cloud.settings import GoogleCloudSettings
 
 
+_CHUNK_BYTES = 16 << 20
+"""Most of a large object that is held in memory; the client's own default is 100 MiB."""
+
+
 class ObjectChangedError(RuntimeError):
     """Somebody else changed the object in between; nothing was written."""
 
@@ -90,7 +94,7 @@ class ObjectStore:
     def _upload(
         self, name: str, data: bytes | BinaryIO, content_type: str, **precondition: int
     ) -> int:
-        blob = self._client.bucket(self.bucket).blob(name)
+        blob = self._client.bucket(self.bucket).blob(name, chunk_size=_CHUNK_BYTES)
         if isinstance(data, bytes):
             blob.upload_from_string(data, content_type=content_type, **precondition)
         else:
@@ -135,7 +139,7 @@ class ObjectStore:
     def open(self, name: str, generation: int | None = None) -> BinaryIO:
         """A stream over the object's content, fetched in chunks; of one generation if given."""
         blob = self._client.bucket(self.bucket).blob(name, generation=generation)
-        stream: BinaryIO = blob.open("rb")
+        stream: BinaryIO = blob.open("rb", chunk_size=_CHUNK_BYTES)
         return stream
 
     def list(self, prefix: str, start: str | None = None) -> Iterator[StoredObject]:
