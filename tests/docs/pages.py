@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import itertools
 import re
+import shlex
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -57,13 +59,21 @@ def blocks_of(page: Path) -> list[Block]:
     ]
 
 
-def commands_of(page: Path) -> list[str]:
-    """Every line of a shell block that calls `genaiops`, run or not."""
+def commands_of(page: Path) -> list[list[str]]:
+    """Arguments of every call of `genaiops` in a shell block, run or not."""
     lines = [
-        line.partition("  #")[0].strip()
+        line
         for block in blocks_of(page)
         if block.language == "sh"
         for line in block.body.replace("\\\n", " ").splitlines()
     ]
-    calls = (re.search(r"(?:^|&& |/)genaiops( .*)?$", line) for line in lines)
-    return [f"genaiops{call[1] or ''}" for call in calls if call]
+    calls = (re.search(r"(?:^|&& |/)genaiops(?: (.*))?$", line.strip()) for line in lines)
+    return [_arguments(call[1] or "") for call in calls if call]
+
+
+def _arguments(text: str) -> list[str]:
+    """Words of a command line up to a comment, a redirection or another command."""
+    words = shlex.shlex(text, posix=True, punctuation_chars=True)
+    words.whitespace_split = True
+    ends = ("<", ">", "|", "&", ";")
+    return list(itertools.takewhile(lambda word: not word.startswith(ends), words))
