@@ -140,6 +140,7 @@ class Purse:
         estimate: CostEstimate,
         batch: bool = False,
         grounded: bool = False,
+        of_lifecycle: bool = True,
     ) -> Iterator[Payment]:
         """Reserve what a step may cost, let it be spent, and record what it did cost.
 
@@ -152,11 +153,13 @@ class Purse:
             estimate: What the step may cost.
             batch: Whether the requests are a batch job, which costs less.
             grounded: Whether each request searches the web, which costs more.
+            of_lifecycle: Whether the step is part of the run that `cost_estimate` is of; serving
+                goes on when the next tuning would cost too much.
 
         Raises:
             BudgetExceededError: a limit would be broken; nothing was reserved.
         """
-        if estimate.maximum_tokens:
+        if estimate.maximum_tokens and of_lifecycle:
             require_affordable_run(self.store, self.use_case)
         ledger = Ledger(self.store, self.use_case.name, self.use_case.budget)
         ledger.reserve(work, self.run_id, estimate)

@@ -17,6 +17,7 @@ from genaiops_dagster.evaluation.records import EvaluationReport, MetricSummary
 from genaiops_dagster.google_cloud.object_store import ObjectStore
 from genaiops_dagster.promotion.records import Champion, Decision
 from genaiops_dagster.record import Record
+from genaiops_dagster.serving.records import GeneratedContent
 from genaiops_dagster.tuning.records import TunedModel
 
 _VERDICT_STYLES = {"PROMOTE": "green", "REJECT": "red", "INSUFFICIENT": "yellow"}
@@ -34,6 +35,7 @@ class RunSummary(Record):
         assets: Every step's status and seconds, by asset or check.
         comparison, decision, tuned_model: Records of this run.
         champion: What production serves now, promoted by this run or an earlier one.
+        samples: What the champion said to the samples, if this run asked for it.
     """
 
     use_case: str
@@ -45,6 +47,7 @@ class RunSummary(Record):
     decision: Decision | None
     tuned_model: TunedModel | None
     champion: Champion | None
+    samples: GeneratedContent | None = None
 
     @property
     def emulated(self) -> bool:
@@ -127,6 +130,7 @@ def summarize(
         decision=record(Decision, "promotion_decision"),
         tuned_model=record(TunedModel, "tuned_model"),
         champion=None if champion is None else Champion.model_validate_json(champion),
+        samples=record(GeneratedContent, "sample_content"),
     )
 
 
@@ -144,6 +148,9 @@ def print_summary(summary: RunSummary, console: Console) -> None:
             f"[bold]Champion[/]  {champion.candidate} (number {champion.number}), "
             f"served by {champion.model}"
         )
+    if summary.samples is not None:
+        states = ", ".join(f"{n} {state}" for state, n in sorted(summary.samples.states.items()))
+        console.print(f"[bold]Samples[/]   {states or 'none in the use case file'}")
     if summary.comparison is not None:
         cost = "unknown" if summary.cost_usd is None else f"${summary.cost_usd:.4f}"
         note = " at Google's prices; emulated, nothing was charged" if summary.emulated else ""

@@ -239,6 +239,7 @@ def paying(
                         estimate=requests.estimate(admitted, budget.prices),
                         batch=requests.batch,
                         grounded=requests.grounded,
+                        of_lifecycle=False,
                     )
                 )
             except BudgetExceededError:
