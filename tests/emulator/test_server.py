@@ -31,6 +31,7 @@ def ask(
     connection.putrequest(verb, path, skip_host=host is not None)
     if host is not None:
         connection.putheader("Host", host)
+    connection.putheader("Authorization", "Bearer a-token")
     connection.putheader("Content-Length", "2")
     connection.endheaders(b"{}")
     response = connection.getresponse()

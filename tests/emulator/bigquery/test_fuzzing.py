@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 from google.cloud import bigquery
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from tests.conftest import RunningEmulator
@@ -115,6 +115,7 @@ def _query(emulator: RunningEmulator, sql: str) -> None:
 
 @SETTINGS
 @given(st.lists(_one_of(WORDS), min_size=1, max_size=25).map(" ".join))
+@example("ELSE")
 def test_sql_of_random_words(emulator: RunningEmulator, sql: str):
     _query(emulator, sql)
 

@@ -166,5 +166,7 @@ def test_methods_that_are_not_emulated_are_refused_by_name(post, method):
     assert method in error(answer)["message"]
 
 
-def test_an_unknown_path_is_not_found(post):
-    assert post(HELLO, "imagineContent")[0] == 404
+def test_an_unknown_method_is_refused_by_name(post):
+    status, body = post(HELLO, "imagineContent")
+    assert status == 501
+    assert "imagineContent" in body["error"]["message"]

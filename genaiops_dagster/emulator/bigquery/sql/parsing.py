@@ -82,7 +82,10 @@ def _parsed(sql: str) -> tuple[exp.Expr, ...]:
     parser = _Parser(dialect=_DIALECT, error_level=ErrorLevel.IMMEDIATE)
     statements = []
     for tokens in _chunks(_numbered(_DIALECT.tokenize(sql))):
-        (tree,) = parser.parse(tokens, sql)
+        trees = parser.parse(tokens, sql)
+        if len(trees) != 1:  # a statement of words that only stand inside of others
+            raise invalid_query(f"Syntax error: Unexpected keyword {tokens[0].text.upper()}")
+        tree = trees[0]
         if tree is None:
             continue
         if _depth_exceeds(tree, _MAXIMUM_DEPTH):
