@@ -22,7 +22,8 @@ def fail(message: str, code: int = 1) -> NoReturn:
     Raises:
         typer.Exit: always, with `code`.
     """
-    Console(stderr=True).print(Text("Error: ", style="bold red").append(message, style="default"))
+    text = Text("Error: ", style="bold red").append(message, style="default")
+    Console(stderr=True).print(text, soft_wrap=True)  # paths stay whole
     raise typer.Exit(code)
 
 
