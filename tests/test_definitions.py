@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import dagster as dg
 import pytest
 
@@ -44,3 +46,10 @@ def test_nothing_runs_by_itself_until_it_is_switched_on(definitions: dg.Definiti
     for sensor in definitions.sensors or ():
         if not sensor.name.endswith("_tuning"):  # takes up what was begun, and begins nothing
             assert sensor.default_status == dg.DefaultSensorStatus.STOPPED, sensor.name
+
+
+@pytest.mark.parametrize("name", ["dagster.yaml", "workspace.yaml"])
+def test_a_checkout_is_configured_as_the_package_is(name: str) -> None:
+    root = Path(__file__).parents[1]
+    shipped = root / "genaiops_dagster" / "cli" / name
+    assert (root / name).read_text() == shipped.read_text()
