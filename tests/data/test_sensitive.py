@@ -33,7 +33,7 @@ SAMPLES = {
         "SflKxwRJSMeKKF2QT4fwpMeJf36POk6yJV_adQssw5c"
     ],
     "Mailchimp Access Key": ["a1" * 16 + "-us19"],
-    "NPM tokens": ["//registry.npmjs.org/:_auth" + "Token=npm_" + "a" * 30],
+    "NPM tokens": ["//registry." + "npmjs.org/:_auth" + "Token=npm_" + "a" * 30],
     "OpenAI Token": ["sk-" + "a" * 20 + "T3Blbk" + "FJ" + "a" * 20],
     "PyPI Token": ["pypi-" + "AgEIcHlwaS5vcmc" + "a" * 70],
     "SendGrid API Key": ["S" + "G." + "a" * 22 + "." + "b" * 43],
