@@ -8,7 +8,12 @@ from pydantic import BaseModel, ConfigDict
 class Record(BaseModel):
     """What one asset tells the next: immutable, small, valid JSON always (never NaN)."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+    model_config = ConfigDict(
+        frozen=True,
+        extra="forbid",
+        allow_inf_nan=False,
+        defer_build=True,  # its validator is made when it is first used, not when it is imported
+    )
 
 
 def record_name(use_case: str, *asset: str) -> str:
