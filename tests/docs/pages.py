@@ -13,7 +13,8 @@ PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
 
 _BLOCK = re.compile(
     r"(?:^[ \t]*<!-- (?P<directive>[^\n]+?) -->\n)?"
-    r"^(?P<indent>[ \t]*)```(?P<language>\w+)(?: title=\"(?P<title>[^\"]+)\")?[^\n]*\n"
+    r"^(?P<indent>[ \t]*)```(?P<language>\w+)"
+    r"(?: title=\"(?P<title>[^\"]+)\")?(?: (?P<kind>\w+))?\n"
     r"(?P<body>.*?)^(?P=indent)```[ \t]*$",
     re.DOTALL | re.MULTILINE,
 )
@@ -27,12 +28,14 @@ class Block:
     Attributes:
         language: Word after the fence.
         title: Name of the file that the block shows; empty for none.
+        kind: A word after these, for tests of one page; empty for none.
         body: Its lines.
         directive: The comment directly above the fence; empty for none.
     """
 
     language: str
     title: str
+    kind: str
     body: str
     directive: str
 
@@ -52,6 +55,7 @@ def blocks_of(page: Path) -> list[Block]:
         Block(
             language=match["language"],
             title=match["title"] or "",
+            kind=match["kind"] or "",
             body=re.sub(rf"^{match['indent']}", "", match["body"], flags=re.MULTILINE),
             directive=match["directive"] or "",
         )
