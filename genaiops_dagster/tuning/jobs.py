@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import time
+import warnings
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
@@ -155,11 +156,13 @@ class TuningJobs:
         from google.genai import errors
 
         try:
-            job = self._client.tunings.tune(
-                base_model=recipe.continue_from or recipe.base_model,
-                training_dataset={"gcs_uri": recipe.training_uri},
-                config=_creation(recipe, attempt, claim.create_timeout),
-            )
+            with warnings.catch_warnings():  # that tuning in the SDK may change is not for a user
+                warnings.simplefilter("ignore", errors.ExperimentalWarning)
+                job = self._client.tunings.tune(
+                    base_model=recipe.continue_from or recipe.base_model,
+                    training_dataset={"gcs_uri": recipe.training_uri},
+                    config=_creation(recipe, attempt, claim.create_timeout),
+                )
         except errors.APIError as error:
             if error.code in _UNCLEAR_STATUSES:
                 raise _AnswerLostError(str(error)) from error

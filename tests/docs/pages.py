@@ -63,6 +63,11 @@ def blocks_of(page: Path) -> list[Block]:
     ]
 
 
+def text_of(page: Path) -> str:
+    """A page without its fenced blocks."""
+    return _BLOCK.sub("", page.read_text(encoding="utf-8"))
+
+
 def commands_of(page: Path) -> list[list[str]]:
     """Arguments of every call of `genaiops` in a shell block, run or not."""
     lines = [

@@ -12,7 +12,7 @@ import typer.main
 
 from genaiops_dagster.cli.app import app
 from genaiops_dagster.use_case import UseCase
-from tests.docs.pages import PAGES, ROOT, blocks_of, commands_of, name_of
+from tests.docs.pages import PAGES, ROOT, blocks_of, commands_of, name_of, text_of
 
 
 @pytest.fixture(scope="module")
@@ -61,8 +61,7 @@ def test_commands_are_ones_that_exist(page: Path) -> None:
 
 @pytest.mark.parametrize("page", PAGES, ids=name_of)
 def test_links_to_files_lead_somewhere(page: Path) -> None:
-    text = re.sub(r"```.*?```", "", page.read_text(), flags=re.DOTALL)
-    for target in re.findall(r"\]\(([^)#\s]+)(?:#[^)]*)?\)", text):
+    for target in re.findall(r"\]\(([^)#\s]+)(?:#[^)]*)?\)", text_of(page)):
         if "://" in target or target.startswith("mailto:"):
             continue
         found = page.parent / target
