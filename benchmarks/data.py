@@ -105,7 +105,7 @@ def generate(path: Path, rows: int) -> None:
 @contextmanager
 def emulator() -> Iterator[None]:
     """An emulator of its own, which this process and its children talk to."""
-    from emulator_storage import start
+    from emulator_process import start
 
     with tempfile.TemporaryDirectory() as folder:
         process, variables = start(Path(folder))

@@ -15,14 +15,13 @@ import json
 import os
 import statistics
 import subprocess
-import sys
 import tempfile
-import time
 import urllib.request
-from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
+
+from emulator_process import megabytes, start, timed
 
 CLIENTS = 8
 SMALL = {
@@ -34,38 +33,6 @@ SMALL = {
     "merge of one row": """MERGE bench.counts T USING (SELECT 1 AS id) S ON T.id = S.id
         WHEN MATCHED THEN UPDATE SET n = T.n + 1 WHEN NOT MATCHED THEN INSERT VALUES (1, 1)""",
 }
-
-
-def start(folder: Path) -> tuple[subprocess.Popen[bytes], dict[str, str]]:
-    """Start an emulator on a free port; returns it with the variables that point clients at it."""
-    env_file = folder / "emulator.env"
-    process = subprocess.Popen(
-        [
-            *(sys.executable, "-m", "genaiops_dagster.cli", "emulator", "--port", "0"),
-            *("--state", str(folder / "state"), "--env-file", str(env_file), "--stop-with-input"),
-        ],
-        stdin=subprocess.PIPE,
-        stdout=subprocess.DEVNULL,
-    )
-    while not env_file.exists():
-        if process.poll() is not None:
-            raise SystemExit("The emulator did not start.")
-        time.sleep(0.01)
-    lines = env_file.read_text().splitlines()
-    return process, {k: v.strip("'") for k, _, v in (line.partition("=") for line in lines)}
-
-
-def megabytes(process: subprocess.Popen[bytes]) -> float:
-    """Resident memory of a process."""
-    pages = int(Path(f"/proc/{process.pid}/statm").read_text().split()[1])
-    return pages * os.sysconf("SC_PAGE_SIZE") / 1e6
-
-
-def timed(action: Callable[[], object]) -> float:
-    """Seconds that `action` takes."""
-    started = time.perf_counter()
-    action()
-    return time.perf_counter() - started
 
 
 def at_the_server(url: str, method: str, count: int) -> list[float]:

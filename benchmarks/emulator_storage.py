@@ -22,9 +22,10 @@ import sys
 import tempfile
 import threading
 import time
-from collections.abc import Callable
 from pathlib import Path
 from urllib.parse import urlsplit
+
+from emulator_process import cpu_seconds, megabytes, start, timed
 
 SMALL = b"x" * 200
 LARGE_BYTES = 512 * 1024 * 1024
@@ -40,45 +41,6 @@ sys.stdin.readline()
 for number in range(int(sys.argv[3])):
     bucket.blob(f"{sys.argv[2]}/{number:07d}").upload_from_string(b"x" * 200)
 """
-
-
-def start(folder: Path) -> tuple[subprocess.Popen[bytes], dict[str, str]]:
-    """Start an emulator on a free port; returns it with the variables that point clients at it."""
-    env_file = folder / "emulator.env"
-    process = subprocess.Popen(
-        [
-            *(sys.executable, "-m", "genaiops_dagster.cli", "emulator", "--port", "0"),
-            *("--state", str(folder / "state"), "--env-file", str(env_file), "--stop-with-input"),
-        ],
-        stdin=subprocess.PIPE,
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
-    )
-    while not env_file.exists():
-        if process.poll() is not None:
-            raise SystemExit("The emulator did not start.")
-        time.sleep(0.01)
-    lines = env_file.read_text().splitlines()
-    return process, {k: v.strip("'") for k, _, v in (line.partition("=") for line in lines)}
-
-
-def megabytes(process: subprocess.Popen[bytes]) -> float:
-    """Resident memory of a process."""
-    pages = int(Path(f"/proc/{process.pid}/statm").read_text().split()[1])
-    return pages * os.sysconf("SC_PAGE_SIZE") / 1e6
-
-
-def cpu_seconds(process: subprocess.Popen[bytes]) -> float:
-    """Processor time that a process has used."""
-    fields = Path(f"/proc/{process.pid}/stat").read_text().rsplit(")", 1)[1].split()
-    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
-
-
-def timed(action: Callable[[], object]) -> float:
-    """Seconds that `action` takes."""
-    started = time.perf_counter()
-    action()
-    return time.perf_counter() - started
 
 
 def upload_from_processes(bucket: str, prefix: str, count: int) -> float:

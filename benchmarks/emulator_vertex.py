@@ -4,8 +4,8 @@
 
 A plain HTTP load generator with keep-alive connections asks a new emulator process; every request
 is a different prompt of about 150 tokens. Memory is that of the emulator process (resident set),
-first after a tenth of the requests and then at the end; its processor time per request does not
-depend on what else the machine does.
+after a tenth of the requests and after each third of the rest; its processor time per request does
+not depend on what else the machine does.
 """
 
 from __future__ import annotations
@@ -13,12 +13,11 @@ from __future__ import annotations
 import argparse
 import asyncio
 import json
-import os
-import subprocess
-import sys
 import tempfile
 import time
 from pathlib import Path
+
+from emulator_process import cpu_seconds, megabytes, start
 
 MODEL = "gemini-3.5-flash"
 TEXT = (
@@ -79,18 +78,6 @@ async def load(host: str, project: str, count: int, connections: int) -> list[fl
     return latencies
 
 
-def resident_mib(process: int) -> float:
-    """Resident memory of a process."""
-    status = Path(f"/proc/{process}/status").read_text()
-    return int(status.partition("VmRSS:")[2].split()[0]) / 1024
-
-
-def cpu_seconds(process: int) -> float:
-    """Processor time that a process has used."""
-    fields = Path(f"/proc/{process}/stat").read_text().rsplit(")", 1)[1].split()
-    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
-
-
 def report(name: str, latencies: list[float], seconds: float) -> None:
     """Print one line of what was measured."""
     ordered = sorted(latencies)
@@ -106,35 +93,19 @@ def main() -> None:
     parser.add_argument("--connections", type=int, default=32)
     options = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
-        environment = Path(folder) / "environment"
-        started = time.perf_counter()
-        process = subprocess.Popen(
-            [
-                *(sys.executable, "-m", "genaiops_dagster.cli", "emulator", "--port", "0"),
-                *("--state", f"{folder}/state", "--env-file", str(environment)),
-                "--stop-with-input",
-            ],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.DEVNULL,
-        )
+        process, variables = start(Path(folder))
         try:
-            while not environment.exists():
-                if process.poll() is not None:
-                    raise RuntimeError("the emulator did not start")
-                time.sleep(0.01)
-            print(f"ready after  {time.perf_counter() - started:.2f} s")
-            lines = dict(line.split("=", 1) for line in environment.read_text().splitlines())
-            host = lines["GOOGLE_VERTEX_BASE_URL"].strip("'").removeprefix("http://")
-            project = lines["GOOGLE_CLOUD_PROJECT"].strip("'")
+            host = variables["GOOGLE_VERTEX_BASE_URL"].removeprefix("http://")
+            project = variables["GOOGLE_CLOUD_PROJECT"]
             tenth = options.requests // 10
-            for name, count in (("warm-up", tenth), ("load", options.requests - tenth)):
-                started, used = time.perf_counter(), cpu_seconds(process.pid)
+            parts = [("warm-up", tenth), *[("load", (options.requests - tenth) // 3)] * 3]
+            for name, count in parts:
+                started, used = time.perf_counter(), cpu_seconds(process)
                 latencies = asyncio.run(load(host, project, count, options.connections))
                 report(name, latencies, time.perf_counter() - started)
-                each = (cpu_seconds(process.pid) - used) / count * 1000
+                each = (cpu_seconds(process) - used) / count * 1000
                 print(f"{'':12} {each:8.2f} ms of processor time a request, in the emulator")
-                print(f"{'':12} {resident_mib(process.pid):8.1f} MiB resident")
+                print(f"{'':12} {megabytes(process):8.0f} MB resident")
         finally:
             process.terminate()
             process.wait(10)

@@ -21,7 +21,8 @@ import urllib.request
 from pathlib import Path
 from typing import Any
 
-from emulator_storage import fill, start
+from emulator_process import start
+from emulator_storage import fill
 
 from genaiops_dagster.use_case import UseCase
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from typing import Annotated
 
@@ -31,6 +32,7 @@ from genaiops_dagster.cli import (
     use_cases,
 )
 from genaiops_dagster.cli.options import fail
+from genaiops_dagster.emulator.loopback import proxy_exceptions
 
 _COMMANDS: dict[str, tuple[Callable[..., None], tuple[str, ...]]] = {
     "init": (init.init, ("tickets.csv", "tickets.csv --output queue --input subject --yes")),
@@ -96,6 +98,7 @@ def _all_commands(
 ) -> None:
     global _debug
     _debug = debug
+    os.environ.update(proxy_exceptions())  # the emulator and the UI are on this machine
 
 
 def _epilog(name: str, examples: tuple[str, ...]) -> str:

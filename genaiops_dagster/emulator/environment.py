@@ -13,6 +13,7 @@ from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import rsa
 
 from genaiops_dagster.emulator.config import EmulatorConfig
+from genaiops_dagster.emulator.loopback import proxy_exceptions
 
 
 def write_credentials(config: EmulatorConfig, url: str) -> Path:
@@ -63,6 +64,7 @@ def client_variables(config: EmulatorConfig, url: str, credentials: Path) -> dic
         "BIGQUERY_EMULATOR_HOST": url,
         "GCSFS_EXPERIMENTAL_ZB_HNS_SUPPORT": "false",
         "GENAIOPS_BUCKET": config.bucket,
+        **proxy_exceptions(),
     }
 
 

@@ -8,7 +8,6 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
-from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from genaiops_dagster.emulator.calls import Call, describe
 from genaiops_dagster.emulator.errors import ApiError
@@ -24,18 +23,8 @@ from genaiops_dagster.emulator.fault_kinds import (
     parse_plan,
 )
 from genaiops_dagster.emulator.faults import FaultBook
+from genaiops_dagster.emulator.protocol import ABORT
 from genaiops_dagster.emulator.stats import Stats
-
-_ABORT = "emulator.abort"
-
-
-class AbortableProtocol(HttpToolsProtocol):
-    """uvicorn's HTTP/1.1, with a way for the application to cut the connection."""
-
-    def on_message_begin(self) -> None:
-        """Offer the cut in the request's scope."""
-        super().on_message_begin()
-        self.scope["extensions"] = {_ABORT: {"call": self.transport.abort}}
 
 
 class FaultInjector:
@@ -143,9 +132,9 @@ async def _cut(scope: Scope, receive: Receive) -> None:
     Raises:
         RuntimeError: The application runs under a server that cannot.
     """
-    abort = scope.get("extensions", {}).get(_ABORT)
+    abort = scope.get("extensions", {}).get(ABORT)
     if abort is None:
-        raise RuntimeError("only a server with AbortableProtocol can cut connections")
+        raise RuntimeError("only a server with EmulatorProtocol can cut connections")
     abort["call"]()
     await _wait_for_disconnect(receive, 5)
 

@@ -30,10 +30,12 @@ from genaiops_dagster.emulator.environment import (
     write_environment_file,
 )
 from genaiops_dagster.emulator.errors import ApiError, not_served
-from genaiops_dagster.emulator.fault_injection import AbortableProtocol, FaultInjector
+from genaiops_dagster.emulator.fault_injection import FaultInjector
 from genaiops_dagster.emulator.fault_injection import routes as fault_routes
 from genaiops_dagster.emulator.fault_kinds import parse_plan
 from genaiops_dagster.emulator.faults import FaultBook
+from genaiops_dagster.emulator.loopback import LOOPBACK_NAMES
+from genaiops_dagster.emulator.protocol import EmulatorProtocol
 from genaiops_dagster.emulator.public_data import AfterPublicData, PublicData
 from genaiops_dagster.emulator.stats import Stats
 from genaiops_dagster.emulator.storage.service import StorageService
@@ -52,7 +54,6 @@ _API_PATHS = (
     *("/v1/", "/v1beta1/", "/bigquery/v2/", "/upload/bigquery/v2/"),
     *("/storage/v1/", "/upload/storage/v1/", "/download/storage/v1/"),
 )
-_LOOPBACK_NAMES = {"127.0.0.1", "localhost", "::1"}
 
 
 class StateInUseError(RuntimeError):
@@ -70,7 +71,7 @@ class LoopbackOnly:
         if scope["type"] == "http":
             host = dict(scope["headers"]).get(b"host", b"").decode("latin-1")
             name = host.rsplit(":", 1)[0] if host.count(":") == 1 else host
-            if name.partition("]")[0].strip("[") not in _LOOPBACK_NAMES:
+            if name.partition("]")[0].strip("[") not in LOOPBACK_NAMES:
                 error = ApiError(403, f"The emulator answers on loopback only, not as {host!r}.")
                 await error.response()(scope, receive, send)
                 return
@@ -212,7 +213,7 @@ def _serve(
     server = uvicorn.Server(
         uvicorn.Config(
             create_app(config),
-            http=AbortableProtocol,
+            http=EmulatorProtocol,
             log_level="warning",
             access_log=False,
             lifespan="on",

@@ -5,6 +5,7 @@ from __future__ import annotations
 import http.client
 import importlib
 import json
+import os
 import pkgutil
 import re
 import socket
@@ -205,3 +206,22 @@ def test_the_help_names_every_option():
     )
     for option in ("--port", "--state", "--env-file", "--reset", "--tuning-seconds", "--faults"):
         assert option in result.stdout
+
+
+def test_the_variables_lead_past_a_proxy(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setenv("NO_PROXY", "intranet.example.com")
+    running = start_emulator(tmp_path / "state")
+    try:
+        assert running.variables["NO_PROXY"] == "intranet.example.com,127.0.0.1,localhost,::1"
+        script = (
+            "from google import genai; from google.cloud import bigquery, storage;"
+            "[bucket.name for bucket in storage.Client().list_buckets()];"
+            "bigquery.Client().query('SELECT 1').result();"
+            "client = genai.Client();"
+            "client.models.count_tokens(model='gemini-3.5-flash', contents='a')"
+        )
+        nowhere = dict.fromkeys(("HTTP_PROXY", "http_proxy", "ALL_PROXY"), "http://127.0.0.1:9")
+        environment = {**os.environ, **running.variables, **nowhere}
+        subprocess.run([sys.executable, "-c", script], check=True, env=environment)
+    finally:
+        running.stop()

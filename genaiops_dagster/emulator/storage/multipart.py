@@ -57,6 +57,8 @@ class MultipartReader:
         while len(self._buffer) < len(b"--"):
             await self._read_more()
         if self._buffer.startswith(b"--"):
+            async for _ in self._chunks:  # what follows the last part says nothing
+                pass
             return None
         while not (end := _BLANK_LINE.search(self._buffer)):
             if len(self._buffer) > _MAX_HEADER_BYTES:

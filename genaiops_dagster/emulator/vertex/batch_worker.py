@@ -18,7 +18,8 @@ from genaiops_dagster.emulator.calls import Call
 from genaiops_dagster.emulator.errors import ApiError
 from genaiops_dagster.emulator.vertex.content import ContentService
 from genaiops_dagster.emulator.vertex.context import VertexContext
-from genaiops_dagster.emulator.vertex.messages import Document, check, timestamp
+from genaiops_dagster.emulator.vertex.jobs import JobThreads
+from genaiops_dagster.emulator.vertex.messages import Document, check
 from genaiops_dagster.emulator.vertex.model_versions import find_version
 
 KIND = "batchPredictionJobs"
@@ -52,50 +53,25 @@ class _InputError(Exception):
     """The input of a job is not what it must be."""
 
 
-class BatchWorker:
+class BatchWorker(JobThreads):
     """Moves batch prediction jobs through their states, each in a thread of its own."""
 
     def __init__(self, context: VertexContext) -> None:
-        self._context = context
         self._content = ContentService(context)
-        self._closed = False
-        self._changed = threading.Condition()
         self._running = threading.Semaphore(_AT_ONCE)
-        self._threads: list[threading.Thread] = []
-        for job in context.resources.list(KIND):
-            if job["state"] not in TERMINAL:
-                self._start(job["name"])
-
-    def submit(self, job: Document) -> None:
-        """Store a new job and start it."""
-        self._context.resources.put(job["name"], KIND, job)
-        self._start(job["name"])
+        super().__init__(context, KIND, TERMINAL)
 
     def cancel(self, name: str) -> None:
         """Ask the job called `name` to stop; without effect on one that has ended."""
         self._move(name, "JOB_STATE_CANCELLING")
-        with self._changed:
-            self._changed.notify_all()
+        self.wake()
 
-    def close(self) -> None:
-        """Stop; unfinished jobs start again at the next start."""
-        self._closed = True
-        with self._changed:
-            self._changed.notify_all()
-        for thread in self._threads:
-            thread.join(10)
-
-    def _start(self, name: str) -> None:
-        self._threads = [thread for thread in self._threads if thread.is_alive()]
-        thread = threading.Thread(target=self._run, args=(name,), name="batch", daemon=True)
-        self._threads.append(thread)
-        thread.start()
-
-    def _run(self, name: str) -> None:
+    def run(self, name: str) -> None:
+        """Take the job called `name` to its end; raises nothing."""
         try:
             self._work(name)
         except _StoppedError:
-            if not self._closed:
+            if not self.closed:
                 self._move(name, "JOB_STATE_CANCELLED")
         except (_InputError, ApiError) as error:
             self._fail(name, 3, str(error))
@@ -152,7 +128,7 @@ class BatchWorker:
         call = Call("vertex", "generateContent", resource.rpartition("/")[2], job["name"])
         for index, row in enumerate(self._requests(job["inputConfig"])):
             if index % _ROWS_PER_UPDATE == 0:
-                if self._closed:
+                if self.closed:
                     raise _StoppedError
                 if self._is_cancelled(job["name"]):
                     return
@@ -225,13 +201,13 @@ class BatchWorker:
             _StoppedError: It was cancelled, or the server stops.
         """
         with self._changed:
-            self._changed.wait_for(lambda: self._closed or self._is_cancelled(name), seconds)
-        if self._closed or self._is_cancelled(name):
+            self._changed.wait_for(lambda: self.closed or self._is_cancelled(name), seconds)
+        if self.closed or self._is_cancelled(name):
             raise _StoppedError
 
     def _move(self, name: str, state: str, **fields: Any) -> None:
         """Put the job into `state`, unless it has ended or is being cancelled."""
-        now = timestamp(self._context.faults.now())
+        now = self._context.now()
 
         def change(job: Document) -> None:
             cancelling = job["state"] == "JOB_STATE_CANCELLING" and state not in TERMINAL

@@ -12,11 +12,11 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
 from genaiops_dagster.emulator.errors import ApiError, not_served
-from genaiops_dagster.emulator.vertex import operations
 from genaiops_dagster.emulator.vertex.batch_worker import KIND, TERMINAL, BatchWorker, answering
 from genaiops_dagster.emulator.vertex.context import VertexContext
+from genaiops_dagster.emulator.vertex.jobs import delete_job, find_job
 from genaiops_dagster.emulator.vertex.listing import page, select
-from genaiops_dagster.emulator.vertex.messages import Document, parse, timestamp
+from genaiops_dagster.emulator.vertex.messages import Document, parse
 from genaiops_dagster.emulator.vertex.routing import (
     PARENT,
     both_versions,
@@ -24,6 +24,7 @@ from genaiops_dagster.emulator.vertex.routing import (
     resource_name,
 )
 
+_MESSAGE = "BatchPredictionJob"
 _TABLE = re.compile(r"bq://[^/]+\.[^./]+\.[^./]+")
 _DATASET_OR_TABLE = re.compile(r"bq://[^/.]+(?:\.[^./]+){0,2}")
 _NOT_SERVED = (
@@ -66,7 +67,7 @@ class _BatchPredictionJobs:
         _check_input(body["inputConfig"])
         _check_output(body["outputConfig"])
         request.state.model = body["model"].rpartition("/")[2]
-        now = timestamp(self._context.faults.now())
+        now = self._context.now()
         number = self._context.resources.new_id()
         kept = ("displayName", "model", "inputConfig", "outputConfig", "labels", "encryptionSpec")
         job = {
@@ -84,7 +85,7 @@ class _BatchPredictionJobs:
         return JSONResponse(_shown(job))
 
     async def get(self, request: Request) -> Response:
-        return JSONResponse(_shown(self._find(resource_name(request))))
+        return JSONResponse(_shown(find_job(self._context, resource_name(request), _MESSAGE)))
 
     async def list(self, request: Request) -> Response:
         jobs = [_shown(job) for job in self._context.resources.list(KIND, parent_name(request))]
@@ -96,35 +97,12 @@ class _BatchPredictionJobs:
 
     async def cancel(self, request: Request) -> Response:
         name = resource_name(request)
-        self._find(name)
+        find_job(self._context, name, _MESSAGE)
         self._worker.cancel(name)
         return JSONResponse({})
 
     async def delete(self, request: Request) -> Response:
-        name = resource_name(request)
-        job = self._find(name)
-        if job["state"] not in TERMINAL:
-            raise ApiError(
-                400,
-                f"The BatchPredictionJob {name} is {job['state']}. Cancel it before deleting it.",
-                status="FAILED_PRECONDITION",
-            )
-        self._context.resources.delete(name)
-        return JSONResponse(
-            operations.done(
-                request,
-                self._context.resources,
-                parent_name(request),
-                timestamp(self._context.faults.now()),
-                metadata="DeleteOperationMetadata",
-            )
-        )
-
-    def _find(self, name: str) -> Document:
-        job = self._context.resources.get(name)
-        if job is None:
-            raise ApiError(404, f"The BatchPredictionJob {name} was not found.")
-        return job
+        return delete_job(self._context, request, _MESSAGE, TERMINAL)
 
 
 def _check_input(config: Document) -> None:

@@ -16,17 +16,13 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
 from genaiops_dagster.emulator.errors import ApiError, not_served
-from genaiops_dagster.emulator.vertex import operations
 from genaiops_dagster.emulator.vertex.context import VertexContext
+from genaiops_dagster.emulator.vertex.jobs import delete_job, find_job
 from genaiops_dagster.emulator.vertex.listing import camel, page_answer, select
 from genaiops_dagster.emulator.vertex.messages import Document, parse
 from genaiops_dagster.emulator.vertex.pipeline_spec import check_parameters, check_spec
-from genaiops_dagster.emulator.vertex.pipeline_worker import (
-    KIND,
-    TERMINAL,
-    PipelineWorker,
-    shown,
-)
+from genaiops_dagster.emulator.vertex.pipeline_view import shown
+from genaiops_dagster.emulator.vertex.pipeline_worker import KIND, TERMINAL, PipelineWorker
 from genaiops_dagster.emulator.vertex.routing import (
     PARENT,
     Handler,
@@ -36,6 +32,7 @@ from genaiops_dagster.emulator.vertex.routing import (
     resource_name,
 )
 
+_MESSAGE = "PipelineJob"
 _ID = re.compile(r"[a-z][-a-z0-9]{0,127}")
 _LABEL = re.compile(r"[a-z0-9_-]{1,64}")
 _ORDERED_BY = ("displayName", "createTime", "updateTime", "endTime", "startTime")
@@ -86,7 +83,9 @@ class _PipelineJobs:
         return JSONResponse(shown(self._context, job))
 
     async def get(self, request: Request) -> Response:
-        return JSONResponse(shown(self._context, self._find(resource_name(request))))
+        return JSONResponse(
+            shown(self._context, find_job(self._context, resource_name(request), _MESSAGE))
+        )
 
     async def list_all(self, request: Request) -> Response:
         query = request.query_params
@@ -101,7 +100,7 @@ class _PipelineJobs:
 
     async def cancel(self, request: Request) -> Response:
         name = resource_name(request)
-        self._find(name)
+        find_job(self._context, name, _MESSAGE)
 
         def change(job: Document) -> None:
             if job["state"] not in TERMINAL:
@@ -112,24 +111,7 @@ class _PipelineJobs:
         return JSONResponse({})
 
     async def delete(self, request: Request) -> Response:
-        name = resource_name(request)
-        job = self._find(name)
-        if job["state"] not in TERMINAL:
-            raise ApiError(
-                400,
-                f"The PipelineJob {name} is {job['state']}. Cancel it before deleting it.",
-                status="FAILED_PRECONDITION",
-            )
-        self._context.resources.delete(name)
-        return JSONResponse(
-            operations.done(
-                request,
-                self._context.resources,
-                parent_name(request),
-                self._context.now(),
-                metadata="DeleteOperationMetadata",
-            )
-        )
+        return delete_job(self._context, request, _MESSAGE, TERMINAL)
 
     def _create(self, body: Document, parent: str, identifier: str | None) -> Document:
         for field in _NOT_SERVED:
@@ -172,12 +154,6 @@ class _PipelineJobs:
             "_root_id": number,
         }
         self._worker.submit(job)
-        return job
-
-    def _find(self, name: str) -> Document:
-        job = self._context.resources.get(name)
-        if job is None:
-            raise ApiError(404, f"The PipelineJob {name} was not found.")
         return job
 
 

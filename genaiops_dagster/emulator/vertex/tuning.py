@@ -17,14 +17,23 @@ from genaiops_dagster.emulator.errors import ApiError, not_served
 from genaiops_dagster.emulator.models.base_models import BASE_MODELS, BaseModel
 from genaiops_dagster.emulator.models.catalog import base_model_name
 from genaiops_dagster.emulator.vertex.context import VertexContext
+from genaiops_dagster.emulator.vertex.jobs import find_job
 from genaiops_dagster.emulator.vertex.listing import page_answer, select
 from genaiops_dagster.emulator.vertex.messages import Document, parse
 from genaiops_dagster.emulator.vertex.model_versions import find_version, visible
-from genaiops_dagster.emulator.vertex.routing import PARENT, Handler, both_versions, refuse
-from genaiops_dagster.emulator.vertex.tuning_worker import KIND, TuningWorker
+from genaiops_dagster.emulator.vertex.routing import (
+    PARENT,
+    Handler,
+    both_versions,
+    parent_name,
+    refuse,
+    resource_name,
+)
+from genaiops_dagster.emulator.vertex.tuning_worker import KIND, TERMINAL, TuningWorker
 
 __all__ = ["TuningWorker", "routes"]
 
+_MESSAGE = "TuningJob"
 _ADAPTER_SIZES = {
     "ADAPTER_SIZE_ONE": 1,
     "ADAPTER_SIZE_TWO": 2,
@@ -63,7 +72,6 @@ _OUTPUT_ONLY = {
 _NOT_SERVED = ("rebaseTunedModel", "optimizePrompt", "validateReinforcementTuningReward")
 _LABEL = re.compile(r"[a-z][a-z0-9_-]{0,62}")
 _LABEL_VALUE = re.compile(r"[a-z0-9_-]{0,63}")
-_ENDED = {"JOB_STATE_SUCCEEDED", "JOB_STATE_FAILED", "JOB_STATE_CANCELLED"}
 
 
 def routes(context: VertexContext, worker: TuningWorker) -> list[Route]:
@@ -95,36 +103,31 @@ class _TuningJobs:
 
     async def create(self, request: Request) -> Response:
         body = parse("TuningJob", await request.body())
-        return JSONResponse(await run_in_threadpool(self._create, body, _parent(request)))
+        return JSONResponse(await run_in_threadpool(self._create, body, parent_name(request)))
 
     async def get(self, request: Request) -> Response:
-        return JSONResponse(visible(self._find(_name(request))))
+        return JSONResponse(visible(find_job(self._context, resource_name(request), _MESSAGE)))
 
     async def list_all(self, request: Request) -> Response:
         jobs = [
-            visible(job) for job in reversed(self._context.resources.list(KIND, _parent(request)))
+            visible(job)
+            for job in reversed(self._context.resources.list(KIND, parent_name(request)))
         ]
         jobs = select(jobs, request.query_params.get("filter", ""))
         return JSONResponse(page_answer("tuningJobs", jobs, request.query_params))
 
     async def cancel(self, request: Request) -> Response:
-        name = _name(request)
-        self._find(name)
+        name = resource_name(request)
+        find_job(self._context, name, _MESSAGE)
 
         def change(job: Document) -> None:
-            if job["state"] not in _ENDED:
+            if job["state"] not in TERMINAL:
                 job["state"] = "JOB_STATE_CANCELLING"
                 job["updateTime"] = self._context.now()
 
         self._context.resources.update(name, change)
         self._worker.wake()
         return JSONResponse({})
-
-    def _find(self, name: str) -> Document:
-        job = self._context.resources.get(name)
-        if job is None:
-            raise ApiError(404, f"The TuningJob {name} was not found.")
-        return job
 
     def _create(self, body: Document, parent: str) -> Document:
         unknown = sorted(body.keys() - _SETTABLE - _OUTPUT_ONLY)
@@ -275,14 +278,6 @@ def _only(job: Document, names: tuple[str, ...], what: str) -> str:
     if len(given) != 1:
         raise ApiError(400, f"A tuning job needs one {what}: {' or '.join(names)}.")
     return given[0]
-
-
-def _parent(request: Request) -> str:
-    return "projects/{project}/locations/{location}".format(**request.path_params)
-
-
-def _name(request: Request) -> str:
-    return f"{_parent(request)}/tuningJobs/{request.path_params['job']}"
 
 
 def _snake(name: str) -> str:

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 from genaiops_dagster.emulator.imports import one_import_at_a_time
 from genaiops_dagster.emulator.models.learners import Hyperparameters
 from genaiops_dagster.emulator.vertex.context import VertexContext
+from genaiops_dagster.emulator.vertex.jobs import JobThreads
 from genaiops_dagster.emulator.vertex.model_versions import find_version, register_tuned
 from genaiops_dagster.emulator.vertex.resources import Document
 from genaiops_dagster.emulator.vertex.tuning_data import (
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
     from genaiops_dagster.emulator.models.tuned import TunedModel
 
 KIND = "tuningJobs"
+TERMINAL = {"JOB_STATE_SUCCEEDED", "JOB_STATE_FAILED", "JOB_STATE_CANCELLED"}
 
 _ADAPTERS = {"ONE": 1, "TWO": 2, "FOUR": 4, "EIGHT": 8, "SIXTEEN": 16}
 _UNFINISHED = {
@@ -50,18 +52,12 @@ class _StoppedError(Exception):
     """The job was cancelled, or the server stops."""
 
 
-class TuningWorker:
+class TuningWorker(JobThreads):
     """Runs tuning jobs, each in a thread of its own, at most two of them training at once."""
 
     def __init__(self, context: VertexContext) -> None:
-        self._context = context
-        self._closed = False
-        self._changed = threading.Condition()
         self._training = threading.Semaphore(_AT_ONCE)
-        self._threads: list[threading.Thread] = []
-        for job in context.resources.list(KIND):
-            if job["state"] in _UNFINISHED:
-                self._start(job["name"])
+        super().__init__(context, KIND, TERMINAL)
 
     def submit(self, job: Document) -> None:
         """Store a new job and start it."""
@@ -72,28 +68,10 @@ class TuningWorker:
             "model": resources.new_id(),
             "endpoints": [resources.new_id() for _ in _checkpoint_epochs(job, epochs)],
         }
-        resources.put(job["name"], KIND, job)
-        self._start(job["name"])
+        super().submit(job)
 
-    def wake(self) -> None:
-        """Make waiting jobs look at their state again."""
-        with self._changed:
-            self._changed.notify_all()
-
-    def close(self) -> None:
-        """Stop; unfinished jobs resume at the next start."""
-        self._closed = True
-        self.wake()
-        for thread in self._threads:
-            thread.join(10)
-
-    def _start(self, name: str) -> None:
-        self._threads = [thread for thread in self._threads if thread.is_alive()]
-        thread = threading.Thread(target=self._run, args=(name,), name="tuning", daemon=True)
-        self._threads.append(thread)
-        thread.start()
-
-    def _run(self, name: str) -> None:
+    def run(self, name: str) -> None:
+        """Take the job called `name` to its end; raises nothing."""
         try:
             self._tune(name)
         except _StoppedError:
@@ -199,7 +177,7 @@ class TuningWorker:
         ]
 
         def change(current: Document) -> None:
-            if self._closed or current["state"] != "JOB_STATE_RUNNING":
+            if self.closed or current["state"] != "JOB_STATE_RUNNING":
                 return
             time = self._context.now()
             model, endpoints = register_tuned(resources, job, checkpoints, time)
@@ -253,13 +231,13 @@ class TuningWorker:
 
     def _check(self, name: str) -> None:
         """Raise `_StoppedError` when the job is to end."""
-        job = self._context.resources.get(name) if not self._closed else None
+        job = self._context.resources.get(name) if not self.closed else None
         if job is None or job["state"] not in _UNFINISHED - {"JOB_STATE_CANCELLING"}:
             raise _StoppedError
 
     def _set(self, name: str, before: set[str], state: str, **fields: Any) -> None:
         """Move the job to `state` if it is in one of `before`, in one transaction."""
-        if self._closed:
+        if self.closed:
             return
 
         def change(job: Document) -> None:
