@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import os
 from collections.abc import Iterable
 
@@ -15,6 +16,7 @@ from genaiops_dagster.data.assets import build_assets as data_assets
 from genaiops_dagster.data.automation import build_automation, follow_data
 from genaiops_dagster.data.sensor import build_sensor as inbox_sensor
 from genaiops_dagster.evaluation.assets import build_assets as evaluation_assets
+from genaiops_dagster.evaluation.kept import left_to_pay
 from genaiops_dagster.executors import build_executor
 from genaiops_dagster.google_cloud.bindings import build_resources
 from genaiops_dagster.pipelines.assets import build_assets as pipeline_assets
@@ -34,7 +36,7 @@ from genaiops_dagster.use_case import UseCase, load_use_cases
 ROOMS = (
     data_assets,
     prompt_assets,
-    budget_assets,
+    functools.partial(budget_assets, left_to_pay=left_to_pay),
     tuning_assets,
     evaluation_assets,
     comparison_assets,

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING
 
 import dagster as dg
 
@@ -11,7 +12,7 @@ from genaiops_dagster.asset_options import asset_key, asset_options, chart_image
 from genaiops_dagster.budget.charts import spend_chart
 from genaiops_dagster.budget.degrade import degrade, store_sample
 from genaiops_dagster.budget.estimate import estimate_run, models_of
-from genaiops_dagster.budget.ledger import MonthlySpend, spend_by_month
+from genaiops_dagster.budget.ledger import Ledger, MonthlySpend, spend_by_month
 from genaiops_dagster.budget.limits import refusals, sweep_refusals, too_long
 from genaiops_dagster.budget.records import CostEstimate
 from genaiops_dagster.budget.tokens import api_counter
@@ -22,9 +23,23 @@ from genaiops_dagster.google_cloud.resources import ObjectStoreResource, VertexA
 from genaiops_dagster.prompts.records import PromptVersion
 from genaiops_dagster.use_case import UseCase
 
+if TYPE_CHECKING:
+    from genaiops_dagster.google_cloud.object_store import ObjectStore
 
-def build_assets(use_case: UseCase) -> list[dg.AssetsDefinition | dg.AssetChecksDefinition]:
-    """The asset `cost_estimate` of a use case with its check `within_budget`."""
+
+LeftToPay = Callable[[UseCase, "ObjectStore", CostEstimate], CostEstimate]
+"""Takes from an estimate what is paid already, because its results are kept."""
+
+
+def build_assets(
+    use_case: UseCase, left_to_pay: LeftToPay = lambda _use_case, _store, estimate: estimate
+) -> list[dg.AssetsDefinition | dg.AssetChecksDefinition]:
+    """The asset `cost_estimate` of a use case with its checks.
+
+    Args:
+        use_case: Whose budget.
+        left_to_pay: Which results are kept is known to later rooms; by default none are.
+    """
 
     @dg.asset(
         **asset_options(use_case, "budget"),
@@ -74,6 +89,8 @@ def build_assets(use_case: UseCase) -> list[dg.AssetsDefinition | dg.AssetChecks
             evaluation_set,
             lambda rows: store_sample(store, use_case, evaluation_set, rows),
             price,
+            Ledger(store, use_case.name, use_case.budget).read().taken(),
+            lambda estimate: left_to_pay(use_case, store, estimate),
         )
         metadata = {
             **estimate_metadata(estimate),
@@ -84,21 +101,33 @@ def build_assets(use_case: UseCase) -> list[dg.AssetsDefinition | dg.AssetChecks
     @dg.asset_check(
         asset=asset_key(use_case, "cost_estimate"),
         name="within_budget",
-        description="What a run may cost at most is within the limits of the use case.",
+        description=(
+            "What a run may cost at most is within the limits of the use case, and what is not "
+            "paid of it yet within what is left of the month."
+        ),
         blocking=True,
     )
-    def within_budget(cost_estimate: CostEstimate) -> dg.AssetCheckResult:
+    def within_budget(
+        cost_estimate: CostEstimate, object_store: ObjectStoreResource
+    ) -> dg.AssetCheckResult:
+        budget, store = use_case.budget, object_store.get_store()
+        month = Ledger(store, use_case.name, budget).read().taken()
+        left = left_to_pay(use_case, store, cost_estimate)
         reasons = [
-            *refusals(cost_estimate, use_case.budget),
+            *refusals(cost_estimate, budget, month=month, left=left),
             *sweep_refusals(cost_estimate, use_case.tuning.sweep),
         ]
         return dg.AssetCheckResult(
             passed=not reasons,
             description="\n".join(reasons) or None,
             metadata={
-                "limit_usd": use_case.budget.per_run_usd,
+                "limit_usd": budget.per_run_usd,
                 "asked_usd": cost_estimate.maximum_usd,
                 "asked_tokens": cost_estimate.maximum_tokens,
+                "not_paid_yet_usd": left.maximum_usd,
+                "spent_and_reserved_this_month_usd": month.usd,
+                "spent_and_reserved_this_month_tokens": month.tokens,
+                "month_limit_usd": "none" if budget.per_month_usd is None else budget.per_month_usd,
             },
         )
 

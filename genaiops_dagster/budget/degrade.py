@@ -14,7 +14,13 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from genaiops_dagster.budget.limits import BudgetExceededError, broken_limits
+from genaiops_dagster.budget.limits import (
+    NOTHING,
+    BrokenLimit,
+    BudgetExceededError,
+    Spent,
+    broken_limits,
+)
 from genaiops_dagster.budget.records import CostEstimate, Degradation
 from genaiops_dagster.data.records import DatasetSplit, Example
 from genaiops_dagster.evaluation_policy import Judge
@@ -46,6 +52,8 @@ def degrade(
     evaluation_set: DatasetSplit,
     take_sample: Callable[[int], DatasetSplit],
     price: Callable[[UseCase, DatasetSplit], CostEstimate],
+    month: Spent = NOTHING,
+    left: Callable[[CostEstimate], CostEstimate] = lambda estimate: estimate,
 ) -> CostEstimate:
     """The estimate of the first allowed way of doing with less that breaks no limit.
 
@@ -55,11 +63,17 @@ def degrade(
         evaluation_set: The whole one.
         take_sample: Gives a sample of so many of its rows.
         price: Estimates a run with other terms.
+        month: What all runs of this month have reserved and spent.
+        left: What of an estimate is not paid yet.
 
     Returns:
         `whole` where it breaks no limit itself, or where nothing that is allowed is enough.
     """
-    broken = broken_limits(whole, use_case.budget)
+
+    def limits(estimate: CostEstimate) -> list[BrokenLimit]:
+        return broken_limits(estimate, use_case.budget, month=month, left=left(estimate))
+
+    broken = limits(whole)
     if not broken:
         return whole
     for judge, rows in _options(use_case, evaluation_set.rows):
@@ -72,9 +86,11 @@ def degrade(
             done=_done(use_case, evaluation_set, sample, judge, [one.sentence for one in broken]),
         )
         terms = with_less(use_case, evaluation_set, degradation)
-        estimate = price(terms.use_case, terms.evaluation_set)
-        if not broken_limits(estimate, use_case.budget):
-            return estimate.model_copy(update={"degradation": degradation})
+        estimate = price(terms.use_case, terms.evaluation_set).model_copy(
+            update={"degradation": degradation}
+        )
+        if not limits(estimate):
+            return estimate
     return whole
 
 

@@ -42,7 +42,11 @@ class BrokenLimit:
 
 
 def broken_limits(
-    estimate: CostEstimate, budget: Budget, run: Spent = NOTHING, month: Spent = NOTHING
+    estimate: CostEstimate,
+    budget: Budget,
+    run: Spent = NOTHING,
+    month: Spent = NOTHING,
+    left: CostEstimate | None = None,
 ) -> list[BrokenLimit]:
     """The limits that spending `estimate` would break; empty if it may be spent.
 
@@ -51,12 +55,15 @@ def broken_limits(
         budget: The use case's limits.
         run: What this run has reserved and spent already.
         month: What all runs of this month have.
+        left: What of `estimate` is not paid yet, where that is less: the month is charged with
+            nothing twice.
     """
+    left = left or estimate
     limits = [
         ("per_run_usd", budget.per_run_usd, run.usd, estimate.maximum_usd),
         ("per_run_tokens", budget.per_run_tokens, run.tokens, estimate.maximum_tokens),
-        ("per_month_usd", budget.per_month_usd, month.usd, estimate.maximum_usd),
-        ("per_month_tokens", budget.per_month_tokens, month.tokens, estimate.maximum_tokens),
+        ("per_month_usd", budget.per_month_usd, month.usd, left.maximum_usd),
+        ("per_month_tokens", budget.per_month_tokens, month.tokens, left.maximum_tokens),
         ("per_request_usd", budget.per_request_usd, 0.0, estimate.largest_request_usd),
         ("per_request_tokens", budget.per_request_tokens, 0, estimate.largest_request_tokens),
     ]
@@ -68,7 +75,7 @@ def broken_limits(
             "or evaluate fewer rows, or set a smaller max_output_tokens.",
         )
         for field, limit, taken, asked in limits
-        if limit is not None and taken + asked > limit * (1 + _ROUNDING)
+        if limit is not None and asked > 0 and taken + asked > limit * (1 + _ROUNDING)
     ]
     if estimate.unknown_prices and budget.unknown_price == "refuse":
         broken.append(
@@ -82,12 +89,16 @@ def broken_limits(
 
 
 def refusals(
-    estimate: CostEstimate, budget: Budget, run: Spent = NOTHING, month: Spent = NOTHING
+    estimate: CostEstimate,
+    budget: Budget,
+    run: Spent = NOTHING,
+    month: Spent = NOTHING,
+    left: CostEstimate | None = None,
 ) -> list[str]:
     """Why `estimate` may not be spent, for people, with the remedies; as for `broken_limits`."""
     return [
         f"{estimate.use_case}: {one.sentence}. {one.remedy}"
-        for one in broken_limits(estimate, budget, run, month)
+        for one in broken_limits(estimate, budget, run, month, left)
     ]
 
 

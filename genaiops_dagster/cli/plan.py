@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import datetime as dt
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, TypeVar
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.console import Console
@@ -13,24 +13,18 @@ from rich.table import Table
 from genaiops_dagster.budget.estimate import models_of
 from genaiops_dagster.budget.ledger import Ledger
 from genaiops_dagster.budget.limits import refusals, sweep_refusals
-from genaiops_dagster.budget.records import CostEstimate, StageCost, totals
+from genaiops_dagster.budget.records import CostEstimate
 from genaiops_dagster.cli.lifecycle import run_job
 from genaiops_dagster.cli.options import FOLDER, fail, known_use_case
 from genaiops_dagster.cli.session import SessionError, open_session
-from genaiops_dagster.data.records import DatasetSplit
-from genaiops_dagster.evaluation.records import EvaluationReport
+from genaiops_dagster.evaluation.kept import kept_stages, stage_name, without
 from genaiops_dagster.google_cloud.base_models import concerns
+from genaiops_dagster.google_cloud.io_manager import read_record
 from genaiops_dagster.record import Record
-from genaiops_dagster.section import TUNED
-from genaiops_dagster.tuning.recipe import tuning_recipe
-from genaiops_dagster.tuning.records import TunedModel
 from genaiops_dagster.use_case import UseCase, UseCaseError
 
 if TYPE_CHECKING:
     from genaiops_dagster.google_cloud.object_store import ObjectStore
-
-
-R = TypeVar("R", bound=Record)
 
 
 class Plan(Record):
@@ -102,20 +96,17 @@ def plan_run(use_case: UseCase, store: ObjectStore, today: dt.date) -> Plan:
     Raises:
         FileNotFoundError: the estimate was never made.
     """
-    estimate = _read(store, use_case, "cost_estimate", CostEstimate)
-    if estimate is None:
-        raise FileNotFoundError(f"materialize {use_case.name}/cost_estimate first")
-    kept = _kept(use_case, store, estimate)
-    left = [stage for stage in estimate.stages if _name(stage) not in kept]
-    to_pay = estimate.model_copy(update={"stages": left, **totals(left)})
+    estimate = read_record(store, CostEstimate, use_case.name, "cost_estimate")
+    kept = kept_stages(use_case, store, estimate)
+    to_pay = without(estimate, kept)
     spent = Ledger(store, use_case.name, use_case.budget).read().taken()
     return Plan(
         estimate=estimate,
         kept=sorted(kept),
         to_pay=to_pay,
         refusals=[
-            *refusals(to_pay, use_case.budget, month=spent),
-            *sweep_refusals(to_pay, use_case.tuning.sweep),
+            *refusals(estimate, use_case.budget, month=spent, left=to_pay),
+            *sweep_refusals(estimate, use_case.tuning.sweep),
         ],
         spent_this_month_usd=spent.usd,
         concerns=[concern.sentence for concern in concerns(models_of(use_case), today)],
@@ -142,47 +133,12 @@ def _make_data(use_case: UseCase) -> list[str]:
     ]
 
 
-def _kept(use_case: UseCase, store: ObjectStore, estimate: CostEstimate) -> set[str]:
-    """Names of the stages that a run would find done."""
-    kept = set()
-    training = _read(store, use_case, "training_set", DatasetSplit)
-    validation = _read(store, use_case, "validation_set", DatasetSplit)
-    sweep = use_case.tuning.sweep
-    for variant in (None, *(name for name, _ in sweep.variants())) if sweep else (None,):
-        asset = f"tuned_model/{variant}" if variant else "tuned_model"
-        tuned = _read(store, use_case, asset, TunedModel)
-        if training and validation and tuned:
-            recipe = tuning_recipe(use_case, store, training, validation, variant)
-            if tuned.fingerprint == recipe.fingerprint:
-                kept.add(f"tuning/{variant}" if variant else "tuning")
-    for name, candidate in use_case.candidates.items():
-        report = _read(store, use_case, f"evaluation_report/{name}", EvaluationReport)
-        if report is None or report.evaluation_digest != estimate.evaluation_digest:
-            continue
-        job = f"tuning/{candidate.variant}" if candidate.variant else "tuning"
-        if candidate.model == TUNED and job not in kept:
-            continue
-        if candidate.prompt is None and report.prompt_digest != estimate.prompt_digest:
-            continue
-        kept |= {f"evaluation/{name}", f"judging/{name}"}
-    return kept
-
-
-def _name(stage: StageCost) -> str:
-    return f"{stage.stage}/{stage.candidate}" if stage.candidate else stage.stage
-
-
-def _read(store: ObjectStore, use_case: UseCase, asset: str, record: type[R]) -> R | None:
-    content = store.read(f"{use_case.name}/assets/{asset}.json")
-    return record.model_validate_json(content) if content else None
-
-
 def _show(planned: Plan, console: Console) -> None:
     table = Table(title=f"{planned.estimate.use_case}: what a run would cost", title_justify="left")
     for heading in ("Stage", "Candidate", "Model", "Calls", "Tokens", "Expected $", "At most $"):
         table.add_column(heading, overflow="fold")
     for stage in planned.estimate.stages:
-        done = _name(stage) in planned.kept
+        done = stage_name(stage) in planned.kept
         table.add_row(
             stage.stage,
             stage.candidate,

@@ -1,0 +1,142 @@
+"""Which stages of a run are done already: their results are kept and cost nothing again."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, TypeVar
+
+from genaiops_dagster.budget.degrade import with_less
+from genaiops_dagster.budget.limits import BudgetExceededError
+from genaiops_dagster.budget.records import CostEstimate, StageCost, totals
+from genaiops_dagster.data.records import DatasetSplit
+from genaiops_dagster.evaluation.evaluate import EvaluationTask, is_complete
+from genaiops_dagster.evaluation.inference import Model
+from genaiops_dagster.evaluation.records import EvaluationReport
+from genaiops_dagster.prompts.records import PromptVersion
+from genaiops_dagster.prompts.rendering import candidate_prompt
+from genaiops_dagster.record import Record, record_name
+from genaiops_dagster.section import TUNED
+from genaiops_dagster.tuning.recipe import tuning_recipe
+from genaiops_dagster.tuning.records import TunedModel
+from genaiops_dagster.use_case import UseCase
+
+if TYPE_CHECKING:
+    from genaiops_dagster.google_cloud.object_store import ObjectStore
+
+R = TypeVar("R", bound=Record)
+
+_OF_A_REPORT = ("checkpoints", "evaluation", "suites", "judging")
+"""Stages that are paid for one candidate before its report is complete."""
+
+
+def left_to_pay(use_case: UseCase, store: ObjectStore, estimate: CostEstimate) -> CostEstimate:
+    """The estimate of a run without the stages whose results are kept."""
+    return without(estimate, kept_stages(use_case, store, estimate))
+
+
+def without(estimate: CostEstimate, kept: Collection[str]) -> CostEstimate:
+    """The estimate without the stages of these names."""
+    left = [stage for stage in estimate.stages if stage_name(stage) not in kept]
+    return estimate.model_copy(update={"stages": left, **totals(left)})
+
+
+def stage_name(stage: StageCost) -> str:
+    """`stage`, or `stage/candidate` where it is about one."""
+    return f"{stage.stage}/{stage.candidate}" if stage.candidate else stage.stage
+
+
+def kept_stages(use_case: UseCase, store: ObjectStore, estimate: CostEstimate) -> set[str]:
+    """Names of the stages that a run would find done, by the fingerprints of what is in the bucket.
+
+    Args:
+        use_case: Whose run.
+        store: Its bucket.
+        estimate: Says on which terms candidates are evaluated.
+    """
+    found = _Found.read(use_case, store)
+    if found is None:
+        return set()
+    tuned = _tuned_models(use_case, store, found)
+    kept = {f"tuning/{variant}" if variant else "tuning" for variant in tuned}
+    for name in use_case.candidates:
+        if _has_report(use_case, store, estimate, found, tuned, name):
+            kept |= {f"{stage}/{name}" for stage in _OF_A_REPORT}
+    return kept
+
+
+@dataclass(frozen=True)
+class _Found:
+    """The data that is in the bucket."""
+
+    training_set: DatasetSplit
+    validation_set: DatasetSplit
+    evaluation_set: DatasetSplit
+    prompt: PromptVersion
+
+    @staticmethod
+    def read(use_case: UseCase, store: ObjectStore) -> _Found | None:
+        training, validation, evaluation = (
+            _read(store, DatasetSplit, use_case, name)
+            for name in ("training_set", "validation_set", "evaluation_set")
+        )
+        prompt = _read(store, PromptVersion, use_case, "prompt")
+        if training is None or validation is None or evaluation is None or prompt is None:
+            return None
+        return _Found(training, validation, evaluation, prompt)
+
+
+def _tuned_models(
+    use_case: UseCase, store: ObjectStore, found: _Found
+) -> dict[str | None, TunedModel]:
+    """Models that are tuned already, by variant of the sweep."""
+    sweep, models = use_case.tuning.sweep, {}
+    for variant in (None, *(name for name, _ in sweep.variants())) if sweep else (None,):
+        asset = ("tuned_model", variant) if variant else ("tuned_model",)
+        model = _read(store, TunedModel, use_case, *asset)
+        if model is None:
+            continue
+        recipe = tuning_recipe(use_case, store, found.training_set, found.validation_set, variant)
+        if model.fingerprint == recipe.fingerprint:
+            models[variant] = model
+    return models
+
+
+def _has_report(
+    use_case: UseCase,
+    store: ObjectStore,
+    estimate: CostEstimate,
+    found: _Found,
+    tuned: dict[str | None, TunedModel],
+    name: str,
+) -> bool:
+    """Whether there is a complete report of a candidate as it would be made now."""
+    report = _read(store, EvaluationReport, use_case, "evaluation_report", name)
+    chosen = use_case.candidates[name]
+    if report is None or not is_complete(report):
+        return False
+    if chosen.model == TUNED:
+        model = tuned.get(chosen.variant)
+        addresses = [model.endpoint, *(c.endpoint for c in model.checkpoints)] if model else []
+        if report.model not in addresses:
+            return False
+    elif not f"/{report.model}".endswith(f"/{chosen.model}"):
+        return False
+    base = use_case.tuning.base_model if chosen.model == TUNED else chosen.model
+    try:
+        terms = with_less(use_case, found.evaluation_set, estimate.degradation)
+    except BudgetExceededError:  # the estimate is of other data
+        return False
+    task = EvaluationTask(
+        use_case=terms.use_case,
+        candidate=name,
+        model=Model(report.model, base, chosen.generation),
+        prompt=candidate_prompt(use_case, name, found.prompt),
+        evaluation_set=terms.evaluation_set,
+    )
+    return task.fingerprint == report.fingerprint
+
+
+def _read(store: ObjectStore, record: type[R], use_case: UseCase, *asset: str) -> R | None:
+    content = store.read(record_name(use_case.name, *asset))
+    return record.model_validate_json(content) if content else None

@@ -1,0 +1,130 @@
+"""What the month has spent counts before anything is paid, and nothing counts twice."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import dagster as dg
+import pytest
+
+from genaiops_dagster.budget.assets import build_assets as budget_assets
+from genaiops_dagster.budget.ledger import Ledger
+from genaiops_dagster.budget.records import CostEstimate
+from genaiops_dagster.evaluation.assets import build_assets as evaluation_assets
+from genaiops_dagster.evaluation.kept import kept_stages, left_to_pay
+from genaiops_dagster.google_cloud.object_store import ObjectStore
+from genaiops_dagster.tuning.assets import build_assets as tuning_assets
+from genaiops_dagster.use_case import UseCase
+from tests.conftest import RunningEmulator
+from tests.integration.dev import paid_calls
+from tests.integration.lifecycle import (
+    colours_use_case,
+    error_text,
+    materialize,
+    open_store,
+    record_of,
+    store_data,
+)
+
+MONTH = 100.0
+
+
+@pytest.fixture
+def store(emulator: RunningEmulator) -> ObjectStore:
+    return open_store(emulator)
+
+
+def run(use_case: UseCase, **options: Any) -> dg.ExecuteInProcessResult:
+    """Estimate, tuning and reports, as the code location assembles them."""
+    assets = [
+        *budget_assets(use_case, left_to_pay),
+        *tuning_assets(use_case),
+        *(
+            asset
+            for asset in evaluation_assets(use_case)
+            if asset.key.path[-1] in use_case.candidates
+        ),
+    ]
+    return materialize(use_case, assets, **options)
+
+
+def check(result: dg.ExecuteInProcessResult) -> dg.AssetCheckEvaluation:
+    (found,) = (
+        found
+        for found in result.get_asset_check_evaluations()
+        if found.check_name == "within_budget"
+    )
+    return found
+
+
+def estimate_of(store: ObjectStore, use_case: UseCase) -> CostEstimate:
+    return CostEstimate.model_validate(record_of(store, use_case, "cost_estimate"))
+
+
+def spend_elsewhere(store: ObjectStore, use_case: UseCase, usd: float) -> None:
+    """What another run of the month has spent on something else."""
+    Ledger(store, use_case.name, use_case.budget).spend("tuning/other", "another run", usd, 1000)
+
+
+def test_a_month_that_is_spent_is_refused_by_the_check_with_figures(
+    emulator: RunningEmulator, store: ObjectStore
+) -> None:
+    use_case = colours_use_case(budget={"per_month_usd": MONTH, "token_sample_rows": None})
+    store_data(store, use_case)
+    assert run(use_case, only=["cost_estimate"]).success
+    asked = estimate_of(store, use_case).maximum_usd
+    spend_elsewhere(store, use_case, MONTH - asked + 0.01)
+    before = paid_calls(emulator)
+    result = run(use_case)
+    found = check(result)
+    assert not result.success
+    assert not found.passed
+    assert found.description is not None
+    assert "budget.per_month_usd is 100.00 USD" in found.description
+    assert f"asked {asked:.6g} USD at most" in found.description
+    assert found.metadata["spent_and_reserved_this_month_usd"].value == pytest.approx(
+        MONTH - asked + 0.01
+    )
+    assert error_text(result) == "", "a paid step was begun"
+    assert paid_calls(emulator) == before
+
+
+def test_what_is_paid_already_is_not_asked_of_the_month_again(
+    emulator: RunningEmulator, store: ObjectStore
+) -> None:
+    use_case = colours_use_case(
+        budget={"per_month_usd": MONTH, "token_sample_rows": None}, serving={}
+    )
+    store_data(store, use_case)
+    first = run(use_case)
+    assert first.success, error_text(first)
+    spend_elsewhere(store, use_case, MONTH)
+    before = paid_calls(emulator)
+    again = run(use_case)
+    assert again.success, check(again).description
+    assert check(again).metadata["not_paid_yet_usd"].value == 0
+    assert paid_calls(emulator) == before
+
+
+def test_what_is_kept_is_told_by_what_would_be_made_now(
+    emulator: RunningEmulator, store: ObjectStore
+) -> None:
+    use_case = colours_use_case(serving={})
+    store_data(store, use_case)
+    assert run(use_case).success
+    estimate = estimate_of(store, use_case)
+
+    def changed(**sections: Any) -> set[str]:
+        content = use_case.model_dump(mode="json", exclude_unset=True)
+        other = UseCase.model_validate({**content, **sections})
+        return {name for name in kept_stages(other, store, estimate) if "suites" not in name}
+
+    reports = {f"{stage}/flash" for stage in ("checkpoints", "evaluation", "judging")}
+    tuned = {"tuning", *(f"{stage}/tuned" for stage in ("checkpoints", "evaluation", "judging"))}
+    assert changed() == reports | tuned
+    assert changed(tuning={"base_model": "gemini-2.5-flash", "epochs": 3}) == reports
+    short = {"model": "gemini-2.5-flash", "generation": {"max_output_tokens": 4}}
+    candidates = {"flash": short, "tuned": use_case.candidates["tuned"].model_dump()}
+    assert changed(candidates=candidates) == tuned
+    judge = {"model": "gemini-2.5-pro", "metrics": {"kind": {"criteria": "The answer is kind."}}}
+    assert changed(evaluation={"judge": judge}) == {"tuning"}
