@@ -20,11 +20,11 @@ from genaiops_dagster.google_cloud.resources import (
     WarehouseResource,
 )
 from genaiops_dagster.tuning.losses import loss_chart, read_losses
+from genaiops_dagster.tuning.progress import progress_of
 from genaiops_dagster.tuning.recipe import TuningRecipe, tuning_recipe
 from genaiops_dagster.tuning.records import TunedModel
 from genaiops_dagster.tuning.states import console_url, has_ended
 from genaiops_dagster.tuning.tune import TuningRun
-from genaiops_dagster.tuning.waiting import describe_progress
 from genaiops_dagster.use_case import UseCase
 
 POOL = "vertex_ai_tuning"
@@ -92,6 +92,9 @@ def _tuned_model(
             context.log,
             context.run.run_id,
             variant,
+            lambda progress: context.log_event(
+                dg.AssetObservation(context.asset_key, metadata=progress.metadata())
+            ),
         )
         job = run.wait(run.find_or_create(retry_failed=config.retry_failed))
         if not has_ended(job):
@@ -102,7 +105,7 @@ def _tuned_model(
             )
             yield dg.AssetObservation(
                 context.asset_key,
-                metadata={"state": describe_progress(job), "console": console_url(job)},
+                metadata={**progress_of(job).metadata(), "console": console_url(job)},
             )
             return
         model = run.finish(job)

@@ -17,25 +17,23 @@ if TYPE_CHECKING:
 
 def read_losses(
     settings: GoogleCloudSettings, job: types.TuningJob, log: logging.Logger
-) -> list[Point]:
-    """Losses of a finished job, by metric and step; none where they cannot be read.
+) -> list[Point] | None:
+    """Losses of a job so far, by metric and step; None where they cannot be read.
 
     A model that was paid is not lost because of its chart: what goes wrong is logged.
 
     Args:
         settings: Where the job's experiment is.
-        job: A job that has ended.
+        job: A job that runs or has ended.
         log: Where it is told that losses could not be read.
     """
-    from google.api_core.exceptions import GoogleAPICallError
-
     if not job.experiment:
         return []
     try:
         series = read_experiment_series(settings, job.experiment)
-    except GoogleAPICallError as error:
+    except Exception as error:  # noqa: BLE001 - whatever it is, the job is worth more than its chart
         log.warning("The losses of %s cannot be read: %s", job.name, error)
-        return []
+        return None
     return [point for point in series if "loss" in point.metric]
 
 

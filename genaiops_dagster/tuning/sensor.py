@@ -10,6 +10,7 @@ from genaiops_dagster.google_cloud.resources import ObjectStoreResource, VertexA
 from genaiops_dagster.tuning.cancellation import cancel_job
 from genaiops_dagster.tuning.limits import reason_to_cancel
 from genaiops_dagster.tuning.pending import pending_jobs
+from genaiops_dagster.tuning.progress import progress_of
 from genaiops_dagster.tuning.states import has_ended, state_name
 from genaiops_dagster.use_case import UseCase
 
@@ -49,7 +50,7 @@ def build_sensor(use_case: UseCase, job_name: str) -> dg.SensorDefinition:
                 context.log.warning(f"Cancelling tuning job {pending.job}: {reason}")
                 cancel_job(client, store, use_case.name, pending.job, reason)
             if not has_ended(found):
-                told.append(f"{pending.job}: {state_name(found)}")
+                told.append(f"{pending.job}: {progress_of(found)}")
                 continue
             requests.append(
                 dg.RunRequest(

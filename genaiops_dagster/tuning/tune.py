@@ -5,6 +5,7 @@ from __future__ import annotations
 import datetime as dt
 import logging
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -22,6 +23,7 @@ from genaiops_dagster.tuning.jobs import TuningJobs
 from genaiops_dagster.tuning.limits import reason_to_cancel
 from genaiops_dagster.tuning.outcome import tuned_model_of
 from genaiops_dagster.tuning.pending import HEARTBEAT_SECONDS, clear_pending, mark_pending
+from genaiops_dagster.tuning.progress import Progress, ProgressReader
 from genaiops_dagster.tuning.recipe import TuningRecipe
 from genaiops_dagster.tuning.records import TunedModel
 from genaiops_dagster.tuning.states import has_ended
@@ -48,6 +50,7 @@ class TuningRun:
         log: Where progress is told.
         run_id: The Dagster run.
         variant: Variant of the sweep; None for the tuned model.
+        on_progress: Told of each change while the job goes on.
     """
 
     use_case: UseCase
@@ -58,6 +61,7 @@ class TuningRun:
     log: logging.Logger
     run_id: str
     variant: str | None = None
+    on_progress: Callable[[Progress], None] = lambda _: None
 
     @property
     def asset(self) -> tuple[str, ...]:
@@ -96,13 +100,15 @@ class TuningRun:
         A job that passes its deadline or costs too much is cancelled, and waited for still. A run
         that is cancelled leaves the job alone unless the use case says otherwise.
         """
+        watch = _Watch(self)
         try:
             job = wait_for_job(
                 self.clients.genai,
                 job,
                 self.use_case.tuning.wait_seconds,
                 self.log,
-                on_look=_Watch(self),
+                on_look=watch.look,
+                describe=watch.describe,
             )
         except BaseException:
             if self.use_case.tuning.cancel_with_run:
@@ -168,13 +174,24 @@ class TuningRun:
 
 
 class _Watch:
-    """Called at each look: says that the run waits, and cancels what may not go on."""
+    """What is done at each look: say that the run waits and how far the job is, cancel in time."""
 
     def __init__(self, run: TuningRun) -> None:
         self._run = run
         self._said = 0.0
+        self._reader = ProgressReader(run.clients.settings, run.log)
+        self._told: Progress | None = None
 
-    def __call__(self, job: types.TuningJob) -> None:
+    def describe(self, job: types.TuningJob) -> str:
+        """The job's progress in words; who asked to be told is told of a change."""
+        progress = self._reader.read(job)
+        if progress != self._told and not has_ended(job):
+            self._run.on_progress(progress)
+        self._told = progress
+        return str(progress)
+
+    def look(self, job: types.TuningJob) -> None:
+        """Say that the run waits, and cancel the job if it may not go on."""
         run = self._run
         reason = reason_to_cancel(run.use_case, job, dt.datetime.now(dt.UTC))
         if reason is not None:

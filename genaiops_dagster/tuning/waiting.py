@@ -7,7 +7,8 @@ import time
 from collections.abc import Callable
 from typing import TYPE_CHECKING, TypeVar
 
-from genaiops_dagster.tuning.states import Phase, has_ended, phase, state_name
+from genaiops_dagster.tuning.progress import progress_of
+from genaiops_dagster.tuning.states import Phase, has_ended, phase
 
 if TYPE_CHECKING:
     from google import genai
@@ -26,6 +27,7 @@ def wait_for_job(
     seconds: float,
     log: logging.Logger,
     on_look: Callable[[types.TuningJob], None] = lambda _: None,
+    describe: Callable[[types.TuningJob], str] = lambda job: str(progress_of(job)),
 ) -> types.TuningJob:
     """Ask for a job's state until it has ended or `seconds` have passed.
 
@@ -37,6 +39,7 @@ def wait_for_job(
         seconds: How long to wait at most.
         log: Where progress is told: each change, and once a minute.
         on_look: Called with the job each time it was looked at.
+        describe: Its progress, in words.
 
     Returns:
         The job as it was last seen; `has_ended` tells whether the time was enough.
@@ -48,7 +51,7 @@ def wait_for_job(
         log,
         name=job.name or "",
         has_ended=has_ended,
-        describe=describe_progress,
+        describe=describe,
         on_look=on_look,
         warns=lambda seen: phase(seen) is Phase.PAUSED,
     )
@@ -95,16 +98,3 @@ def wait_until(
         time.sleep(min(pause, left))
         pause = min(pause * 1.5, _LONGEST_PAUSE)
         job = look(job)
-
-
-def describe_progress(job: types.TuningJob) -> str:
-    """State, detail and finished epochs, as far as the service tells."""
-    parts = [state_name(job)]
-    if job.tuning_job_state is not None and not has_ended(job):
-        parts.append(str(job.tuning_job_state.value))
-    metadata = job.tuning_job_metadata
-    if metadata is not None and metadata.completed_epoch_count:
-        parts.append(f"{metadata.completed_epoch_count} epochs done")
-    if metadata is not None and metadata.completed_step_count:
-        parts.append(f"{metadata.completed_step_count} steps done")
-    return ", ".join(parts)

@@ -66,6 +66,7 @@ _OUTPUT_ONLY = {
     "experiment",
     "tunedModel",
     "tuningDataStats",
+    "tuningJobMetadata",
     "pipelineJob",
     "evaluateDatasetRuns",
 }

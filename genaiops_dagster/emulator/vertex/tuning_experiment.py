@@ -1,4 +1,4 @@
-"""The experiment that a tuning job leaves in the metadata store: its parameters and losses.
+"""The experiment of a tuning job in the metadata store: its parameters, and losses as it goes on.
 
 Google keeps the losses as TensorBoard time series; here they are metrics of the experiment's one
 run, named `train_total_loss_epoch_1` and `eval_total_loss_epoch_1`, as TensorBoard is not served.
@@ -6,30 +6,35 @@ run, named `train_total_loss_epoch_1` and `eval_total_loss_epoch_1`, as TensorBo
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from genaiops_dagster.emulator.vertex.metadata import put_node
 from genaiops_dagster.emulator.vertex.resources import ResourceStore
 
 Document = dict[str, Any]
+Losses = Mapping[str, float]
+"""Loss by metric name, after one epoch."""
 
 
 def record_experiment(
     resources: ResourceStore,
     job: Document,
     spec: Document,
-    losses: Mapping[str, float],
+    losses: Sequence[Losses],
     time: str,
+    *,
+    ended: bool = False,
 ) -> str:
-    """Write the experiment of a finished job, over one that an interrupted attempt left.
+    """Write the experiment of a job as it stands, over what was written of it before.
 
     Args:
         resources: The store of all resources.
         job: The tuning job.
         spec: Its supervised or preference spec, hyperparameters filled in.
-        losses: Value by metric name.
+        losses: After each epoch so far.
         time: When, as the API prints it.
+        ended: Whether the job made its model.
 
     Returns:
         Resource name of the experiment's context.
@@ -52,6 +57,12 @@ def record_experiment(
         time,
         replace=True,
     )
+    metrics = {
+        f"{metric}_epoch_{epoch}": loss
+        for epoch, after in enumerate(losses, 1)
+        for metric, loss in after.items()
+    }
+    state = "COMPLETE" if ended else "RUNNING"
     parameters = {"base_model": job["baseModel"], **spec["hyperParameters"]}
     put_node(
         resources,
@@ -61,7 +72,7 @@ def record_experiment(
             "schemaTitle": "system.ExperimentRun",
             "schemaVersion": "0.0.1",
             "parentContexts": [experiment],
-            "metadata": {"_params": parameters, "_metrics": dict(losses), "_state": "COMPLETE"},
+            "metadata": {"_params": parameters, "_metrics": metrics, "_state": state},
         },
         time,
         replace=True,

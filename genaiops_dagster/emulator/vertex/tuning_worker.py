@@ -24,7 +24,7 @@ from genaiops_dagster.emulator.vertex.tuning_data import (
     read_dataset,
     supervised_stats,
 )
-from genaiops_dagster.emulator.vertex.tuning_experiment import record_experiment
+from genaiops_dagster.emulator.vertex.tuning_experiment import Losses, record_experiment
 
 if TYPE_CHECKING:
     from genaiops_dagster.emulator.models.tuned import TunedModel
@@ -113,6 +113,7 @@ class TuningWorker(JobThreads):
                 tuningDataStats=stats(training, _hyperparameters(job).epochs),
             )
             losses = self._train(job, training, validation)
+        self._tell(job, training, losses)
         self._wait_until(name, job["_submitted"] + duration)
         self._finish(job, training, losses)
 
@@ -134,29 +135,53 @@ class TuningWorker(JobThreads):
             open_file, spec["trainingDatasetUri"], preference=preference
         ), validation
 
-    def _train(
-        self, job: Document, training: Dataset, validation: Dataset | None
-    ) -> dict[str, float]:
-        """Train and keep each checkpoint; the losses by metric name."""
+    def _train(self, job: Document, training: Dataset, validation: Dataset | None) -> list[Losses]:
+        """Train and keep each checkpoint; the losses after each epoch."""
         with one_import_at_a_time:
             from genaiops_dagster.emulator.models.tuned import train
 
         hyperparameters = _hyperparameters(job)
         kept = _checkpoint_epochs(job, hyperparameters.epochs)
         endpoints = job["_ids"]["endpoints"]
-        losses = {}
+        losses: list[Losses] = []
         models = train(
             training.examples, hyperparameters, job["baseModel"], start=self._pre_tuned(job)
         )
         for epoch, model in enumerate(models, 1):
             self._check(job["name"])
-            losses[f"train_total_loss_epoch_{epoch}"] = model.loss(training.examples[:_LOSS_SAMPLE])
+            after = {_training_loss(job): model.loss(training.examples[:_LOSS_SAMPLE])}
             if validation:
-                sample = validation.examples[:_LOSS_SAMPLE]
-                losses[f"eval_total_loss_epoch_{epoch}"] = model.loss(sample)
+                after["eval_total_loss"] = model.loss(validation.examples[:_LOSS_SAMPLE])
+            losses.append(after)
             if epoch in kept:
                 self._context.catalog.add(endpoints[kept.index(epoch)], model)
         return losses
+
+    def _tell(self, job: Document, training: Dataset, losses: list[Losses]) -> None:
+        """Say how far the job is; its epochs are spread evenly over its time.
+
+        Google makes losses visible once a job runs, and checkpoints one after another:
+        https://cloud.google.com/vertex-ai/generative-ai/docs/models/gemini-use-supervised-tuning
+        https://cloud.google.com/vertex-ai/generative-ai/docs/models/tuning-checkpoints
+        """
+        resources, spec = self._context.resources, _spec(job)
+        duration = self._context.config.tuning_seconds
+        for epoch in range(len(losses) + 1):
+            share = _PENDING_SHARE + (1 - _PENDING_SHARE) * epoch / len(losses)
+            self._wait_until(job["name"], job["_submitted"] + share * duration)
+            time = self._context.now()
+            progress: Document = {
+                "tuningJobMetadata": {"completedEpochCount": str(epoch)},
+                "experiment": record_experiment(resources, job, spec, losses[:epoch], time),
+            }
+            saved = [
+                checkpoint
+                for checkpoint in _checkpoints(job, training)
+                if int(checkpoint["epoch"]) <= epoch
+            ]
+            if saved and not spec.get("exportLastCheckpointOnly"):
+                progress["tunedModel"] = {"checkpoints": saved}
+            self._set(job["name"], {"JOB_STATE_RUNNING"}, "JOB_STATE_RUNNING", **progress)
 
     def _pre_tuned(self, job: Document) -> TunedModel | None:
         source = job.get("preTunedModel")
@@ -166,15 +191,12 @@ class TuningWorker(JobThreads):
         endpoint: str = version["_tuned"]["endpoints"][source["checkpointId"]]
         return self._context.catalog.tuned(endpoint.rpartition("/")[2])
 
-    def _finish(self, job: Document, training: Dataset, losses: dict[str, float]) -> None:
+    def _finish(self, job: Document, training: Dataset, losses: list[Losses]) -> None:
         """Register the model and end the job, unless it was cancelled meanwhile."""
         resources = self._context.resources
         epochs = _hyperparameters(job).epochs
         spec = _spec(job)
-        checkpoints = [
-            {"checkpointId": str(place), "epoch": str(epoch), "step": str(training.steps(epoch))}
-            for place, epoch in enumerate(_checkpoint_epochs(job, epochs), 1)
-        ]
+        checkpoints = _checkpoints(job, training)
 
         def change(current: Document) -> None:
             if self.closed or current["state"] != "JOB_STATE_RUNNING":
@@ -192,7 +214,7 @@ class TuningWorker(JobThreads):
                 endTime=time,
                 updateTime=time,
                 tunedModel=tuned,
-                experiment=record_experiment(resources, job, spec, losses, time),
+                experiment=record_experiment(resources, job, spec, losses, time, ended=True),
             )
 
         # One transaction: no cancellation comes between, and no endpoint is seen without its model.
@@ -265,6 +287,24 @@ def _hyperparameters(job: Document) -> Hyperparameters:
         learning_rate_multiplier=float(given["learningRateMultiplier"]),
         adapter_size=_ADAPTERS[given["adapterSize"].removeprefix("ADAPTER_SIZE_")],
     )
+
+
+def _training_loss(job: Document) -> str:
+    """What the service calls the loss on the training data.
+
+    https://cloud.google.com/vertex-ai/generative-ai/docs/models/gemini-use-supervised-tuning
+    https://cloud.google.com/vertex-ai/generative-ai/docs/models/gemini-use-preference-tuning
+    """
+    return "preference_optimization_train_loss" if _is_preference(job) else "train_total_loss"
+
+
+def _checkpoints(job: Document, training: Dataset) -> list[Document]:
+    """Id, epoch and step of each checkpoint that the job leaves, in order."""
+    epochs = _checkpoint_epochs(job, _hyperparameters(job).epochs)
+    return [
+        {"checkpointId": str(place), "epoch": str(epoch), "step": str(training.steps(epoch))}
+        for place, epoch in enumerate(epochs, 1)
+    ]
 
 
 def _checkpoint_epochs(job: Document, epochs: int) -> list[int]:
