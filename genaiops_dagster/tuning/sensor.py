@@ -70,8 +70,12 @@ def build_sensor(use_case: UseCase, job_name: str) -> dg.SensorDefinition:
 def rest_of_run(
     context: dg.SensorEvaluationContext, use_case: UseCase, asset: tuple[str, ...]
 ) -> list[dg.AssetKey]:
-    """The asset whose job has ended, and what comes after it: its data stays as it is."""
+    """The asset whose job has ended, and what comes after it: its data stays as it is.
+
+    What has a run for each day is left to that: a run goes on without a partition.
+    """
     if context.repository_def is None:
         raise dg.DagsterInvariantViolationError("the sensor needs its code location")
+    graph = context.repository_def.asset_graph
     selection = dg.AssetSelection.assets(asset_key(use_case, *asset)).downstream()
-    return sorted(selection.resolve(context.repository_def.asset_graph))
+    return sorted(key for key in selection.resolve(graph) if not graph.get(key).is_partitioned)

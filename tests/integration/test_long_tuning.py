@@ -98,7 +98,7 @@ def test_no_worker_waits_and_the_sensor_finishes_the_run(
         assert status == "SUCCESS"
         assert record(bucket, "tuned_model")
         assert record(bucket, "champion")
-        assert record(bucket, "generated_content")
+        assert record(bucket, "sample_content")
     assert slow_service.stats()["requests"]["vertex"]["tuningJobs.create"] == 1
 
 

@@ -13,6 +13,7 @@ import pytest
 
 from genaiops_dagster.asset_options import asset_key
 from genaiops_dagster.budget.assets import build_assets as budget_assets
+from genaiops_dagster.definitions import build_definitions, lifecycle_job_name
 from genaiops_dagster.google_cloud.bindings import build_resources
 from genaiops_dagster.google_cloud.object_store import ObjectStore
 from genaiops_dagster.google_cloud.settings import GoogleCloudSettings
@@ -20,7 +21,7 @@ from genaiops_dagster.google_cloud.vertex_ai import VertexAI
 from genaiops_dagster.tuning import pending
 from genaiops_dagster.tuning.assets import build_assets as tuning_assets
 from genaiops_dagster.tuning.pending import pending_jobs
-from genaiops_dagster.tuning.sensor import build_sensor
+from genaiops_dagster.tuning.sensor import build_sensor, rest_of_run
 from genaiops_dagster.tuning.states import has_ended
 from genaiops_dagster.use_case import UseCase
 from tests.conftest import RunningEmulator
@@ -203,3 +204,16 @@ def test_the_sensor_keeps_the_deadline_of_a_job_that_nobody_waits_for(
     assert "JOB_STATE_CANCELLED" in error_text(result)
     assert "tuning.deadline_seconds is" in error_text(result)
     assert isinstance(pipeline.tick(), dg.SkipReason)
+
+
+def test_a_run_goes_on_with_the_lifecycle_and_nothing_that_is_made_day_by_day() -> None:
+    use_case = colours_use_case()
+    definitions = build_definitions([use_case])
+    lifecycle = definitions.resolve_job_def(lifecycle_job_name(use_case.name))
+    with dg.build_sensor_context(definitions=definitions) as context:
+        rest = rest_of_run(context, use_case, ("tuned_model",))
+    assert set(rest) <= set(lifecycle.asset_layer.selected_asset_keys)
+    assert {key.path[-1] for key in rest} == {
+        *("tuned_model", "tuned", "model_comparison"),
+        *("promotion_decision", "champion", "sample_content"),
+    }

@@ -81,8 +81,12 @@ def test_epochs_checkpoints_and_losses_come_one_after_another(slow, upload):
     assert job.state is types.JobState.JOB_STATE_RUNNING
     assert [c.epoch for c in job.tuned_model.checkpoints] == [1, 2]
     assert job.tuned_model.model is None
-    _, project, _, location = parent.split("/")
-    aiplatform.init(project=project, location=location, api_endpoint=slow.url, api_transport="rest")
+    aiplatform.init(
+        project=slow.variables["GOOGLE_CLOUD_PROJECT"],
+        location=slow.variables["GOOGLE_CLOUD_LOCATION"],
+        api_endpoint=slow.url,
+        api_transport="rest",
+    )
     experiment = job.experiment.rpartition("/")[2]
     running = aiplatform.get_experiment_df(experiment)
     losses = {"train_total_loss", "eval_total_loss"}
