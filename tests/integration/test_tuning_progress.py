@@ -60,13 +60,20 @@ def test_epochs_and_losses_are_told_while_the_job_runs(slow: RunningEmulator) ->
     with dg.DagsterInstance.ephemeral() as instance, ThreadPoolExecutor(1) as pool:
         assets = [*budget_assets(use_case), *tuning_assets(use_case)]
         run = pool.submit(materialize, use_case, assets, instance=instance)
-        for epoch, seconds in ((1, 410), (2, 200), (3, 200)):
-            advance(slow, seconds)
+
+        def wait_for(**figures: Any) -> None:
             deadline = time.monotonic() + 100
-            while not any(one.get("epoch") == epoch for one in observations(instance, use_case)):
+            while not any(
+                figures.items() <= told.items() for told in observations(instance, use_case)
+            ):
                 assert not run.done()
                 assert time.monotonic() < deadline, observations(instance, use_case)
                 time.sleep(0.2)
+
+        wait_for(state="JOB_STATE_PENDING")
+        for epoch, seconds in ((1, 410), (2, 200), (3, 200)):
+            advance(slow, seconds)
+            wait_for(epoch=epoch)
         advance(slow, SECONDS)
         assert run.result().success
         told = observations(instance, use_case)
