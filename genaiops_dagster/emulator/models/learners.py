@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import random
+import statistics
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol, TypeAlias
+
+from genaiops_dagster.emulator.models.text import overlap_f1, words
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -51,6 +54,15 @@ class Learner(Protocol):
 
     def state(self) -> tuple[dict[str, Any], Arrays]:
         """Everything needed to make it again: JSON-able settings and arrays."""
+
+
+def overlap_loss(learner: Learner, examples: Sequence[Example]) -> float:
+    """Mean of 1 - F1 of the words that `learner` answers, sure of itself, to `examples`."""
+    dice = random.Random(0)  # noqa: S311
+    return 1 - statistics.fmean(
+        overlap_f1(words(learner.answer(example.prompt, 0.0, dice)), words(example.answer))
+        for example in examples
+    )
 
 
 # Trains one kind of learner and yields it after each epoch. Arguments: examples with the frame of

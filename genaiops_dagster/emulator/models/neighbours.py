@@ -18,8 +18,8 @@ from genaiops_dagster.emulator.models.learners import (
     Example,
     Hyperparameters,
     Learner,
+    overlap_loss,
 )
-from genaiops_dagster.emulator.models.text import overlap_f1, words
 from genaiops_dagster.emulator.models.zero_shot import pick
 
 _READ_CHARACTERS = 4000
@@ -65,15 +65,7 @@ class Neighbours:
 
     def loss(self, examples: Sequence[Example]) -> float:
         """Mean of 1 - F1 of the words of the answers."""
-        dice = random.Random(0)  # noqa: S311
-        return 1 - float(
-            np.mean(
-                [
-                    overlap_f1(words(self.answer(example.prompt, 0.0, dice)), words(example.answer))
-                    for example in examples
-                ]
-            )
-        )
+        return overlap_loss(self, examples)
 
     def state(self) -> tuple[dict[str, Any], Arrays]:
         """Settings and arrays for saving."""

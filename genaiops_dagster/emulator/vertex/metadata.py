@@ -25,7 +25,8 @@ from genaiops_dagster.emulator.vertex.resources import ResourceStore
 from genaiops_dagster.emulator.vertex.routing import (
     PARENT,
     Handler,
-    both_versions,
+    Served,
+    both_versions_of,
     parent_name,
     refuse,
     resource_name,
@@ -41,7 +42,7 @@ _MOST_HOPS = 100
 def routes(context: VertexContext) -> list[Route]:
     """The routes of `projects.locations.metadataStores`, and the refusal of TensorBoard."""
     service = _Metadata(context)
-    served: list[tuple[str, str, str, Handler]] = [
+    served: list[Served] = [
         ("POST", PARENT + "/metadataStores", "metadataStores.create", service.create_store),
         ("GET", PARENT + "/metadataStores", "metadataStores.list", service.list_stores),
         ("GET", _STORE, "metadataStores.get", service.get_store),
@@ -74,11 +75,7 @@ def routes(context: VertexContext) -> list[Route]:
     no_tensorboard = refuse("TensorBoard; use experiments without it (`backing_tensorboard=False`)")
     for verb, method in (("GET", "list"), ("POST", "create")):
         served.append((verb, PARENT + "/tensorboards", f"tensorboards.{method}", no_tensorboard))
-    return [
-        route
-        for verb, path, method, handler in served
-        for route in both_versions(context.stats, verb, path, method, handler)
-    ]
+    return both_versions_of(context.stats, served)
 
 
 def put_node(

@@ -25,8 +25,8 @@ from genaiops_dagster.emulator.vertex.pipeline_view import shown
 from genaiops_dagster.emulator.vertex.pipeline_worker import KIND, TERMINAL, PipelineWorker
 from genaiops_dagster.emulator.vertex.routing import (
     PARENT,
-    Handler,
-    both_versions,
+    Served,
+    both_versions_of,
     parent_name,
     refuse,
     resource_name,
@@ -48,7 +48,7 @@ def routes(context: VertexContext, worker: PipelineWorker) -> list[Route]:
     """The routes of `projects.locations.pipelineJobs`, and the refusal of schedules."""
     service = _PipelineJobs(context, worker)
     many, one = f"{PARENT}/{KIND}", f"{PARENT}/{KIND}/{{job}}"
-    served: list[tuple[str, str, str, Handler]] = [
+    served: list[Served] = [
         ("POST", f"{many}:batchDelete", f"{KIND}.batchDelete", refuse(f"{KIND}.batchDelete")),
         ("POST", f"{many}:batchCancel", f"{KIND}.batchCancel", refuse(f"{KIND}.batchCancel")),
         ("POST", f"{one}:cancel", f"{KIND}.cancel", service.cancel),
@@ -59,11 +59,7 @@ def routes(context: VertexContext, worker: PipelineWorker) -> list[Route]:
         ("POST", f"{PARENT}/schedules", "schedules.create", refuse("schedules of pipelines")),
         ("GET", f"{PARENT}/schedules", "schedules.list", refuse("schedules of pipelines")),
     ]
-    return [
-        route
-        for verb, path, method, handler in served
-        for route in both_versions(context.stats, verb, path, method, handler)
-    ]
+    return both_versions_of(context.stats, served)
 
 
 class _PipelineJobs:

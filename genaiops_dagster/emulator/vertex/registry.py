@@ -31,7 +31,7 @@ from genaiops_dagster.emulator.vertex.model_versions import (
 from genaiops_dagster.emulator.vertex.routing import (
     PARENT,
     Handler,
-    both_versions,
+    both_versions_of,
     parent_name,
     refuse,
 )
@@ -72,11 +72,7 @@ def routes(context: VertexContext) -> list[Route]:
         ("GET", PARENT + "/endpoints", "endpoints.list", endpoints.list_all),
         ("POST", PARENT + "/endpoints", "endpoints.create", refuse("creating endpoints")),
     )
-    return [
-        route
-        for verb, path, method, handler in served
-        for route in both_versions(context.stats, verb, path, method, handler)
-    ]
+    return both_versions_of(context.stats, served)
 
 
 class _Models:

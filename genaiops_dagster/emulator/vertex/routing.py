@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterable
 
 from starlette.requests import Request
 from starlette.responses import Response
@@ -13,6 +13,8 @@ from genaiops_dagster.emulator.errors import ApiError, not_served
 from genaiops_dagster.emulator.stats import Stats
 
 Handler = Callable[[Request], Awaitable[Response]]
+Served = tuple[str, str, str, Handler]
+"""HTTP verb, path below the version, the API's name of the method, and what answers."""
 
 VERSIONS = ("v1", "v1beta1")
 PARENT = "/projects/{project}/locations/{location}"
@@ -51,6 +53,11 @@ def both_versions(stats: Stats, verb: str, path: str, method: str, handler: Hand
     return [
         Route(f"/{version}{path}", counted, methods=[verb], name=method) for version in VERSIONS
     ]
+
+
+def both_versions_of(stats: Stats, served: Iterable[Served]) -> list[Route]:
+    """The routes of several methods; see `both_versions`."""
+    return [route for method in served for route in both_versions(stats, *method)]
 
 
 def refuse(what: str) -> Handler:

@@ -23,8 +23,8 @@ from genaiops_dagster.emulator.vertex.messages import Document, parse
 from genaiops_dagster.emulator.vertex.model_versions import find_version, visible
 from genaiops_dagster.emulator.vertex.routing import (
     PARENT,
-    Handler,
-    both_versions,
+    Served,
+    both_versions_of,
     parent_name,
     refuse,
     resource_name,
@@ -80,7 +80,7 @@ def routes(context: VertexContext, worker: TuningWorker) -> list[Route]:
     jobs = _TuningJobs(context, worker)
     many = PARENT + "/tuningJobs"
     one = many + "/{job}"
-    served: list[tuple[str, str, str, Handler]] = [
+    served: list[Served] = [
         ("POST", many, "tuningJobs.create", jobs.create),
         ("GET", many, "tuningJobs.list", jobs.list_all),
         ("POST", one + ":cancel", "tuningJobs.cancel", jobs.cancel),
@@ -90,11 +90,7 @@ def routes(context: VertexContext, worker: TuningWorker) -> list[Route]:
         ("POST", f"{many}:{name}", f"tuningJobs.{name}", refuse(f"tuningJobs.{name}"))
         for name in _NOT_SERVED
     ]
-    return [
-        route
-        for verb, path, method, handler in served
-        for route in both_versions(context.stats, verb, path, method, handler)
-    ]
+    return both_versions_of(context.stats, served)
 
 
 class _TuningJobs:
