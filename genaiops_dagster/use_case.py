@@ -276,3 +276,15 @@ def load_use_cases() -> dict[str, UseCase]:
             raise UseCaseError(f"{path}: name {use_case.name!r} is already used by {earlier[0]}")
         found[use_case.name] = (path, use_case)
     return {name: use_case for name, (_, use_case) in sorted(found.items())}
+
+
+def known_use_case(name: str) -> UseCase:
+    """The use case called `name`.
+
+    Raises:
+        UseCaseError: there is none, or a file is wrong.
+    """
+    use_cases = load_use_cases()
+    if name not in use_cases:
+        raise UseCaseError(f"no use case {name!r}; there are: {', '.join(use_cases)}")
+    return use_cases[name]

@@ -10,9 +10,9 @@ import typer
 from rich.console import Console
 from rich.progress import wrap_file
 
-from genaiops_dagster.cli.options import FOLDER, fail, known_use_case
+from genaiops_dagster.cli.options import FOLDER, fail
 from genaiops_dagster.cli.session import SessionError, open_session
-from genaiops_dagster.use_case import UseCase, UseCaseError
+from genaiops_dagster.use_case import UseCase, UseCaseError, known_use_case
 
 if TYPE_CHECKING:
     from genaiops_dagster.data.delivery import Inspection

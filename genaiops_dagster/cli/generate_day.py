@@ -14,9 +14,9 @@ from rich.console import Console
 from rich.table import Table
 
 from genaiops_dagster.cli.lifecycle import run_job
-from genaiops_dagster.cli.options import FOLDER, fail, known_use_case
+from genaiops_dagster.cli.options import FOLDER, fail
 from genaiops_dagster.cli.session import Session, SessionError, open_session
-from genaiops_dagster.use_case import UseCase, UseCaseError
+from genaiops_dagster.use_case import UseCase, UseCaseError, known_use_case
 
 if TYPE_CHECKING:
     from genaiops_dagster.google_cloud.object_store import ObjectStore

@@ -9,11 +9,11 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
-from genaiops_dagster.cli.options import FOLDER, fail, known_use_case
+from genaiops_dagster.cli.options import FOLDER, fail
 from genaiops_dagster.cli.session import prepare_dagster_home
 from genaiops_dagster.cli.ui_address import read_ui_address
 from genaiops_dagster.google_cloud.console import object_page, table_page
-from genaiops_dagster.use_case import UseCaseError
+from genaiops_dagster.use_case import UseCaseError, known_use_case
 
 
 def open_page(

@@ -9,8 +9,6 @@ import typer
 from rich.console import Console
 from rich.text import Text
 
-from genaiops_dagster.use_case import UseCase, UseCaseError, load_use_cases
-
 FOLDER = Annotated[
     Path, typer.Option("--folder", help="Where Dagster's history and the emulator's state are.")
 ]
@@ -25,15 +23,3 @@ def fail(message: str, code: int = 1) -> NoReturn:
     text = Text("Error: ", style="bold red").append(message, style="default")
     Console(stderr=True).print(text, soft_wrap=True)  # paths stay whole
     raise typer.Exit(code)
-
-
-def known_use_case(name: str) -> UseCase:
-    """The use case called `name`.
-
-    Raises:
-        UseCaseError: there is none, or a file is wrong.
-    """
-    use_cases = load_use_cases()
-    if name not in use_cases:
-        raise UseCaseError(f"no use case {name!r}; there are: {', '.join(use_cases)}")
-    return use_cases[name]

@@ -15,13 +15,13 @@ from genaiops_dagster.budget.ledger import Ledger
 from genaiops_dagster.budget.limits import refusals, sweep_refusals
 from genaiops_dagster.budget.records import CostEstimate
 from genaiops_dagster.cli.lifecycle import run_job
-from genaiops_dagster.cli.options import FOLDER, fail, known_use_case
+from genaiops_dagster.cli.options import FOLDER, fail
 from genaiops_dagster.cli.session import SessionError, open_session
 from genaiops_dagster.evaluation.kept import kept_stages, stage_name, without
 from genaiops_dagster.google_cloud.base_models import concerns
 from genaiops_dagster.google_cloud.io_manager import read_record
 from genaiops_dagster.record import Record
-from genaiops_dagster.use_case import UseCase, UseCaseError
+from genaiops_dagster.use_case import UseCase, UseCaseError, known_use_case
 
 if TYPE_CHECKING:
     from genaiops_dagster.google_cloud.object_store import ObjectStore

@@ -9,9 +9,9 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from genaiops_dagster.cli.options import FOLDER, fail, known_use_case
+from genaiops_dagster.cli.options import FOLDER, fail
 from genaiops_dagster.cli.session import SessionError, open_session
-from genaiops_dagster.use_case import UseCaseError
+from genaiops_dagster.use_case import UseCaseError, known_use_case
 
 
 def prune(

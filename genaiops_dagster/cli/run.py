@@ -18,13 +18,13 @@ from genaiops_dagster.cli.lifecycle import (
     fail_abandoned_runs,
     run_job,
 )
-from genaiops_dagster.cli.options import FOLDER, fail, known_use_case
+from genaiops_dagster.cli.options import FOLDER, fail
 from genaiops_dagster.cli.session import Session, SessionError, open_session
 from genaiops_dagster.cli.summary import print_summary, progress_table, summarize
 from genaiops_dagster.pipelines.records import PipelineRunRecord
 from genaiops_dagster.pipelines_policy import LIFECYCLE, PipelineRun
 from genaiops_dagster.record import record_name
-from genaiops_dagster.use_case import UseCase, UseCaseError
+from genaiops_dagster.use_case import UseCase, UseCaseError, known_use_case
 
 if TYPE_CHECKING:
     import dagster as dg

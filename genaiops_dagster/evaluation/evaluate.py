@@ -248,7 +248,7 @@ def build_report(
         slices=summarize_slices(rows, metrics),
         input_tokens=sum(row.input_tokens for row in rows),
         output_tokens=sum(row.output_tokens for row in rows),
-        cost_usd=_cost(task.model, rows),
+        cost_usd=_cost(task, rows),
         latency_p50_seconds=median,
         latency_p95_seconds=slow,
         created=dt.datetime.now(dt.UTC).isoformat(timespec="seconds"),
@@ -261,9 +261,9 @@ def build_report(
     )
 
 
-def _cost(model: Model, rows: Sequence[RowResult]) -> float | None:
+def _cost(task: EvaluationTask, rows: Sequence[RowResult]) -> float | None:
     """Price of the answers in US dollars, or None when it is not known."""
-    total = 0.0
+    total, model = 0.0, task.model
     for batch in (False, True):
         paid = [row for row in rows if row.batch == batch and row.input_tokens]
         cost = token_cost(
@@ -271,8 +271,10 @@ def _cost(model: Model, rows: Sequence[RowResult]) -> float | None:
             sum(row.input_tokens for row in paid),
             sum(row.output_tokens for row in paid),
             requests=len(paid),
+            searches=len(paid) * ("google_search" in model.generation.tools),
             base_model=model.base_model,
             batch=batch,
+            prices=task.use_case.budget.prices,
         )
         if cost is None:
             return None

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import functools
 import inspect
+import logging
 import math
 from collections.abc import Callable, Mapping
 from typing import Any
@@ -17,7 +18,7 @@ from genaiops_dagster.evaluation import structured
 from genaiops_dagster.evaluation.user_functions import load_function, source_digest
 from genaiops_dagster.fingerprint import fingerprint
 
-VERSION = 1
+VERSION = 2
 """Raised when a metric would score the same answer differently than before."""
 
 Score = Callable[[str, Example], float | None]
@@ -104,14 +105,23 @@ def accuracy(answer: str, reference: str) -> float:
 
 
 def bleu(answer: str, reference: str) -> float:
-    """BLEU of one text, with n-grams up to the length there is.
+    """BLEU of one text, as the evaluation service gives it unless it is asked otherwise.
+
+    That is without an effective order: n-grams of up to four words count, whatever the length, so
+    that an answer of fewer words scores 0. For short answers take exact match or ROUGE.
 
     Source: Papineni et al. 2002, https://aclanthology.org/P02-1040, as sacrebleu computes it
     (Post 2018, https://aclanthology.org/W18-6319) with exponential smoothing.
     """
-    import sacrebleu
+    return float(_bleu_scorer().sentence_score(answer, [reference]).score) / 100
 
-    return float(sacrebleu.sentence_bleu(answer, [reference], use_effective_order=True).score) / 100
+
+@functools.cache
+def _bleu_scorer() -> Any:
+    from sacrebleu.metrics import BLEU
+
+    logging.getLogger("sacrebleu").setLevel(logging.ERROR)  # it advises on every short sentence
+    return BLEU()
 
 
 def _rouge(kind: str, answer: str, reference: str) -> float:

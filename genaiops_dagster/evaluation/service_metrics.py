@@ -110,7 +110,7 @@ def _scores(
         )
     elif metric == "bleu":
         request.bleu_input = types.BleuInput(
-            metric_spec=types.BleuSpec(use_effective_order=True),
+            metric_spec=types.BleuSpec(),
             instances=_instances(types.BleuInstance, texts),
         )
     else:

@@ -9,7 +9,7 @@ import datetime as dt
 import functools
 import logging
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
@@ -19,7 +19,6 @@ from genaiops_dagster.budget.admission import Requests, refuse_over_budget
 from genaiops_dagster.budget.ledger import Ledger
 from genaiops_dagster.budget.limits import BudgetExceededError
 from genaiops_dagster.budget.payment import Payment, Purse
-from genaiops_dagster.budget.pricing import token_cost
 from genaiops_dagster.budget.tokens import CountTokens, api_counter, user_message
 from genaiops_dagster.evaluation.concurrency import PaidService, Progress, map_in_order
 from genaiops_dagster.evaluation.inference import (
@@ -36,7 +35,8 @@ from genaiops_dagster.promotion.records import Champion
 from genaiops_dagster.prompts.records import PromptVersion
 from genaiops_dagster.prompts.rendering import PromptError, request_contents
 from genaiops_dagster.serving.context_cache import CacheBook, use_cache
-from genaiops_dagster.serving.guardrails import Finding, screen_input, screen_output
+from genaiops_dagster.serving.costs import answer_cost
+from genaiops_dagster.serving.guardrails import Finding, guard, screen_input
 from genaiops_dagster.serving.incoming import Incoming
 from genaiops_dagster.serving.parity import prompt_of
 from genaiops_dagster.serving.records import CacheUse, GeneratedContent, GeneratedRow, Status
@@ -161,10 +161,10 @@ def generate(
             generation.caching = cached.use
             generation.paid_requests = payment.total.requests
             generation.paid_usd = payment.cost_usd
-    price = _price(use_case, champion)
+    cost = answer_cost(use_case, champion)
     for one in prepared:
         generation.rows.append(
-            _row(use_case, one, found.get(one.key), refused.get(one.key), prompt, price)
+            _row(use_case, one, found.get(one.key), refused.get(one.key), prompt, cost)
         )
     return generation
 
@@ -277,32 +277,13 @@ def _ask(
     return dict(zip(keys, session.run(work), strict=True)) if keys else {}
 
 
-def _price(use_case: UseCase, champion: Champion) -> functools._lru_cache_wrapper[float | None]:
-    """Price of one answer; answers of the same size share theirs, since pricing is slow."""
-    grounded = "google_search" in champion.generation.tools
-
-    @functools.cache
-    def price(input_tokens: int, output_tokens: int, cached: int, batch: bool) -> float | None:
-        return token_cost(
-            champion.base_model,
-            input_tokens,
-            output_tokens,
-            cached_tokens=cached,
-            searches=int(grounded),
-            batch=batch,
-            prices=use_case.budget.prices,
-        )
-
-    return price
-
-
 def _row(
     use_case: UseCase,
     one: Prepared,
     answer: Answer | None,
     refused: str | None,
     prompt: PromptVersion,
-    price: functools._lru_cache_wrapper[float | None],
+    cost: Callable[[Answer], float | None],
 ) -> GeneratedRow:
     """How a prompt ended."""
     place = {
@@ -317,27 +298,17 @@ def _row(
         return GeneratedRow.model_validate(
             {**place, "status": status, "reason": one.reason or refused}
         )
-    paid = (answer.input_tokens, answer.output_tokens, answer.cached_tokens, answer.batch)
-    shared = answer.model_dump(exclude={"state", "text"})
-    row = GeneratedRow.model_validate(
+    shown, found = guard(use_case.serving.guardrails.output, answer)
+    return GeneratedRow.model_validate(
         {
             **place,
-            **shared,
-            "status": answer.state,
-            "answer": answer.text,
-            "cost_usd": price(*paid) if answer.model_version else 0.0,
+            **shown.model_dump(exclude={"state", "text"}),
+            "status": shown.state,
+            "answer": shown.text,
+            "guardrails": [*one.findings, *found],
+            "cost_usd": cost(answer),
         }
     )
-    if answer.text is None:
-        return row
-    screened = screen_output(use_case.serving.guardrails.output, answer.text)
-    changes: dict[str, object] = {
-        "answer": None if screened.reason else screened.value,
-        "guardrails": [*one.findings, *screened.findings],
-    }
-    if screened.reason:
-        changes |= {"status": "blocked", "reason": screened.reason}
-    return row.model_copy(update=changes)
 
 
 def keep(

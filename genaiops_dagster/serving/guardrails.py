@@ -15,6 +15,7 @@ from collections.abc import Callable, Iterator, Mapping
 from typing import Any, Literal, NamedTuple
 
 from genaiops_dagster.data.sensitive import Sensitive, find_sensitive, redact
+from genaiops_dagster.evaluation.records import Answer
 from genaiops_dagster.guardrails_policy import JsonSchema, OutputRules, TextRules
 from genaiops_dagster.record import Record
 
@@ -72,6 +73,20 @@ def screen_output(rules: OutputRules, text: str) -> Screened:
         *_schema_findings(rules.json_schema, text),
     ]
     return Screened(_redacted(text) if rules.personal_data == "redact" else text, findings)
+
+
+def guard(rules: OutputRules, answer: Answer) -> tuple[Answer, list[Finding]]:
+    """An answer as it may be shown, by the rules of the output, and what these found.
+
+    A text that a rule blocks is gone from it, and its state is `blocked` for the rule's reason.
+    """
+    if answer.text is None:
+        return answer, []
+    screened = screen_output(rules, answer.text)
+    changes: dict[str, Any] = {"text": screened.value}
+    if screened.reason:
+        changes = {"text": None, "state": "blocked", "reason": screened.reason}
+    return answer.model_copy(update=changes), screened.findings
 
 
 def has_rules(rules: TextRules) -> bool:

@@ -67,7 +67,7 @@ def read_figures(
     slower_than: float | None = None,
     quality: OnlineQuality | None = None,
 ) -> OnlineFigures:
-    """Figures of one model's requests.
+    """Figures of one model's requests; what was refused before any model was asked is none.
 
     Args:
         warehouse: Dataset of the request log.
@@ -103,7 +103,7 @@ def read_figures(
                 IF(state IN ('answered', 'truncated'), latency_seconds, NULL), 100
               )[OFFSET(95)] AS latency,
               MAX(created) AS newest
-            FROM `{view}` WHERE {whose}
+            FROM `{view}` WHERE {whose} AND state != 'refused'
             """,  # noqa: S608 - names come from Table constants
             {**parameters, "limit": min(limit, 1e9)},
         )

@@ -49,7 +49,7 @@ class OnlineEvaluation(Record):
         day: The day (UTC), ISO 8601.
         champion: Number of the champion, with whose evaluation the day was compared; None: there
             was none.
-        requests, failed, blocked: All of the day's requests that users saw.
+        requests, failed, blocked, refused: All of the day's requests that users saw.
         cost_usd: Their price, as far as it is known.
         latency_p95_seconds: Of the answered ones.
         sampled: Requests that were scored: those of the sample whose texts are kept.
@@ -63,6 +63,7 @@ class OnlineEvaluation(Record):
     requests: int
     failed: int
     blocked: int
+    refused: int = 0
     cost_usd: float | None
     latency_p95_seconds: float | None
     sampled: int
@@ -130,6 +131,7 @@ def evaluate_day(
         requests=figures["requests"],
         failed=figures["failed"],
         blocked=figures["blocked"],
+        refused=figures["refused"],
         cost_usd=figures["cost_usd"],
         latency_p95_seconds=figures["latency"],
         sampled=len(sample),
@@ -152,6 +154,7 @@ _FIGURES = f"""
     SELECT COUNT(*) AS requests,
       COUNTIF(state = 'failed') AS failed,
       COUNTIF(state = 'blocked') AS blocked,
+      COUNTIF(state = 'refused') AS refused,
       SUM(cost_usd) AS cost_usd,
       APPROX_QUANTILES(
         IF(state IN ('answered', 'truncated'), latency_seconds, NULL), 100

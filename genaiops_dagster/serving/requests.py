@@ -20,11 +20,14 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from genaiops_dagster.budget.pricing import token_cost
 from genaiops_dagster.data.sensitive import redacted
 from genaiops_dagster.evaluation.records import Answer
 from genaiops_dagster.google_cloud.warehouse import Column, Table, Warehouse
 from genaiops_dagster.promotion.records import Champion
+from genaiops_dagster.serving.costs import answer_cost
+from genaiops_dagster.serving.guardrails import Finding
+from genaiops_dagster.serving.records import Status
+from genaiops_dagster.use_case import UseCase
 
 _LOG = logging.getLogger(__name__)
 
@@ -47,8 +50,9 @@ REQUESTS = Table(
         Column("model", "STRING", "Endpoint or base model."),
         Column("model_version", "STRING", "What the response says answered."),
         Column("prompt_digest", "STRING", "Version of the prompt."),
-        Column("state", "STRING", "answered, blocked, truncated or failed.", "REQUIRED"),
+        Column("state", "STRING", "answered, refused, blocked, truncated or failed.", "REQUIRED"),
         Column("reason", "STRING", "Why it was not answered."),
+        Column("guardrails", "STRING", "JSON: what the rules decided."),
         Column("finish_reason", "STRING", "As the service says."),
         Column("input_tokens", "INT64", "As billed."),
         Column("output_tokens", "INT64", "As billed, thinking included."),
@@ -70,23 +74,27 @@ class ServedRequest(NamedTuple):
 
     Attributes:
         request_id: As `new_request_id` makes it.
-        use_case: Name of the use case.
+        use_case: Whose request; its prices count, and its file says whether texts are kept.
         started: When it was sent, in seconds since 1970.
         served: The model that was asked.
         arm: `champion`, `candidate` or `mirror`.
         user: The user's key; only its digest is recorded.
-        variables: What the prompt was rendered with.
-        answer: How it ended.
+        variables: What the user gave.
+        status: How it ended.
+        answer: With what figures, and the text as it was shown.
+        findings: What the rules decided.
     """
 
     request_id: str
-    use_case: str
+    use_case: UseCase
     started: float
     served: Champion
     arm: str
     user: str
     variables: Mapping[str, Any]
+    status: Status
     answer: Answer
+    findings: list[Finding]
 
 
 def new_request_id(started: float) -> str:
@@ -109,19 +117,15 @@ def request_day(request_id: str) -> dt.date:
     )
 
 
-def request_row(request: ServedRequest, *, texts: bool) -> dict[str, Any]:
-    """A request's row of the table `requests`.
-
-    Args:
-        request: The request.
-        texts: Whether to keep variables and answer, redacted.
-    """
+def request_row(request: ServedRequest) -> dict[str, Any]:
+    """A request's row of the table `requests`, with redacted texts if the use case keeps them."""
     served, answer = request.served, request.answer
+    texts = request.use_case.serving.log_texts
     values = [str(value) for value in request.variables.values()]
     return {
         "request_id": request.request_id,
         "created": dt.datetime.fromtimestamp(request.started, dt.UTC).isoformat(),
-        "use_case": request.use_case,
+        "use_case": request.use_case.name,
         "user_digest": hashlib.sha256(request.user.encode()).hexdigest()[:16],
         "arm": request.arm,
         "champion_number": served.number,
@@ -130,12 +134,13 @@ def request_row(request: ServedRequest, *, texts: bool) -> dict[str, Any]:
         "model": served.model,
         "model_version": answer.model_version or None,
         "prompt_digest": served.prompt_digest,
-        "state": answer.state,
+        "state": request.status,
         "reason": answer.reason,
+        "guardrails": json.dumps([finding.model_dump() for finding in request.findings]),
         "finish_reason": answer.finish_reason,
         "input_tokens": answer.input_tokens,
         "output_tokens": answer.output_tokens,
-        "cost_usd": token_cost(served.base_model, answer.input_tokens, answer.output_tokens),
+        "cost_usd": answer_cost(request.use_case, served)(answer),
         "latency_seconds": answer.latency_seconds,
         "input_characters": sum(len(value) for value in values),
         "output_characters": len(answer.text or ""),
@@ -153,7 +158,6 @@ class RequestLog:
 
     Args:
         warehouse: Dataset of the table.
-        texts: Whether to keep redacted prompts and answers.
         folder: Where rows that BigQuery did not take wait, also for the next process; None: in
             memory.
         batch_rows: Rows that are written at once.
@@ -165,14 +169,12 @@ class RequestLog:
         self,
         warehouse: Warehouse,
         *,
-        texts: bool = False,
         folder: Path | None = None,
         batch_rows: int = 500,
         flush_seconds: float = 5.0,
         close_seconds: float = 30.0,
     ) -> None:
         self._warehouse = warehouse
-        self._texts = texts
         self._folder = folder
         self._batch_rows = batch_rows
         self._flush_seconds = flush_seconds
@@ -233,7 +235,7 @@ class RequestLog:
                 if request is None:
                     self._finish()
                     return
-                self._waiting.append(request_row(request, texts=self._texts))
+                self._waiting.append(request_row(request))
                 if len(self._waiting) < self._batch_rows and time.monotonic() < deadline:
                     continue
             self._flush()
@@ -268,7 +270,7 @@ class RequestLog:
         while not self._added.empty():
             request = self._added.get()
             if request is not None:
-                self._waiting.append(request_row(request, texts=self._texts))
+                self._waiting.append(request_row(request))
         deadline, pause = time.monotonic() + self._close_seconds, 0.5
         while not self._flush() and self._waiting:
             if self._folder is not None or time.monotonic() + pause > deadline:

@@ -3,7 +3,7 @@
 It knows champion and traffic split from `champion.json`, and looks again in the background. Nothing
 is served that the decision log does not vouch for. When the store cannot be reached, what was last
 known to be the champion serves on; the candidate of a rollout does not, because nobody could hear
-of its withdrawal.
+of its withdrawal. What users ask, and what they are shown, keeps the use case's guardrails.
 """
 
 from __future__ import annotations
@@ -29,8 +29,11 @@ from genaiops_dagster.promotion.champion import ChampionError, pointer_name, req
 from genaiops_dagster.promotion.log import BrokenLogError, DecisionLog, parse_log
 from genaiops_dagster.promotion.records import Champion, LogEntry
 from genaiops_dagster.prompts.rendering import request_contents
+from genaiops_dagster.serving.guardrails import Finding, guard, screen_input
 from genaiops_dagster.serving.parity import PromptParityError, prompt_of
+from genaiops_dagster.serving.records import Status
 from genaiops_dagster.serving.requests import RequestLog, ServedRequest, new_request_id
+from genaiops_dagster.use_case import UseCase, known_use_case
 
 if TYPE_CHECKING:
     from google import genai
@@ -65,12 +68,33 @@ class Route(NamedTuple):
 
 
 class Response(NamedTuple):
-    """An answer, and the id by which feedback on it is given."""
+    """How a request ended.
+
+    Attributes:
+        request_id: By which feedback on it is given.
+        status: `refused`: a rule of the input forbids to send it; `blocked`: by the service, or by
+            a rule of the output.
+        answer: What may be shown, and its figures; `reason` explains a status but `answered`.
+        findings: What the rules decided.
+        served, arm: Who was asked, or would have been.
+    """
 
     request_id: str
+    status: Status
     answer: Answer
+    findings: list[Finding]
     served: Champion
     arm: Arm
+
+
+class _Asked(NamedTuple):
+    """What a user asks: as given, as it may be sent, what the rules found, why it is refused."""
+
+    user: str
+    given: dict[str, Any]
+    variables: dict[str, Any]
+    findings: list[Finding]
+    refusal: str | None
 
 
 class _Known(NamedTuple):
@@ -85,7 +109,7 @@ class Router:
     """Routes the users of one use case.
 
     Args:
-        use_case: Name of the use case.
+        use_case: Its rules apply, and its prices.
         store: Bucket of the pointer and the decision log.
         vertex_ai: Clients, for `generate`.
         requests: Where requests are recorded; None: nowhere.
@@ -98,7 +122,7 @@ class Router:
 
     def __init__(
         self,
-        use_case: str,
+        use_case: UseCase,
         store: ObjectStore,
         vertex_ai: VertexAI | None = None,
         requests: RequestLog | None = None,
@@ -108,13 +132,14 @@ class Router:
         folder: Path | None = None,
         attempts: int = 2,
     ) -> None:
-        self.use_case = use_case
+        self.use_case = use_case.name
+        self._use_case = use_case
         self._store = store
         self._vertex_ai = vertex_ai
         self._requests = requests
         self._refresh_seconds = refresh_seconds
         self._start_seconds = start_seconds
-        self._kept = folder / f"{use_case}.champion.json" if folder else None
+        self._kept = folder / f"{use_case.name}.champion.json" if folder else None
         self._attempts = attempts
         self._known: _Known | None = None
         self._problem = ""
@@ -132,30 +157,26 @@ class Router:
         use_case: str,
         *,
         log_requests: bool = True,
-        log_texts: bool = False,
         folder: Path | None = None,
         **options: Any,
     ) -> Router:
         """A router with clients of its own, as the environment configures them.
 
         Args:
-            use_case: Name of the use case.
-            log_requests: Whether requests go to the table `requests`.
-            log_texts: Whether redacted prompts and answers do, too.
+            use_case: Name of the use case, whose file is found as everywhere.
+            log_requests: Whether requests go to the table `requests`; with redacted texts, if the
+                use case says `serving.log_texts`.
             folder: For the last known champion, and for requests that could not be recorded yet.
             options: Other arguments of the class.
 
         Raises:
             SettingsError: a variable is missing.
+            UseCaseError: there is no such use case, or a file is wrong.
         """
         settings = GoogleCloudSettings.from_environment()
-        requests = (
-            RequestLog(Warehouse.connect(settings), texts=log_texts, folder=folder)
-            if log_requests
-            else None
-        )
+        log = RequestLog(Warehouse.connect(settings), folder=folder) if log_requests else None
         store, vertex_ai = ObjectStore.connect(settings), VertexAI(settings)
-        return cls(use_case, store, vertex_ai, requests, folder=folder, **options)
+        return cls(known_use_case(use_case), store, vertex_ai, log, folder=folder, **options)
 
     def __enter__(self) -> Router:
         return self
@@ -185,7 +206,8 @@ class Router:
     def generate(self, variables: Mapping[str, Any], *, user: str) -> Response:
         """Ask whoever answers this user, with the prompt and config that it was judged by.
 
-        A candidate that fails is no harm to the user: the champion is asked then.
+        A candidate that fails is no harm to the user: the champion is asked then. What the rules
+        of the input forbid is asked of nobody.
 
         Args:
             variables: Variables of the prompt template.
@@ -197,18 +219,21 @@ class Router:
             google.genai.errors.APIError: the service did not answer.
         """
         route = self.route(user)
+        asked = self._screened(variables, user)
+        if asked.refusal:
+            return self._refuse(route, asked)
         if route.mirror is not None and self._mirrors.acquire(blocking=False):
-            self._background().submit(self._ask_mirror, route.mirror, dict(variables), user)
+            self._background().submit(self._ask_mirror, route.mirror, asked)
         if route.arm == "champion":
-            return self._ask(route.served, "champion", variables, user)
+            return self._ask(route.served, "champion", asked)
         try:
-            response = self._ask(route.served, route.arm, variables, user)
+            response = self._ask(route.served, route.arm, asked)
         except Exception as error:  # noqa: BLE001 - whatever a candidate does, the user is answered
             _LOG.warning("%s: the candidate failed: %s", self.use_case, type(error).__name__)
         else:
-            if response.answer.state != "failed":
+            if response.status != "failed":
                 return response
-        return self._ask(self._pointer()[0], "champion", variables, user)
+        return self._ask(self._pointer()[0], "champion", asked)
 
     def refresh(self) -> None:
         """Look at the pointer now; what is found there serves if the decision log vouches for it.
@@ -313,40 +338,77 @@ class Router:
                 self._pool = ThreadPoolExecutor(_MIRRORS, thread_name_prefix="mirror")
             return self._pool
 
-    def _ask_mirror(self, mirror: Champion, variables: dict[str, Any], user: str) -> None:
+    def _ask_mirror(self, mirror: Champion, asked: _Asked) -> None:
         try:
-            self._ask(mirror, "mirror", variables, user)
+            self._ask(mirror, "mirror", asked)
         except Exception as error:  # noqa: BLE001 - nobody waits for this answer; it is recorded
             _LOG.info("%s: the mirrored request failed: %s", self.use_case, error)
         finally:
             self._mirrors.release()
 
-    def _ask(self, served: Champion, arm: Arm, variables: Mapping[str, Any], user: str) -> Response:
-        contents = request_contents(prompt_of(served), variables)
-        config = content_config(served.system_instruction, served.generation)
-        started = time.time()
-        request_id = new_request_id(started)
+    def _screened(self, variables: Mapping[str, Any], user: str) -> _Asked:
+        screened = screen_input(self._use_case.serving.guardrails.input, variables)
+        return _Asked(user, dict(variables), screened.value, screened.findings, screened.reason)
+
+    def _refuse(self, route: Route, asked: _Asked) -> Response:
+        answer = Answer(state="blocked", reason=asked.refusal)
+        return self._ended(route.served, route.arm, asked, time.time(), answer, status="refused")
+
+    def _ask(self, served: Champion, arm: Arm, asked: _Asked) -> Response:
+        contents = request_contents(prompt_of(served), asked.variables)
+        guardrails = self._use_case.serving.guardrails
+        config = content_config(served.system_instruction, served.generation, guardrails.filters)
         client, address = self._connected(served)
-        before = time.perf_counter()
-        error = ""
+        started, before = time.time(), time.perf_counter()
         try:
             response = client.models.generate_content(
                 model=address, contents=contents, config=config
             )
-            answer = read_answer(response, time.perf_counter() - before)
         except Exception as raised:
             error = f"{type(raised).__name__} {getattr(raised, 'code', '')}".strip()
             seconds = time.perf_counter() - before
             answer = Answer(state="failed", reason=error, latency_seconds=seconds)
+            self._ended(served, arm, asked, started, answer)
             raise
-        finally:
-            if self._requests is not None:
-                self._requests.add(
-                    ServedRequest(
-                        request_id, self.use_case, started, served, arm, user, variables, answer
-                    )
+        answer = read_answer(response, time.perf_counter() - before)
+        return self._ended(served, arm, asked, started, answer)
+
+    def _ended(
+        self,
+        served: Champion,
+        arm: Arm,
+        asked: _Asked,
+        started: float,
+        answer: Answer,
+        *,
+        status: Status | None = None,
+    ) -> Response:
+        """The answer after the rules of the output; recorded."""
+        answer, found = guard(self._use_case.serving.guardrails.output, answer)
+        response = Response(
+            request_id=new_request_id(started),
+            status=status or answer.state,
+            answer=answer,
+            findings=[*asked.findings, *found],
+            served=served,
+            arm=arm,
+        )
+        if self._requests is not None:
+            self._requests.add(
+                ServedRequest(
+                    request_id=response.request_id,
+                    use_case=self._use_case,
+                    started=started,
+                    served=served,
+                    arm=arm,
+                    user=asked.user,
+                    variables=asked.given,
+                    status=response.status,
+                    answer=answer,
+                    findings=response.findings,
                 )
-        return Response(request_id, answer, served, arm)
+            )
+        return response
 
     def _connected(self, served: Champion) -> tuple[genai.Client, str]:
         if self._vertex_ai is None:

@@ -149,7 +149,7 @@ def test_what_users_correct_is_learned_gated_promoted_and_served(
     assert deployment.tick() == 0
 
     def router() -> Router:
-        return Router(use_case.name, store, VertexAI(settings), RequestLog(tables))
+        return Router(use_case, store, VertexAI(settings), RequestLog(tables))
 
     with router() as serving:
         answered = right_answers(serving, questions(NEW, 90, 2))

@@ -25,30 +25,22 @@ from genaiops_dagster.serving.feedback import (
 )
 from genaiops_dagster.serving.requests import RequestLog
 from genaiops_dagster.serving_policy import Serving
-from genaiops_dagster.tuning.records import TunedModel
 from genaiops_dagster.use_case import UseCase
 from tests.conftest import RunningEmulator
-from tests.integration.promotion_bench import Bench, tune
-
-
-@pytest.fixture(scope="module")
-def tuned_models() -> dict[str, list[TunedModel]]:
-    return {}
+from tests.integration.promotion_bench import Bench
 
 
 @pytest.fixture
-def bench(emulator: RunningEmulator, tuned_models: dict[str, list[TunedModel]]) -> Bench:
-    if emulator.url not in tuned_models:
-        tuned_models[emulator.url] = tune(1)
-    bench = Bench(tuned_models[emulator.url])
+def bench(bench: Bench) -> Bench:
     bench.promote()
     return bench
 
 
 def ask(bench: Bench, *questions: str, texts: bool = True) -> list[str]:
     """Ids of requests that were answered and recorded."""
-    log = RequestLog(Warehouse(bench.bigquery, "genaiops"), texts=texts)
-    with Router(bench.name, bench.store, bench.vertex_ai, log) as router:
+    log = RequestLog(Warehouse(bench.bigquery, "genaiops"))
+    use_case = bench.use_case.model_copy(update={"serving": Serving(log_texts=texts)})
+    with Router(use_case, bench.store, bench.vertex_ai, log) as router:
         return [router.generate({"question": q}, user="ann").request_id for q in questions]
 
 

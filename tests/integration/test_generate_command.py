@@ -11,16 +11,10 @@ import yaml
 from typer.testing import CliRunner, Result
 
 from genaiops_dagster.cli.app import app
-from genaiops_dagster.tuning.records import TunedModel
 from tests.conftest import RunningEmulator
 from tests.integration.lifecycle import colours_use_case
-from tests.integration.promotion_bench import Bench, tune
+from tests.integration.promotion_bench import Bench
 from tests.integration.serving import asked
-
-
-@pytest.fixture(scope="session")
-def tuned_models() -> dict[str, list[TunedModel]]:
-    return {}
 
 
 @pytest.fixture
@@ -33,13 +27,8 @@ def folder(emulator: RunningEmulator, tmp_path: Path, monkeypatch: pytest.Monkey
 
 
 @pytest.fixture
-def bench(
-    emulator: RunningEmulator, folder: Path, tuned_models: dict[str, list[TunedModel]]
-) -> Bench:
+def bench(bench: Bench, folder: Path) -> Bench:
     """A use case with a promoted, tuned champion whose prompt is `{{ question }}`."""
-    if emulator.url not in tuned_models:
-        tuned_models[emulator.url] = tune(1)
-    bench = Bench(tuned_models[emulator.url])
     bench.promote()
     write(folder, bench.use_case.model_dump(mode="json"))
     return bench

@@ -19,10 +19,9 @@ from genaiops_dagster.serving.feedback import Feedback, give_feedback
 from genaiops_dagster.serving.online_evaluation import OnlineEvaluation
 from genaiops_dagster.serving.requests import REQUESTS, new_request_id
 from genaiops_dagster.serving_policy import Serving
-from genaiops_dagster.tuning.records import TunedModel
 from tests.conftest import RunningEmulator
 from tests.integration.lifecycle import error_text
-from tests.integration.promotion_bench import Bench, tune
+from tests.integration.promotion_bench import Bench
 from tests.serving.test_drift import question
 
 DAY = dt.date(2026, 11, 20)
@@ -33,16 +32,8 @@ JUDGE = {
 }
 
 
-@pytest.fixture(scope="module")
-def tuned_models() -> dict[str, list[TunedModel]]:
-    return {}
-
-
 @pytest.fixture
-def bench(emulator: RunningEmulator, tuned_models: dict[str, list[TunedModel]]) -> Bench:
-    if emulator.url not in tuned_models:
-        tuned_models[emulator.url] = tune(1)
-    bench = Bench(tuned_models[emulator.url])
+def bench(bench: Bench) -> Bench:
     bench.promote()
     serving = Serving.model_validate({"log_texts": True, "monitoring": {"sample_rows": 120}})
     bench.use_case = bench.use_case.model_copy(update={"serving": serving})

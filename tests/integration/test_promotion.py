@@ -34,24 +34,6 @@ WORSE = make_rows(0.2, seed=5)
 BETTER = make_rows(0.97, seed=3)
 
 
-@pytest.fixture(scope="session")
-def tuned_models() -> dict[str, list[TunedModel]]:
-    """Two tuned models by the emulator that has them."""
-    return {}
-
-
-@pytest.fixture
-def models(emulator: RunningEmulator, tuned_models: dict[str, list[TunedModel]]):
-    if emulator.url not in tuned_models:
-        tuned_models[emulator.url] = tune(2)
-    return tuned_models[emulator.url]
-
-
-@pytest.fixture
-def bench(models: list[TunedModel]) -> Bench:
-    return Bench(models)
-
-
 def test_a_better_challenger_becomes_champion(bench: Bench):
     result = bench.materialize()
 

@@ -17,18 +17,6 @@ from tests.integration.promotion_bench import Bench, label, tune
 BETTER = make_rows(0.97, seed=3)
 
 
-@pytest.fixture(scope="module")
-def tuned_models() -> list[TunedModel]:
-    return []
-
-
-@pytest.fixture
-def models(emulator: RunningEmulator, tuned_models: list[TunedModel]) -> list[TunedModel]:
-    if not tuned_models:
-        tuned_models += tune(2)
-    return tuned_models
-
-
 @pytest.fixture
 def folder(emulator: RunningEmulator, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setenv("DAGSTER_HOME", str(tmp_path))

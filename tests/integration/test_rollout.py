@@ -16,10 +16,9 @@ from genaiops_dagster.serving.feedback import Feedback, give_feedback
 from genaiops_dagster.serving.requests import RequestLog
 from genaiops_dagster.serving.rollout import RolloutLook
 from genaiops_dagster.serving_policy import Serving
-from genaiops_dagster.tuning.records import TunedModel
 from tests.comparison.examples import make_rows
 from tests.conftest import RunningEmulator, faults
-from tests.integration.promotion_bench import Bench, tune
+from tests.integration.promotion_bench import Bench
 
 POLICY: dict[str, Any] = {
     "stages": [
@@ -32,18 +31,6 @@ POLICY: dict[str, Any] = {
     "silence_minutes": 60,
     "limits": {"error_rate": 0.1, "latency_p95_seconds": 1.0},
 }
-
-
-@pytest.fixture(scope="module")
-def tuned_models() -> dict[str, list[TunedModel]]:
-    return {}
-
-
-@pytest.fixture
-def bench(emulator: RunningEmulator, tuned_models: dict[str, list[TunedModel]]) -> Bench:
-    if emulator.url not in tuned_models:
-        tuned_models[emulator.url] = tune(2)
-    return Bench(tuned_models[emulator.url])
 
 
 def begin(bench: Bench, **changes: Any) -> None:
@@ -59,7 +46,7 @@ def begin(bench: Bench, **changes: Any) -> None:
 def users(bench: Bench, count: int = 32) -> tuple[Counter[str], list[str]]:
     """Users ask; who answered them, and the ids of the requests of the candidate."""
     log = RequestLog(Warehouse(bench.bigquery, "genaiops"))
-    with Router(bench.name, bench.store, bench.vertex_ai, log, attempts=1) as router:
+    with Router(bench.use_case, bench.store, bench.vertex_ai, log, attempts=1) as router:
         found = [router.generate({"question": f"q {n}"}, user=f"user {n}") for n in range(count)]
     tried = [one.request_id for one in found if one.arm == "candidate"]
     assert all(one.answer.state == "answered" for one in found)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 import time
@@ -11,7 +12,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 
+from genaiops_dagster.budget_policy import ModelPrice
 from genaiops_dagster.google_cloud.object_store import ObjectStore
 from genaiops_dagster.google_cloud.warehouse import Warehouse
 from genaiops_dagster.promotion.champion import ChampionError
@@ -21,28 +24,16 @@ from genaiops_dagster.promotion.rollout import advance, withdraw
 from genaiops_dagster.serving import NoChampionError, Router
 from genaiops_dagster.serving.requests import RequestLog
 from genaiops_dagster.serving_policy import RolloutPolicy, Serving
-from genaiops_dagster.tuning.records import TunedModel
 from tests.comparison.examples import make_rows
 from tests.conftest import RunningEmulator, faults
-from tests.integration.promotion_bench import Bench, tune
+from tests.integration.promotion_bench import Bench
+from tests.integration.serving import asked
 
 BETTER = make_rows(0.97, seed=3)
 NO_STORE = {"kind": "error", "service": "storage", "status": 403, "message": "No."}
 STAGES = RolloutPolicy.model_validate(
     {"stages": [{"share": 0, "mirrored": 0.5}, {"share": 0.25}, {"share": 1}]}
 )
-
-
-@pytest.fixture(scope="module")
-def tuned_models() -> dict[str, list[TunedModel]]:
-    return {}
-
-
-@pytest.fixture
-def bench(emulator: RunningEmulator, tuned_models: dict[str, list[TunedModel]]) -> Bench:
-    if emulator.url not in tuned_models:
-        tuned_models[emulator.url] = tune(2)
-    return Bench(tuned_models[emulator.url])
 
 
 @pytest.fixture
@@ -57,7 +48,7 @@ def routers() -> Iterator[list[Router]]:
 def open_router(bench: Bench, routers: list[Router]) -> Any:
     def open_router(**options: Any) -> Router:
         options = {"refresh_seconds": 3600.0, **options}
-        routers.append(Router(bench.name, bench.store, bench.vertex_ai, **options))
+        routers.append(Router(bench.use_case, bench.store, bench.vertex_ai, **options))
         return routers[-1]
 
     return open_router
@@ -300,12 +291,84 @@ def test_requests_are_recorded_without_their_texts(bench: Bench, open_router: An
 
 def test_texts_are_kept_on_request_and_redacted(bench: Bench, open_router: Any):
     bench.promote()
-    router = open_router(requests=RequestLog(Warehouse(bench.bigquery, "genaiops"), texts=True))
+    bench.use_case = bench.use_case.model_copy(update={"serving": Serving(log_texts=True)})
+    router = open_router(requests=RequestLog(Warehouse(bench.bigquery, "genaiops")))
     response = router.generate({"question": "is me@corp.io right?"}, user="ann")
     router.close()
     [row] = bench.rows("requests")
     assert json.loads(row["variables"]) == {"question": "is [E-MAIL ADDRESS] right?"}
     assert row["answer"] == response.answer.text
+
+
+def guarded(bench: Bench, **rules: Any) -> None:
+    """Give the use case rules, and a log of texts."""
+    serving = Serving.model_validate({"guardrails": rules, "log_texts": True})
+    bench.use_case = bench.use_case.model_copy(update={"serving": serving})
+
+
+def test_the_rules_of_the_input_hold_for_applications(
+    emulator: RunningEmulator, bench: Bench, open_router: Any
+):
+    bench.promote()
+    guarded(bench, input={"personal_data": "redact", "blocked_topics": {"weapons": ["gunpowder"]}})
+    router = open_router(requests=RequestLog(Warehouse(bench.bigquery, "genaiops")))
+    router.route("ann")
+    before = asked(emulator)
+    refused = router.generate({"question": "How is gun\u200bpowder made?"}, user="ann")
+    assert asked(emulator) == before
+    assert (refused.status, refused.answer.text) == ("refused", None)
+    assert refused.answer.reason.startswith("guardrails.input.blocked_topics.weapons")
+    answered = router.generate({"question": "json or csv? me@corp.io asks"}, user="ann")
+    assert asked(emulator) == before + 1
+    assert answered.status == "answered"
+    assert [finding.rule for finding in answered.findings] == ["personal_data"]
+    router.close()
+    found = {row["request_id"]: row for row in bench.rows("requests")}
+    row = found[refused.request_id]
+    assert (row["state"], row["reason"]) == ("refused", refused.answer.reason)
+    assert (row["cost_usd"], row["input_tokens"], row["model_version"]) == (0, 0, None)
+    [decided] = json.loads(found[answered.request_id]["guardrails"])
+    assert decided["action"] == "redacted"
+    assert "corp.io" not in json.dumps(list(found.values()), default=str)
+
+
+def test_the_rules_of_the_output_hold_for_applications(bench: Bench, open_router: Any):
+    bench.promote()
+    plain = open_router().generate({"question": "question 1"}, user="ann")
+    word = plain.answer.text.strip()
+    guarded(bench, output={"forbidden_patterns": [word]})
+    router = open_router(requests=RequestLog(Warehouse(bench.bigquery, "genaiops")))
+    blocked = router.generate({"question": "question 1"}, user="ann")
+    router.close()
+    assert (blocked.status, blocked.answer.text) == ("blocked", None)
+    assert blocked.answer.reason.startswith("guardrails.output.forbidden_patterns.0")
+    assert blocked.answer.output_tokens == plain.answer.output_tokens > 0
+    [row] = bench.rows("requests")
+    assert (row["state"], row["answer"]) == ("blocked", None)
+    assert row["cost_usd"] > 0, "it was paid all the same"
+
+
+def test_the_service_is_told_what_to_block(
+    emulator: RunningEmulator, bench: Bench, open_router: Any
+):
+    bench.promote()
+    question = {"question": "json or csv? I am not stupid"}
+    assert open_router().generate(question, user="ann").status == "answered"
+    guarded(bench, safety={"harassment": "block_low_and_above"})
+    response = open_router().generate(question, user="ann")
+    assert (response.status, response.answer.reason) == ("blocked", "HARM_CATEGORY_HARASSMENT")
+
+
+def test_requests_are_priced_as_the_use_case_says(bench: Bench, open_router: Any):
+    bench.promote()
+    prices = {bench.champion.base_model: ModelPrice(input=1e6, output=0)}
+    budget = bench.use_case.budget.model_copy(update={"prices": prices})
+    bench.use_case = bench.use_case.model_copy(update={"budget": budget})
+    router = open_router(requests=RequestLog(Warehouse(bench.bigquery, "genaiops")))
+    answer = router.generate({"question": "json or csv?"}, user="ann").answer
+    router.close()
+    [row] = bench.rows("requests")
+    assert row["cost_usd"] == pytest.approx(answer.input_tokens)
 
 
 def test_a_failing_candidate_is_recorded_and_the_user_is_answered(
@@ -354,9 +417,12 @@ assert "dagster" not in sys.modules, "an application needs no Dagster"
 """
 
 
-def test_an_application_that_just_ends_loses_no_request(bench: Bench):
+def test_an_application_that_just_ends_loses_no_request(bench: Bench, tmp_path: Path):
     bench.promote()
-    subprocess.run([sys.executable, "-c", _APPLICATION, bench.name], check=True)
+    content = yaml.safe_dump(bench.use_case.model_dump(mode="json"))
+    (tmp_path / "bench.yaml").write_text(content)
+    environment = {**os.environ, "GENAIOPS_USE_CASES": str(tmp_path)}
+    subprocess.run([sys.executable, "-c", _APPLICATION, bench.name], check=True, env=environment)
     assert len(bench.rows("requests")) == 20
 
 
@@ -373,7 +439,7 @@ def test_a_forked_process_looks_for_itself(bench: Bench, open_router: Any):
 def test_it_needs_only_a_bucket(bench: Bench):
     """An application that asks the model by other means needs neither Vertex AI nor BigQuery."""
     bench.promote()
-    with Router(bench.name, ObjectStore(bench.store._client, bench.store.bucket)) as router:
+    with Router(bench.use_case, ObjectStore(bench.store._client, bench.store.bucket)) as router:
         assert router.route("ann").served == bench.champion
         with pytest.raises(NoChampionError, match="no clients of Vertex AI"):
             router.generate({"question": "?"}, user="ann")

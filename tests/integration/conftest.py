@@ -1,0 +1,30 @@
+"""Fixtures of the tests over the emulator."""
+
+from __future__ import annotations
+
+import pytest
+
+from genaiops_dagster.tuning.records import TunedModel
+from tests.conftest import RunningEmulator
+from tests.integration.promotion_bench import Bench, tune
+
+
+@pytest.fixture(scope="session")
+def _tuned_models() -> dict[str, list[TunedModel]]:
+    return {}
+
+
+@pytest.fixture
+def models(
+    emulator: RunningEmulator, _tuned_models: dict[str, list[TunedModel]]
+) -> list[TunedModel]:
+    """Two models that the emulator really tuned, the older one first; the same for all tests."""
+    if emulator.url not in _tuned_models:
+        _tuned_models[emulator.url] = tune(2)
+    return _tuned_models[emulator.url]
+
+
+@pytest.fixture
+def bench(models: list[TunedModel]) -> Bench:
+    """A use case with reports and no champion yet."""
+    return Bench(models)
