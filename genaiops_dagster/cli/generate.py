@@ -128,16 +128,13 @@ def _generate(
     from genaiops_dagster.budget.tokens import api_counter
     from genaiops_dagster.cli.clients import object_store, vertex_ai, warehouse
     from genaiops_dagster.evaluation.inference import read_answer
-    from genaiops_dagster.promotion.champion import read_champion, require_gated
-    from genaiops_dagster.promotion.log import DecisionLog
+    from genaiops_dagster.promotion.champion import gated_champion
     from genaiops_dagster.serving.ask import stream
     from genaiops_dagster.serving.generate import count_prompts, paying
     from genaiops_dagster.serving.guardrails import has_rules
 
     store, clients = object_store(session), vertex_ai(session)
-    champion = None if options.model else read_champion(store, use_case.name)
-    if champion is not None:
-        require_gated(champion, DecisionLog(store, use_case.name).read())
+    champion = None if options.model else gated_champion(store, use_case.name)
     question, findings, note = _question(use_case, champion, options, store, clients.model_address)
     base, generation = question.model.base_model, question.model.generation
     tokens = count_prompts(

@@ -69,8 +69,21 @@ def read_champion(store: ObjectStore, use_case: str) -> Champion | None:
     return _read_pointer(store, use_case)[0]
 
 
+def gated_champion(store: ObjectStore, use_case: str) -> Champion | None:
+    """What production serves now, if the decision log vouches for it; None before the first one.
+
+    Raises:
+        ChampionError: the pointer was changed by hand, or what it names did not pass the gate.
+        BrokenLogError: the log is not what was written.
+    """
+    pointer = read_champion(store, use_case)
+    if pointer is not None:
+        require_gated(pointer, DecisionLog(store, use_case).read())
+    return pointer
+
+
 def write_asset_record(store: ObjectStore, champion: Champion) -> None:
-    """Let the assets downstream of `champion` know a champion that no asset made."""
+    """Keep the record of the asset `champion` true after a change that no asset made."""
     body = champion.model_dump_json(indent=2).encode()
     store.write(record_name(champion.use_case, "champion"), body)
 

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import functools
-import mimetypes
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from genaiops_dagster.fingerprint import fingerprint
+from genaiops_dagster.prompts.media_types import MEDIA_TYPES, media_type
 from genaiops_dagster.prompts.records import PromptVersion
 from genaiops_dagster.use_case import Prompt, UseCase
 
@@ -145,11 +145,11 @@ def file_part(name: str, uri: object) -> dict[str, Any] | None:
     """
     if uri is None or uri == "":
         return None
-    kind, _ = mimetypes.guess_type(str(uri))
+    kind = media_type(str(uri))
     if not str(uri).startswith("gs://") or kind is None:
         raise PromptError(
             f"prompt file {name!r}: expected a gs:// address with a known file extension, "
-            f"found {uri!r}"
+            f"found {uri!r}; known are: {', '.join(MEDIA_TYPES)}"
         )
     return {"fileData": {"fileUri": str(uri), "mimeType": kind}}
 

@@ -15,11 +15,13 @@ from genaiops_dagster.asset_options import (
 )
 from genaiops_dagster.budget.payment import Purse
 from genaiops_dagster.evaluation.progress import POOL, log_progress
+from genaiops_dagster.google_cloud.object_store import ObjectStore
 from genaiops_dagster.google_cloud.resources import (
     ObjectStoreResource,
     VertexAIResource,
     WarehouseResource,
 )
+from genaiops_dagster.promotion.champion import gated_champion
 from genaiops_dagster.promotion.records import Champion
 from genaiops_dagster.serving.generate import generate, keep
 from genaiops_dagster.serving.incoming import SAMPLES, prompts_of_day, samples
@@ -85,12 +87,12 @@ def _sample_content(use_case: UseCase) -> dg.AssetsDefinition:
     )
     def sample_content(
         context: dg.AssetExecutionContext,
-        champion: Champion,
         object_store: ObjectStoreResource,
         warehouse: WarehouseResource,
         vertex_ai: VertexAIResource,
     ) -> Materialized:
         store, clients = object_store.get_store(), vertex_ai.get_clients()
+        champion = _champion(store, use_case)
         incoming = samples(use_case)
         with warehouse.get_warehouse() as tables:
             purse = Purse(use_case, store, tables, context.run.run_id)
@@ -121,12 +123,12 @@ def _generated_content(use_case: UseCase) -> dg.AssetsDefinition:
     )
     def generated_content(
         context: dg.AssetExecutionContext,
-        champion: Champion,
         object_store: ObjectStoreResource,
         warehouse: WarehouseResource,
         vertex_ai: VertexAIResource,
     ) -> Materialized:
         store, clients = object_store.get_store(), vertex_ai.get_clients()
+        champion = _champion(store, use_case)
         day = dt.date.fromisoformat(context.partition_key)
         with warehouse.get_warehouse() as tables:
             incoming = prompts_of_day(use_case, day, store, tables)
@@ -148,12 +150,20 @@ def _generated_content(use_case: UseCase) -> dg.AssetsDefinition:
     return definition
 
 
+def _champion(store: ObjectStore, use_case: UseCase) -> Champion:
+    """Who is asked: what pointer and decision log agree on, as for users; no record is trusted."""
+    champion = gated_champion(store, use_case.name)
+    if champion is None:
+        raise dg.Failure(f"{use_case.name} has no champion yet", allow_retries=False)
+    return champion
+
+
 def _options(use_case: UseCase, asset: str) -> dict[str, Any]:
     """What both assets have in common."""
     return {
         **asset_options(use_case, "serving"),
         "name": asset,
-        "ins": {"champion": dg.AssetIn(key=asset_key(use_case, "champion"))},
+        "deps": [asset_key(use_case, "champion")],
         "code_version": "2",
         "pool": POOL,
         "dagster_type": GeneratedContent,

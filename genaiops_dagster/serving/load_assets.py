@@ -28,7 +28,7 @@ from genaiops_dagster.google_cloud.resources import (
     WarehouseResource,
 )
 from genaiops_dagster.promotion.assets import read_challenge
-from genaiops_dagster.promotion.champion import read_champion
+from genaiops_dagster.promotion.champion import gated_champion
 from genaiops_dagster.prompts.rendering import request_contents
 from genaiops_dagster.section import CHAMPION
 from genaiops_dagster.serving.charts import latency_chart
@@ -182,7 +182,7 @@ def _task(
     vertex_ai: VertexAIResource,
 ) -> LoadTask:
     if candidate == CHAMPION:
-        champion = read_champion(store, use_case.name)
+        champion = gated_champion(store, use_case.name)
         if champion is None:
             raise dg.Failure(f"{use_case.name} has no champion yet", allow_retries=False)
         address = vertex_ai.get_clients().model_address(champion.model)

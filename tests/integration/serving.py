@@ -11,7 +11,8 @@ from genaiops_dagster.candidates import GenerationConfig
 from genaiops_dagster.definitions import generate_schedule
 from genaiops_dagster.google_cloud.bindings import build_resources
 from genaiops_dagster.google_cloud.object_store import ObjectStore
-from genaiops_dagster.promotion.records import Champion
+from genaiops_dagster.promotion.log import DecisionLog
+from genaiops_dagster.promotion.records import Champion, Decision, Verdict
 from genaiops_dagster.prompts.rendering import version
 from genaiops_dagster.serving.assets import build_assets, generate_job_name
 from genaiops_dagster.serving.records import GeneratedContent, GeneratedRow
@@ -22,7 +23,7 @@ from tests.integration.lifecycle import record_of
 
 
 def crown(store: ObjectStore, use_case: UseCase, **changes: Any) -> Champion:
-    """Make `flash` the champion, as promotion would."""
+    """Make `flash` the champion, with the entries of the log that a promotion would write."""
     prompt = version(use_case.prompt)
     champion = Champion.model_validate(
         {
@@ -45,9 +46,27 @@ def crown(store: ObjectStore, use_case: UseCase, **changes: Any) -> Champion:
             **changes,
         }
     )
-    content = champion.model_dump_json().encode()
-    store.write(f"{use_case.name}/assets/champion.json", content)
-    store.write(f"{use_case.name}/champion.json", content)
+    decision = Decision(
+        id=champion.decision_id,
+        use_case=use_case.name,
+        challenger=champion.candidate,
+        model=champion.model,
+        verdict=Verdict(outcome="PROMOTE", rules=[]),
+        comparison_id="c",
+        comparison_digest="c",
+        report_fingerprint=champion.report_fingerprint,
+        report_uri=champion.report_uri,
+        policy_digest="p",
+        prompt_digest=champion.prompt_digest,
+        evaluation_digest="e",
+        champion_before=None,
+        created=champion.promoted,
+    )
+    log = DecisionLog(store, use_case.name)
+    log.append(log.read(), "decision", decision=decision)
+    log.append(log.read(), "promotion", champion=champion)
+    log.append(log.read(), "completion", completes=champion.number)
+    store.write(f"{use_case.name}/champion.json", champion.model_dump_json().encode())
     return champion
 
 

@@ -12,9 +12,10 @@ from typer.testing import CliRunner, Result
 
 from genaiops_dagster.cli.app import app
 from tests.conftest import RunningEmulator
-from tests.integration.lifecycle import colours_use_case
+from tests.integration.lifecycle import colours_use_case, open_store
 from tests.integration.promotion_bench import Bench
 from tests.integration.serving import asked
+from tests.media import mp4, pdf, png, wav
 
 
 @pytest.fixture
@@ -138,7 +139,7 @@ def test_files_of_the_bucket_and_of_this_machine_are_attached(
 ) -> None:
     options = ("--use-case", colours(folder), "--model", "gemini-2.5-flash")
     picture = folder / "small.png"
-    picture.write_bytes(PNG)
+    picture.write_bytes(png(1, 1))
     note = folder / "note.txt"
     note.write_text("The sky was red that day.")
     request = full(folder, "the sky", *options, "--file", str(picture), "--file", str(note))
@@ -154,6 +155,45 @@ def test_files_of_the_bucket_and_of_this_machine_are_attached(
     odd = folder / "odd.unknown"
     odd.write_text("?")
     assert "known file extension" in generate("x", *options, "--file", str(odd)).output
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "kind", "modality", "tokens"),
+    [
+        ("talk.wav", wav(3), "audio/wav", "AUDIO", 3 * 32),
+        ("film.mp4", mp4(4), "video/mp4", "VIDEO", 4 * 263),
+        ("report.PDF", pdf(2), "application/pdf", "DOCUMENT", 2 * 258),
+    ],
+)
+def test_recordings_films_and_documents_of_the_bucket_are_asked_about(
+    emulator: RunningEmulator,
+    folder: Path,
+    name: str,
+    content: bytes,
+    kind: str,
+    modality: str,
+    tokens: int,
+) -> None:
+    """Rates by https://ai.google.dev/gemini-api/docs/tokens, "Multimodal tokens"."""
+    store = open_store(emulator)
+    store.write(f"media/{name}", content)
+    uri = store.uri(f"media/{name}")
+    options = ("--use-case", colours(folder), "--model", "gemini-2.5-flash", "--file", uri)
+    response = full(folder, "the sky", *options)
+    part = response["request"]["contents"][0]["parts"][0]
+    assert part == {"fileData": {"fileUri": uri, "mimeType": kind}}
+    usage = response["response"]["usage_metadata"]
+    counted = {one["modality"]: one["token_count"] for one in usage["prompt_tokens_details"]}
+    assert counted[modality] == tokens
+    assert response["counted_tokens"] == usage["prompt_token_count"] > tokens
+    assert response["status"] == "answered"
+
+
+def test_a_file_that_is_not_there_is_told(emulator: RunningEmulator, folder: Path) -> None:
+    options = ("--use-case", colours(folder), "--model", "gemini-2.5-flash")
+    result = generate("the sky", *options, "--file", f"gs://{open_store(emulator).bucket}/no.pdf")
+    assert result.exit_code == 1
+    assert "no.pdf" in result.output
 
 
 def test_search_presets_candidates_and_safety_are_in_the_request(folder: Path) -> None:
@@ -222,9 +262,3 @@ def test_guardrails_hold_for_the_command(emulator: RunningEmulator, folder: Path
     assert "the answer is not shown: guardrails.output.forbidden_patterns.0" in held.output
     assert "Redacted: guardrails.input.personal_data: e-mail address" in held.output
     assert not held.output.startswith(("red", "green", "blue"))
-
-
-PNG = bytes.fromhex(
-    "89504e470d0a1a0a0000000d4948445200000001000000010802000000907753de"
-    "0000000c49444154789c63f8cfc0000003010100c9fe92ef0000000049454e44ae426082"
-)

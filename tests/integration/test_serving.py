@@ -116,6 +116,23 @@ def test_a_tuned_champion_is_asked_with_the_prompt_of_its_training_data_or_not_a
     assert asked(emulator) == before + (2 if same else 0)
 
 
+def test_a_pointer_that_the_log_does_not_vouch_for_is_not_asked(
+    emulator: RunningEmulator, store: ObjectStore
+) -> None:
+    use_case = colours_use_case()
+    champion = crown(store, use_case)
+    changed = champion.model_copy(update={"model": "gemini-3.1-pro-preview"})
+    body = changed.model_dump_json().encode()
+    store.write(f"{use_case.name}/champion.json", body)
+    store.write(f"{use_case.name}/assets/champion.json", body)
+    before = asked(emulator)
+    for day in (None, "2026-11-19"):
+        result = serve(use_case, day)
+        assert not result.success
+        assert "not what the decision log says" in error_text(result)
+    assert asked(emulator) == before
+
+
 def test_the_same_champion_with_new_samples_is_asked_for_these_alone(
     emulator: RunningEmulator, store: ObjectStore
 ) -> None:

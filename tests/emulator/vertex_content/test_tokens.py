@@ -5,58 +5,14 @@ https://cloud.google.com/vertex-ai/generative-ai/docs/multimodal/get-token-count
 
 from __future__ import annotations
 
-import io
-import struct
-import wave
-import zlib
-
 import pytest
 from google.genai import errors, types
-from pypdf import PdfWriter
+
+from tests.media import mp4, pdf, png, wav
 
 from .conftest import MODEL
 
 TEXT = "The quick brown fox jumps over the lazy dog."
-
-
-def png(width: int, height: int) -> bytes:
-    def chunk(kind: bytes, data: bytes) -> bytes:
-        return (
-            struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
-        )
-
-    header = struct.pack(">IIBBBBB", width, height, 8, 0, 0, 0, 0)
-    rows = zlib.compress(b"".join(b"\0" + b"\0" * width for _ in range(height)))
-    return (
-        b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT", rows) + chunk(b"IEND", b"")
-    )
-
-
-def wav(seconds: int) -> bytes:
-    file = io.BytesIO()
-    with wave.open(file, "wb") as sound:
-        sound.setnchannels(1)
-        sound.setsampwidth(1)
-        sound.setframerate(1000)
-        sound.writeframes(b"\x80" * 1000 * seconds)
-    return file.getvalue()
-
-
-def mp4(seconds: int) -> bytes:
-    def atom(kind: bytes, data: bytes) -> bytes:
-        return struct.pack(">I4s", 8 + len(data), kind) + data
-
-    header = atom(b"mvhd", struct.pack(">IIIII", 0, 0, 0, 1000, 1000 * seconds) + b"\0" * 80)
-    return atom(b"ftyp", b"isom\0\0\2\0isomiso2mp41") + atom(b"moov", header)
-
-
-def pdf(pages: int) -> bytes:
-    writer = PdfWriter()
-    for _ in range(pages):
-        writer.add_blank_page(200, 200)
-    file = io.BytesIO()
-    writer.write(file)
-    return file.getvalue()
 
 
 def count(client, contents, model=MODEL, **config) -> int:
