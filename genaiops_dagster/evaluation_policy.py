@@ -138,6 +138,14 @@ class Evaluation(Section):
         None,
         description="From so many rows on answers come from a batch job: later, and cheaper.",
     )
+    batch_from_saving_usd: Annotated[float, Field(gt=0)] | None = Field(
+        None,
+        description="Answers come from a batch job where that saves so much at least, in US "
+        "dollars, by the most that they may cost; with `batch_from_rows` both have to hold.",
+    )
+    batch_through: Literal["cloud_storage", "bigquery"] = Field(
+        "cloud_storage", description="Where batch jobs find requests and leave answers."
+    )
     batch_wait_seconds: PositiveInt = Field(
         86_400, description="How long a step waits for the batch job; then it goes on by itself."
     )

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import functools
+from collections.abc import Callable, Mapping, Sequence
 
 from genaiops_dagster.budget.pricing import token_cost, tuning_cost
 from genaiops_dagster.budget.records import CostEstimate, Stage, StageCost, totals
 from genaiops_dagster.budget.tokens import TokenTotal
-from genaiops_dagster.budget.volume import OWN_PROMPT, PromptVolume, RunVolume
+from genaiops_dagster.budget.volume import OWN_PROMPT, ChampionVolume, PromptVolume, RunVolume
 from genaiops_dagster.budget_policy import ModelPrice
 from genaiops_dagster.candidates import Candidate
-from genaiops_dagster.evaluation_policy import Judge
+from genaiops_dagster.evaluation_policy import Evaluation, Judge
 from genaiops_dagster.section import CHAMPION, TUNED
 from genaiops_dagster.use_case import UseCase
 
@@ -175,37 +176,75 @@ def _checkpoints(use_case: UseCase, volume: RunVolume) -> list[StageCost]:
 def _evaluation(use_case: UseCase, volume: RunVolume) -> list[StageCost]:
     """Every candidate's answers, and the champion's."""
     evaluation, rows = use_case.evaluation, volume.evaluation_rows
-    batch = evaluation.batch_from_rows is not None and rows >= evaluation.batch_from_rows
     stages = [
-        _calls(
-            use_case,
-            stage="evaluation",
-            candidate=name,
-            calls=rows,
-            prompts=_prompts_of(candidate, volume),
-            answers=volume.references,
-            batch=batch,
+        cheaper_way(
+            evaluation,
+            rows,
+            functools.partial(
+                _calls,
+                use_case,
+                "evaluation",
+                name,
+                rows,
+                _prompts_of(candidate, volume),
+                volume.references,
+            ),
         )
         for name, candidate in use_case.candidates.items()
     ]
     if volume.champion is not None:
-        longest = volume.champion.max_output_tokens
         stages.append(
-            price_requests(
-                use_case.budget.prices,
-                stage="evaluation",
-                candidate=CHAMPION,
-                model=volume.champion.base_model,
-                calls=rows,
-                prompts=volume.champion.prompts.tokens,
-                output_tokens=min(round(volume.references.tokens), rows * longest),
-                maximum_output_tokens=rows * longest,
-                longest=(volume.champion.prompts.longest, longest),
-                basis=f"{rows} rows, unless they are kept",
-                batch=batch,
+            cheaper_way(
+                evaluation,
+                rows,
+                functools.partial(_champion_calls, use_case, volume, volume.champion),
             )
         )
     return [*stages, *_suites(use_case)]
+
+
+def cheaper_way(evaluation: Evaluation, rows: int, cost: Callable[[bool], StageCost]) -> StageCost:
+    """The cost of so many answers as they are asked for: singly, or in a batch job.
+
+    A batch job is chosen by the number of rows and by what it saves, as the use case says; where
+    no price is known, nobody can say that it saves anything.
+
+    Args:
+        evaluation: Its `batch_from_rows` and `batch_from_saving_usd`.
+        rows: How many answers have to be asked for.
+        cost: What they cost, in a batch job or not.
+    """
+    singly, saving = cost(False), evaluation.batch_from_saving_usd
+    if evaluation.batch_from_rows is None and saving is None:
+        return singly
+    if rows < (evaluation.batch_from_rows or 1):
+        return singly
+    batch = cost(True)
+    if saving is None:
+        return batch
+    if singly.maximum_usd is None or batch.maximum_usd is None:
+        return singly
+    return batch if singly.maximum_usd - batch.maximum_usd >= saving else singly
+
+
+def _champion_calls(
+    use_case: UseCase, volume: RunVolume, champion: ChampionVolume, batch: bool
+) -> StageCost:
+    """Requests to the champion."""
+    rows, longest = volume.evaluation_rows, champion.max_output_tokens
+    return price_requests(
+        use_case.budget.prices,
+        stage="evaluation",
+        candidate=CHAMPION,
+        model=champion.base_model,
+        calls=rows,
+        prompts=champion.prompts.tokens,
+        output_tokens=min(round(volume.references.tokens), rows * longest),
+        maximum_output_tokens=rows * longest,
+        longest=(champion.prompts.longest, longest),
+        basis=f"{rows} rows, unless they are kept",
+        batch=batch,
+    )
 
 
 def _suites(use_case: UseCase) -> list[StageCost]:
@@ -356,7 +395,6 @@ def _base_of(use_case: UseCase, candidate: str) -> str:
 
 def _calls(
     use_case: UseCase,
-    *,
     stage: Stage,
     candidate: str,
     calls: int,
@@ -442,4 +480,5 @@ def price_requests(
         largest_request_tokens=sum(longest),
         largest_request_usd=token_cost(model, *longest, prices=prices) or 0.0,
         basis=basis,
+        batch=batch,
     )

@@ -31,6 +31,7 @@ class StageCost(Record):
         largest_request_tokens: Tokens in and out of the longest request, at most; 0 for tuning.
         largest_request_usd: Price of that request, at most.
         basis: What the figures rest on.
+        batch: Whether the requests are a batch job.
     """
 
     stage: Stage
@@ -45,6 +46,7 @@ class StageCost(Record):
     largest_request_tokens: int = 0
     largest_request_usd: float = 0.0
     basis: str = ""
+    batch: bool = False
 
     @property
     def maximum_tokens(self) -> int:

@@ -17,6 +17,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from hashlib import sha256
 from typing import TYPE_CHECKING, Any
 
+from genaiops_dagster.evaluation.batch_places import BatchPlace, NoAnswersError
 from genaiops_dagster.evaluation.inference import (
     Contents,
     Model,
@@ -26,7 +27,6 @@ from genaiops_dagster.evaluation.inference import (
 )
 from genaiops_dagster.evaluation.records import Answer
 from genaiops_dagster.fingerprint import fingerprint
-from genaiops_dagster.google_cloud.object_store import ObjectStore
 
 if TYPE_CHECKING:
     from google import genai
@@ -43,8 +43,7 @@ class BatchFailedError(RuntimeError):
 
 def answer_in_batch(
     client: genai.Client,
-    store: ObjectStore,
-    folder: str,
+    place: BatchPlace,
     model: Model,
     system_instruction: str,
     questions: Iterable[Contents],
@@ -57,8 +56,7 @@ def answer_in_batch(
 
     Args:
         client: Gen AI client.
-        store: The bucket.
-        folder: Object prefix for requests and answers, with its trailing slash.
+        place: Where requests and answers are.
         model: What answers.
         system_instruction: As it is told.
         questions: What is asked; the same is asked once.
@@ -71,14 +69,12 @@ def answer_in_batch(
     """
     shared = request_body([], system_instruction, model.generation, model.filters)
     requests = _request_lines(shared, questions)
-    name = f"answers-{fingerprint(folder, model.address, sha256(requests).hexdigest())[:40]}"
+    name = f"answers-{fingerprint(place.address, model.address, sha256(requests).hexdigest())[:40]}"
     job = _find(client, name, _RUNNING if afresh else _RUNNING | _USABLE)
     if job is None:
-        source = f"{folder}{name}/requests.jsonl"
-        store.write_once(source, requests, "application/jsonl")
-        job = _create(client, model.address, name, store.uri(source), store.uri(f"{folder}{name}"))
+        job = _create(client, model.address, name, *place.put(name, requests))
     del requests
-    yield from _read(store, _wait(client, job, wait_seconds, log))
+    yield from _read(place, _wait(client, job, wait_seconds, log))
 
 
 def _request_lines(shared: Mapping[str, Any], questions: Iterable[Contents]) -> bytes:
@@ -146,22 +142,19 @@ def _state(job: types.BatchJob) -> str:
     return job.state.name if job.state else "JOB_STATE_UNSPECIFIED"
 
 
-def _read(store: ObjectStore, job: types.BatchJob) -> Iterator[tuple[str, Answer]]:
-    """Answers of all lines of the job's output that have one."""
+def _read(place: BatchPlace, job: types.BatchJob) -> Iterator[tuple[str, Answer]]:
+    """Answers of all rows of the job's output that have one."""
     from google.genai import types
 
-    if job.output_info is None or job.output_info.gcs_output_directory is None:
-        raise BatchFailedError(f"batch job {job.name} does not say where its answers are")
-    folder = store.name_of(job.output_info.gcs_output_directory)
-    for stored in store.list(f"{folder.rstrip('/')}/"):
-        with io.TextIOWrapper(store.open(stored.name), encoding="utf-8") as lines:
-            for line in lines:
-                row: Mapping[str, Any] = json.loads(line)
-                if row.get("status") or not row.get("response"):
-                    continue
-                response = types.GenerateContentResponse.model_validate(row["response"])
-                answer = read_answer(response, latency_seconds=0.0)
-                yield (
-                    contents_key(row["request"]["contents"]),
-                    answer.model_copy(update={"batch": True}),
-                )
+    try:
+        for row in place.rows(job):
+            if row.get("status") or not row.get("response"):
+                continue
+            response = types.GenerateContentResponse.model_validate(row["response"])
+            answer = read_answer(response, latency_seconds=0.0)
+            yield (
+                contents_key(row["request"]["contents"]),
+                answer.model_copy(update={"batch": True}),
+            )
+    except NoAnswersError as error:
+        raise BatchFailedError(str(error)) from error

@@ -32,7 +32,7 @@ from genaiops_dagster.evaluation.report import find_report, report_prefix, write
 from genaiops_dagster.evaluation.scoring import score_row
 from genaiops_dagster.evaluation.service_metrics import SERVICE_METRICS
 from genaiops_dagster.evaluation.session import Session
-from genaiops_dagster.evaluation.spending import Asked, spending
+from genaiops_dagster.evaluation.spending import Asked, count_questions, spending
 from genaiops_dagster.evaluation.suites.run import ask_suites, count_requests, suites_digest
 from genaiops_dagster.evaluation.summary import (
     count_states,
@@ -145,7 +145,7 @@ def _evaluate(
     judgements = session.judgements(task.configuration)
     missing = [n for n, asked in enumerate(questions) if answers.cache.lacks(contents_key(asked))]
     answers.cache.refuse_if_strict(len(missing), f"of {len(questions)} answers")
-    batch = evaluation.batch_from_rows is not None and len(missing) >= evaluation.batch_from_rows
+    counter = api_counter(vertex_ai.genai, task.model.base_model)
     asked = Asked(
         use_case=task.use_case.name,
         candidate=task.candidate,
@@ -153,10 +153,10 @@ def _evaluate(
         base_model=task.model.base_model,
         system_instruction=system,
         questions=questions,
+        prompts=count_questions(questions, system, counter),
         missing=len(missing),
         max_output_tokens=task.model.generation.max_output_tokens,
-        judge=evaluation.judge,
-        batch=batch,
+        evaluation=evaluation,
         grounded="google_search" in task.model.generation.tools,
         suite_requests=count_requests(evaluation, task.prompt, with_base=task.base is not None),
     )
@@ -170,12 +170,11 @@ def _evaluate(
             session, task.model, task.base, evaluation, task.prompt, meter.suite_answered
         )
 
-    counter = api_counter(vertex_ai.genai, task.model.base_model)
-    with spending(asked, purse, counter, emulated=vertex_ai.emulated) as meter:
+    with spending(asked, purse, emulated=vertex_ai.emulated) as meter:
         answers.on_paid, judgements.on_paid = meter.answered, meter.judged
-        if batch:
+        if meter.batch:
             unanswered = (questions[place] for place in missing)
-            session.answer_in_batch(task.model, system, unanswered, answers)
+            session.answer_in_batch(task.model, system, unanswered, answers, purse.warehouse)
         return session.run(work)
 
 

@@ -12,6 +12,7 @@ from types import TracebackType
 from typing import TypeVar
 
 from genaiops_dagster.evaluation.batch import answer_in_batch
+from genaiops_dagster.evaluation.batch_places import BatchPlace, BigQuery, CloudStorage
 from genaiops_dagster.evaluation.cache import CacheMode, RecordCache
 from genaiops_dagster.evaluation.concurrency import AdaptiveLimit, PaidService, Patience
 from genaiops_dagster.evaluation.inference import (
@@ -30,6 +31,7 @@ from genaiops_dagster.evaluation_policy import Judge, PairwiseMetric
 from genaiops_dagster.fingerprint import fingerprint
 from genaiops_dagster.google_cloud.object_store import ObjectStore
 from genaiops_dagster.google_cloud.vertex_ai import VertexAI
+from genaiops_dagster.google_cloud.warehouse import Warehouse
 from genaiops_dagster.record import Record
 from genaiops_dagster.use_case import UseCase
 
@@ -125,16 +127,19 @@ class Session:
         system_instruction: str,
         questions: Iterable[Contents],
         answers: PaidService[Answer],
+        warehouse: Warehouse,
     ) -> None:
-        """Keep what a batch job answers to `questions`.
+        """Keep what a batch job answers to `questions`, whose answers may pass through BigQuery.
 
         Raises:
             BatchFailedError: the job failed, or is not done in the use case's time.
         """
+        place: BatchPlace = CloudStorage(self._store, f"{self._use_case.name}/batches/")
+        if self._use_case.evaluation.batch_through == "bigquery":
+            place = BigQuery(warehouse)
         found = answer_in_batch(
             self.vertex_ai.genai,
-            self._store,
-            f"{self._use_case.name}/batches/",
+            place,
             model,
             system_instruction,
             questions,

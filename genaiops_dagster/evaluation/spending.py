@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
@@ -11,11 +12,12 @@ from genaiops_dagster.budget.estimate import (
     JUDGE_INSTRUCTION_TOKENS,
     JUDGE_MAXIMUM_ANSWER_TOKENS,
     SUITE_PROMPT_TOKENS,
+    cheaper_way,
     estimate_of,
     price_requests,
 )
 from genaiops_dagster.budget.payment import Payment, Purse
-from genaiops_dagster.budget.records import CostEstimate
+from genaiops_dagster.budget.records import CostEstimate, StageCost
 from genaiops_dagster.budget.tokens import (
     CountTokens,
     TokenTotal,
@@ -26,7 +28,7 @@ from genaiops_dagster.budget.tokens import (
 from genaiops_dagster.budget_policy import ModelPrice
 from genaiops_dagster.evaluation.inference import Contents, contents_text
 from genaiops_dagster.evaluation.records import Answer, Judgement
-from genaiops_dagster.evaluation_policy import Judge
+from genaiops_dagster.evaluation_policy import Evaluation, Judge
 
 _SAMPLE_ROWS = 20
 
@@ -41,10 +43,10 @@ class Asked:
         base_model: By which the candidate is priced.
         system_instruction: Part of every request.
         questions: What all rows ask; each answer is judged.
+        prompts: Tokens of all of them, instructions included, as `count_questions` finds them.
         missing: How many of them have to be sent, because their answers are not kept.
         max_output_tokens: Of one answer.
-        judge: Who rates them, if anybody.
-        batch: Whether they are asked in a batch job, which costs less.
+        evaluation: Says when they are asked in a batch job, which costs less.
         grounded: Whether each request searches the web, which costs more.
         suite_requests: Requests of the suites, one by one, whose prompts are short.
     """
@@ -55,12 +57,17 @@ class Asked:
     base_model: str
     system_instruction: str
     questions: Sequence[Contents]
+    prompts: TokenTotal
     missing: int
     max_output_tokens: int
-    judge: Judge | None
-    batch: bool = False
+    evaluation: Evaluation
     grounded: bool = False
     suite_requests: int = 0
+
+    @property
+    def judge(self) -> Judge | None:
+        """Who rates the answers, if anybody."""
+        return self.evaluation.judge
 
 
 @dataclass
@@ -69,11 +76,13 @@ class Meter:
 
     Attributes:
         answers, judgements, suites: What is paid.
+        batch: Whether the answers are asked for in a batch job.
         question_tokens: Of what a judgement is about, but for the answer, at the mean.
         longest_answer: Tokens of an answer at most.
     """
 
     answers: Payment
+    batch: bool
     judgements: Payment | None = None
     suites: Payment | None = None
     question_tokens: int = 0
@@ -102,27 +111,28 @@ class Meter:
 
 
 @contextmanager
-def spending(asked: Asked, purse: Purse, count: CountTokens, *, emulated: bool) -> Iterator[Meter]:
+def spending(asked: Asked, purse: Purse, *, emulated: bool) -> Iterator[Meter]:
     """Reserve what an evaluation may cost, and record what it did.
 
     Raises:
         BudgetExceededError: it may not be spent; nothing was sent.
     """
     prices = purse.use_case.budget.prices
-    prompts = _prompt_tokens(asked, count)
-    answers = _answers_estimate(asked, prompts, prices, emulated=emulated)
+    answers = cheaper_way(
+        asked.evaluation, asked.missing, functools.partial(_answers_cost, asked, prices)
+    )
     with ExitStack() as stack:
         paid = stack.enter_context(
             purse.paying(
                 f"evaluation/{asked.work}",
                 stage="evaluation",
                 model=asked.base_model,
-                estimate=answers,
-                batch=asked.batch,
+                estimate=estimate_of(asked.use_case, [answers], emulated=emulated),
+                batch=answers.batch,
                 grounded=asked.grounded,
             )
         )
-        meter = Meter(paid)
+        meter = Meter(paid, answers.batch)
         if asked.suite_requests:
             meter.suites = stack.enter_context(
                 purse.paying(
@@ -133,7 +143,7 @@ def spending(asked: Asked, purse: Purse, count: CountTokens, *, emulated: bool) 
                 )
             )
         if asked.judge is not None:
-            judging = _judging_estimate(asked, asked.judge, prompts, prices, emulated=emulated)
+            judging = _judging_estimate(asked, asked.judge, prices, emulated=emulated)
             meter.judgements = stack.enter_context(
                 purse.paying(
                     f"judging/{asked.work}",
@@ -142,44 +152,43 @@ def spending(asked: Asked, purse: Purse, count: CountTokens, *, emulated: bool) 
                     estimate=judging,
                 )
             )
-            mean = round(prompts.tokens / max(len(asked.questions), 1))
+            mean = round(asked.prompts.tokens / max(len(asked.questions), 1))
             meter.question_tokens = mean + JUDGE_INSTRUCTION_TOKENS
             meter.longest_answer = asked.max_output_tokens
         yield meter
 
 
-def _prompt_tokens(asked: Asked, count: CountTokens) -> TokenTotal:
+def count_questions(
+    questions: Sequence[Contents], system_instruction: str, count: CountTokens
+) -> TokenTotal:
     """Tokens of the prompts of all rows, from a sample of them."""
-    sizes = [len(contents_text(contents)) for contents in asked.questions]
+    sizes = [len(contents_text(contents)) for contents in questions]
     places, rows = sample(range(len(sizes)), _SAMPLE_ROWS, seed=0)
-    chosen = [([dict(turn) for turn in asked.questions[n]], sizes[n]) for n in places]
+    chosen = [([dict(turn) for turn in questions[n]], sizes[n]) for n in places]
     total = count_sample(count, chosen, sum(sizes), rows)
-    if not rows or not asked.system_instruction:
+    if not rows or not system_instruction:
         return total
-    return total + TokenTotal(rows * count([user_message(asked.system_instruction)]))
+    return total + TokenTotal(rows * count([user_message(system_instruction)]))
 
 
-def _answers_estimate(
-    asked: Asked, prompts: TokenTotal, prices: Mapping[str, ModelPrice], *, emulated: bool
-) -> CostEstimate:
-    """What the answers may cost that have to be asked for."""
+def _answers_cost(asked: Asked, prices: Mapping[str, ModelPrice], batch: bool) -> StageCost:
+    """What the answers may cost that have to be asked for, in a batch job or singly."""
     share = asked.missing / len(asked.questions) if asked.questions else 0.0
     longest = asked.max_output_tokens
-    stage = price_requests(
+    return price_requests(
         prices,
         stage="evaluation",
         candidate=asked.candidate,
         model=asked.base_model,
         calls=asked.missing,
-        prompts=prompts.times(share),
+        prompts=asked.prompts.times(share),
         output_tokens=asked.missing * longest,
         maximum_output_tokens=asked.missing * longest,
-        longest=(_mean(asked, prompts), longest) if asked.missing else (0, 0),
+        longest=(_mean(asked), longest) if asked.missing else (0, 0),
         basis=f"{asked.missing} rows whose answers are not kept",
-        batch=asked.batch,
+        batch=batch,
         searches=asked.missing if asked.grounded else 0,
     )
-    return estimate_of(asked.use_case, [stage], emulated=emulated)
 
 
 def _suites_estimate(
@@ -205,14 +214,13 @@ def _suites_estimate(
 def _judging_estimate(
     asked: Asked,
     judge: Judge,
-    prompts: TokenTotal,
     prices: Mapping[str, ModelPrice],
     *,
     emulated: bool,
 ) -> CostEstimate:
     """What rating every answer may cost."""
     calls = len(asked.questions) * len(judge.metrics) * judge.repeats
-    read = _mean(asked, prompts) + 2 * asked.max_output_tokens + JUDGE_INSTRUCTION_TOKENS
+    read = _mean(asked) + 2 * asked.max_output_tokens + JUDGE_INSTRUCTION_TOKENS
     stage = price_requests(
         prices,
         stage="judging",
@@ -228,6 +236,6 @@ def _judging_estimate(
     return estimate_of(asked.use_case, [stage], emulated=emulated)
 
 
-def _mean(asked: Asked, prompts: TokenTotal) -> int:
+def _mean(asked: Asked) -> int:
     """Tokens of a prompt of mean length, at most."""
-    return round(prompts.at_most / max(len(asked.questions), 1))
+    return round(asked.prompts.at_most / max(len(asked.questions), 1))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
+import io
 import uuid
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -165,6 +166,32 @@ class Warehouse:
         Source: https://cloud.google.com/bigquery/docs/managing-table-data#browse-table
         """
         return [dict(row) for row in self._client.list_rows(table, max_results=rows)]
+
+    def scan(self, table: str) -> Iterator[dict[str, Any]]:
+        """All rows of a table, `project.dataset.table`, page by page; free of charge."""
+        return (dict(row) for row in self._client.list_rows(table))
+
+    def load_json_lines(self, table: str, lines: bytes, columns: Mapping[str, str]) -> str:
+        """Make a table of the dataset hold these JSON lines and nothing else; its full id.
+
+        Args:
+            table: Name.
+            lines: JSON objects, one a line.
+            columns: BigQuery types by name.
+        """
+        from google.cloud import bigquery
+
+        self._client.create_dataset(self.dataset, exists_ok=True)
+        config = bigquery.LoadJobConfig(
+            schema=[bigquery.SchemaField(name, kind) for name, kind in columns.items()],
+            source_format=bigquery.SourceFormat.NEWLINE_DELIMITED_JSON,
+            write_disposition=bigquery.WriteDisposition.WRITE_TRUNCATE,
+        )
+        target = self.table_id(table)
+        self._client.load_table_from_file(
+            io.BytesIO(lines), target, size=len(lines), job_config=config
+        ).result()
+        return target
 
     def ensure_table(self, table: Table) -> str:
         """Create dataset and table where they are missing; the table's full id."""

@@ -147,7 +147,7 @@ def generate(
             answers.on_paid = functools.partial(_count, payment)
             admitted = {key: value for key, value in missing.items() if key not in refused}
             if generation.batch and admitted:
-                session.answer_in_batch(model, system, admitted.values(), answers)
+                session.answer_in_batch(model, system, admitted.values(), answers, purse.warehouse)
                 admitted = {k: v for k, v in admitted.items() if answers.cache.lacks(k)}
             book = CacheBook(use_case, store, vertex_ai.genai, model, system)
             with use_cache(book, list(admitted.values()), counter, payment, log) as cached:

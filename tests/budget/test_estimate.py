@@ -253,3 +253,35 @@ def test_suites_are_priced_for_the_tuned_models_base_too() -> None:
 
 def test_the_shipped_suites_are_as_large_as_the_estimate_takes_them() -> None:
     assert {name: len(shipped_cases(name)) for name in SUITE_CASES} == SUITE_CASES
+
+
+@pytest.mark.parametrize(
+    ("policy", "in_batch"),
+    [
+        ({"batch_from_saving_usd": 0.03}, True),
+        ({"batch_from_saving_usd": 0.05}, False),
+        ({"batch_from_saving_usd": 0.03, "batch_from_rows": 200}, True),
+        ({"batch_from_saving_usd": 0.03, "batch_from_rows": 201}, False),
+        ({"batch_from_rows": 200}, True),
+        ({}, False),
+    ],
+)
+def test_a_batch_job_is_planned_by_rows_and_by_what_it_saves(
+    policy: dict[str, float], in_batch: bool
+) -> None:
+    """Half of what 200 answers may cost at most, which is 0.08 USD."""
+    assert pytest.approx(0.04) == ONE_CANDIDATE_AT_MOST / 2
+    estimate = estimate_run(use_case_with(evaluation=policy), VOLUME, emulated=False)
+    stages = [stage for stage in estimate.stages if stage.stage == "evaluation"]
+    assert {stage.batch for stage in stages} == {in_batch}
+
+
+def test_of_an_unknown_price_nobody_can_say_that_a_batch_saves() -> None:
+    mystery = {"mystery": {"model": "mystery-1"}}
+    use_case = use_case_with(
+        candidates={**mystery, "tuned": {"model": "tuned"}},
+        evaluation={"batch_from_saving_usd": 0.000_001},
+    )
+    estimate = estimate_run(use_case, VOLUME, emulated=False)
+    found = {stage.candidate: stage.batch for stage in estimate.stages}
+    assert found["mystery"] is False

@@ -23,8 +23,12 @@ from tests.integration.evaluation import (
 __all__ = ["faults", "store"]  # fixtures
 
 
-def test_a_batch_job_gives_the_same_report(emulator: RunningEmulator, store: ObjectStore) -> None:
-    singly, together = use_case_of(), use_case_of(batch_from_rows=10)
+@pytest.mark.parametrize("through", ["cloud_storage", "bigquery"])
+def test_a_batch_job_gives_the_same_report(
+    emulator: RunningEmulator, store: ObjectStore, through: str
+) -> None:
+    singly = use_case_of()
+    together = use_case_of(batch_from_rows=10, batch_through=through)
     for use_case in (singly, together):
         put_inputs(store, use_case)
     one_by_one = report_of(materialize(singly, "flash"))
@@ -43,6 +47,35 @@ def test_a_batch_job_gives_the_same_report(emulator: RunningEmulator, store: Obj
     )
     assert in_batch.latency_p50_seconds is None
     assert in_batch.cost_usd <= one_by_one.cost_usd
+    files = [found.name for found in store.list(f"{together.name}/batches/")]
+    assert bool(files) == (through == "cloud_storage")
+
+
+@pytest.mark.parametrize(
+    ("model", "policy", "in_batch"),
+    [
+        ("gemini-3.1-pro-preview", {"batch_from_saving_usd": 0.01}, True),
+        ("gemini-3.1-pro-preview", {"batch_from_saving_usd": 1.0}, False),
+        ("gemini-3.1-pro-preview", {"batch_from_saving_usd": 0.01, "batch_from_rows": 25}, False),
+        ("gemini-3.5-flash", {"batch_from_saving_usd": 0.01}, False),
+    ],
+)
+def test_a_batch_job_is_chosen_by_what_it_saves(
+    emulator: RunningEmulator,
+    store: ObjectStore,
+    model: str,
+    policy: dict[str, float],
+    in_batch: bool,
+) -> None:
+    """24 answers of `pro` with 256 tokens cost 8 cents at most, and half of that in a batch.
+
+    No batch price is published of `flash`, so that a batch of it saves nothing.
+    """
+    candidates = {"flash": {"model": model, "generation": {"max_output_tokens": 256}}}
+    use_case = use_case_of(candidates, **policy)
+    put_inputs(store, use_case)
+    report = report_of(materialize(use_case, "flash"))
+    assert {row.batch for row in read_rows(store, report)} == {in_batch}
 
 
 def test_what_a_batch_job_could_not_answer_is_asked_singly(
@@ -69,10 +102,11 @@ def test_a_batch_job_that_fails_says_what_to_do(
         materialize(use_case, "flash")
 
 
+@pytest.mark.parametrize("through", ["cloud_storage", "bigquery"])
 def test_a_batch_job_is_found_again_by_the_next_run(
-    emulator: RunningEmulator, store: ObjectStore, faults: Callable[..., None]
+    emulator: RunningEmulator, store: ObjectStore, faults: Callable[..., None], through: str
 ) -> None:
-    use_case = use_case_of(batch_from_rows=10, batch_wait_seconds=1)
+    use_case = use_case_of(batch_from_rows=10, batch_wait_seconds=1, batch_through=through)
     put_inputs(store, use_case)
     jobs = emulator.stats()["requests"]["vertex"].get("batchPredictionJobs.create", 0)
     faults({"kind": "job", "outcome": "pending", "method": "batchPredictionJobs.run"})
