@@ -49,8 +49,18 @@ from genaiops_dagster.use_case import UseCase
 
 MODEL = "gemini-3.5-flash"
 JUDGE = "gemini-3.1-pro-preview"
-CRITERIA = "The response names the module that the prompt describes, and nothing else."
+CRITERIA = "The response says what the prompt is about, and nothing else."
 MODULES = ["argparse", "asyncio", "calendar", "csv", "datetime", "decimal", "json", "logging"]
+SUBJECTS = [
+    "the parsing of command line options",
+    "tasks that wait for each other",
+    "calendars of months and of years",
+    "tables of comma separated values",
+    "dates with times and with zones",
+    "decimal numbers that are exact",
+    "objects in the notation of JavaScript",
+    "records of what a program does",
+]
 METHODS = ("generateContent", "evaluateInstances")
 PER_SECOND = 50
 LATENCY = {"kind": "latency", "service": "vertex", "seconds": 0.2}
@@ -68,13 +78,12 @@ QUOTAS = [
 USE_CASE = UseCase.model_validate(
     {
         "name": "benchmark",
-        "description": "Which module?",
+        "description": "What is it about?",
         "source": {"sql": "SELECT 1"},
-        "columns": {"output": "module"},
+        "columns": {"output": "answer"},
         "prompt": {
-            "template": "Which module does this describe?\n{{ text }}\nChoose one of: "
-            + ", ".join(MODULES),
-            "system_instruction": "Answer with the name of one module and nothing else.",
+            "template": "What is this about?\n{{ text }}",
+            "system_instruction": "Answer in a few words and with nothing else.",
         },
         "candidates": {"flash": {"model": MODEL, "generation": {"max_output_tokens": 16}}},
         "tuning": {"base_model": MODEL},
@@ -164,20 +173,32 @@ def clients() -> tuple[ObjectStore, VertexAI]:
 
 
 def examples(rows: int) -> list[Example]:
-    """Rows whose answer is in their text, more or less well hidden."""
+    """Rows whose answers are a word of several, and a sentence, in turn.
+
+    Of answers with fewer than four words BLEU is 0, whoever computes it.
+    """
     return [
         Example(
             id=f"row-{index:06}",
             group=f"group-{index // 2}",
             slices={},
-            variables={
-                "text": f"Question {index}: I use {MODULES[index * 7 % 8]} or "
-                f"{MODULES[index % 8]}, and {MODULES[index % 8]} it is, says number {index}."
-            },
-            output=MODULES[index % 8],
+            variables={"text": _one_of(index) if index % 2 else _open(index)},
+            output=(MODULES if index % 2 else SUBJECTS)[index % 8],
         )
         for index in range(rows)
     ]
+
+
+def _one_of(index: int) -> str:
+    right, other = MODULES[index % 8], MODULES[index * 3 % 8]
+    return (
+        f"Question {index}: I use {other} or {right}, and {right} it is, says number {index}.\n"
+        f"Choose one of: {', '.join(MODULES)}"
+    )
+
+
+def _open(index: int) -> str:
+    return f"Note {index}: {SUBJECTS[index % 8]}, or {SUBJECTS[(index // 8) % 8]}."
 
 
 def put_examples(store: ObjectStore, rows: int) -> DatasetSplit:
@@ -375,7 +396,12 @@ def by_peer(url: str, rows: int) -> tuple[float, float, list[dict[str, float]]]:
     )
     metrics = [
         *(types.Metric(name=name) for name in USE_CASE.evaluation.metrics),
-        types.LLMMetric(name="quality", prompt_template=template, judge_model=JUDGE),
+        types.LLMMetric(  # which rates once, as ours does
+            name="quality",
+            prompt_template=template,
+            judge_model=JUDGE,
+            judge_model_sampling_count=1,
+        ),
     ]
     generation = {"temperature": 0.0, "max_output_tokens": 16, "seed": 0}
     config = {"system_instruction": prompt.system_instruction, **generation}
