@@ -15,6 +15,7 @@ from genaiops_dagster.evaluation.concurrency import (
     RequestFailedError,
     persist,
 )
+from genaiops_dagster.evaluation.metrics import VERSION
 from genaiops_dagster.evaluation.records import Judgement, RowResult
 from genaiops_dagster.evaluation.threads import in_thread
 from genaiops_dagster.fingerprint import fingerprint
@@ -136,7 +137,7 @@ def _texts(row: RowResult) -> Texts:
 
 
 def _key(metric: str, text: Texts) -> str:
-    return fingerprint(metric, text)
+    return fingerprint(VERSION, metric, text)
 
 
 def _with_score(
