@@ -194,8 +194,9 @@ async def evaluate_rows(
 ) -> list[RowResult]:
     """Every example with its answer and scores, in order.
 
-    There are as many workers as there may be requests to model and judge together, so that a row
-    is judged while others are still asked.
+    There are as many workers as there may be requests to model and judge together, and as many
+    again, so that a row is judged while others are still asked, and others wait to be asked again
+    or are scored.
     """
     evaluation = task.use_case.evaluation
     metrics = row_metrics(_metrics_of(evaluation, "here"))
@@ -205,7 +206,7 @@ async def evaluate_rows(
         answer = await responder.respond(contents)
         return await score_row(examples[place], contents_text(contents), answer, metrics, panel)
 
-    return await map_in_order(evaluate_row, len(examples), 2 * evaluation.concurrency, progress)
+    return await map_in_order(evaluate_row, len(examples), 3 * evaluation.concurrency, progress)
 
 
 def _metrics_of(evaluation: Evaluation, by: Literal["here", "service"]) -> list[str]:

@@ -56,10 +56,9 @@ async def score_row(
         return row
     variables = {name: str(value) for name, value in example.variables.items()}
     fields = {**variables, "prompt": question, "reference": example.output, "response": text}
-    (scores, errors), rated = await asyncio.gather(
-        asyncio.to_thread(compute_scores, text, example, metrics),
-        panel.rate(fields) if panel else asyncio.sleep(0, {}),
-    )
+    # The judge first: libraries of metrics take seconds to load, and its quota would be idle.
+    rated = await panel.rate(fields) if panel else {}
+    scores, errors = await asyncio.to_thread(compute_scores, text, example, metrics)
     return row.model_copy(
         update={
             "scores": scores | {name: found.score for name, found in rated.items()},

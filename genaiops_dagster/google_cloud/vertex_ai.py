@@ -9,6 +9,7 @@ import urllib.request
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from google.auth.credentials import Credentials
     from google.cloud.aiplatform_v1beta1 import (
         EndpointServiceClient,
         EvaluationServiceClient,
@@ -56,6 +57,7 @@ class VertexAI:
 
         return genai.Client(
             vertexai=True,
+            credentials=self._credentials,
             project=self.settings.project,
             location=self.settings.location,
             http_options=types.HttpOptions(
@@ -117,17 +119,23 @@ class VertexAI:
         )
         return client
 
+    @functools.cached_property
+    def _credentials(self) -> Credentials:
+        """Application-default credentials of all clients: reading a key takes a while each time."""
+        import google.auth
+
+        found: Credentials = google.auth.default(
+            scopes=["https://www.googleapis.com/auth/cloud-platform"]
+        )[0]
+        return found
+
     def _service(self, client: type, transport: type) -> Any:
         with self._lock:
             if client not in self._services:
-                import google.auth
                 from requests.adapters import HTTPAdapter
 
-                credentials, _ = google.auth.default(
-                    scopes=["https://www.googleapis.com/auth/cloud-platform"]
-                )
                 scheme, host = self._address()
-                wire = transport(host=host, url_scheme=scheme, credentials=credentials)
+                wire = transport(host=host, url_scheme=scheme, credentials=self._credentials)
                 # Ten connections are kept by default: with more threads, most would be made anew.
                 wire._session.mount(f"{scheme}://", HTTPAdapter(pool_maxsize=_CONNECTIONS))
                 _ask_environment_once(wire._session, f"{scheme}://{host}")
