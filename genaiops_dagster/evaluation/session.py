@@ -88,11 +88,8 @@ class Session:
         """The result of `work`, in an event loop with a client of its own."""
 
         async def connected() -> T:
-            self._client = self.vertex_ai.new_genai()
-            try:
+            async with self.vertex_ai.genai_in_loop() as self._client:
                 return await work()
-            finally:
-                await self._client.aio.aclose()
 
         return asyncio.run(connected())
 

@@ -6,9 +6,12 @@ import functools
 import json
 import threading
 import urllib.request
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from aiohttp import ClientSession
     from google.auth.credentials import Credentials
     from google.cloud.aiplatform_v1beta1 import (
         EndpointServiceClient,
@@ -46,11 +49,32 @@ class VertexAI:
                 self._genai = self.new_genai(attempts=5)
             return self._genai
 
-    def new_genai(self, *, attempts: int = 1) -> Client:
-        """A client of its own, for one event loop or for callers that retry by themselves.
+    @asynccontextmanager
+    async def genai_in_loop(self) -> AsyncIterator[Client]:
+        """A client for the running event loop, which sends each request once; closed at the end.
+
+        The SDK's own session looks for proxies anew for each request, in two threads; this one
+        looks once.
+        """
+        import aiohttp
+
+        scheme, host = self._address()
+        proxies = {} if urllib.request.proxy_bypass(host) else urllib.request.getproxies()
+        async with aiohttp.ClientSession(
+            connector=aiohttp.TCPConnector(limit=0), proxy=proxies.get(scheme)
+        ) as session:
+            client = self.new_genai(session=session)
+            try:
+                yield client
+            finally:
+                await client.aio.aclose()
+
+    def new_genai(self, *, attempts: int = 1, session: ClientSession | None = None) -> Client:
+        """A client of its own, for callers that retry by themselves.
 
         Args:
             attempts: How often a request is sent before an error that may pass is raised.
+            session: Sends asynchronous requests; None: one of the SDK.
         """
         from google import genai
         from google.genai import types
@@ -63,6 +87,7 @@ class VertexAI:
             http_options=types.HttpOptions(
                 base_url=self.settings.vertex_url,
                 timeout=120_000,
+                aiohttp_client=session,
                 retry_options=types.HttpRetryOptions(
                     attempts=attempts, initial_delay=0.5, http_status_codes=_RETRIED_STATUSES
                 ),
