@@ -71,15 +71,21 @@ class CloudStorage:
 
 
 class BigQuery:
-    """Tables of a dataset, one for the requests and one for the answers of each job."""
+    """Tables of a dataset, one for the requests and one for the answers of each job.
 
-    def __init__(self, warehouse: Warehouse) -> None:
+    Args:
+        warehouse: The dataset.
+        prefix: With which the tables' names begin, so that use cases do not meet.
+    """
+
+    def __init__(self, warehouse: Warehouse, prefix: str) -> None:
         self._warehouse = warehouse
-        self.address = f"bq://{warehouse.table_id('')}"
+        self._prefix = prefix
+        self.address = f"bq://{warehouse.table_id(prefix)}"
 
     def put(self, name: str, requests: bytes) -> tuple[str, str]:
         """Load them; answers go to a table that no other job has, since jobs add to theirs."""
-        name = name.replace("-", "_")
+        name = f"{self._prefix}{name}".replace("-", "_")
         source = self._warehouse.load_json_lines(f"{name}_requests", requests, {"request": "JSON"})
         target = self._warehouse.table_id(f"{name}_{uuid.uuid4().hex[:8]}")
         return f"bq://{source}", f"bq://{target}"

@@ -133,7 +133,7 @@ class Session:
         """
         place: BatchPlace = CloudStorage(self._store, f"{self._use_case.name}/batches/")
         if self._use_case.evaluation.batch_through == "bigquery":
-            place = BigQuery(warehouse)
+            place = BigQuery(warehouse, f"{self._use_case.name}_batch_")
         found = answer_in_batch(
             self.vertex_ai.genai,
             place,
