@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import functools
+import gc
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 
 import dagster as dg
 
@@ -110,4 +112,20 @@ def build_definitions(use_cases: Iterable[UseCase]) -> dg.Definitions:
 @dg.definitions
 def defs() -> dg.Definitions:
     """All use cases that ship with the package or stand in the user's folder."""
-    return build_definitions(load_use_cases().values())
+    with _without_garbage_collection():
+        return build_definitions(load_use_cases().values())
+
+
+@contextmanager
+def _without_garbage_collection() -> Iterator[None]:
+    """Build many objects, none of them garbage, without looking through all that is imported.
+
+    The collections took a tenth of the time that the code location takes to load.
+    """
+    was_enabled = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if was_enabled:
+            gc.enable()
