@@ -22,6 +22,7 @@ from genaiops_dagster.cli.starter import (
     StarterError,
     describe,
     guess_roles,
+    instruction_of_turns,
     read_sample,
     use_case_text,
 )
@@ -61,7 +62,8 @@ def init(
         rows = _table_rows(table, folder) if table else read_sample(Path(source))
         columns = describe(rows)
         _show(console, columns)
-        guess = guess_roles(columns, output=output, inputs=inputs or (), group=group)
+        turns = None if table else instruction_of_turns(Path(source))
+        guess = guess_roles(columns, output=output, inputs=inputs or (), group=group, turns=turns)
         if asked:
             guess = _confirm(columns, guess)
         chosen = name or _name_of(source)
@@ -117,6 +119,8 @@ def _shorten(value: str) -> str:
 
 def _confirm(columns: dict[str, Column], guess: Guess) -> Guess:
     """The guess after a person has looked at it."""
+    if guess.turns is not None:
+        return guess
     output = typer.prompt("Column of the expected answer", default=guess.output)
     others = guess if output == guess.output else guess_roles(columns, output=output)
     shown = typer.prompt("Columns for the prompt", default=", ".join(others.inputs))
@@ -136,6 +140,8 @@ def _name_of(source: str) -> str:
 
 
 def _instruction(guess: Guess) -> str:
+    if guess.turns is not None:
+        return "Answer as the examples do."
     shown = " and ".join(name.replace("_", " ") for name in (*guess.inputs, *guess.files))
     wanted = guess.output.replace("_", " ")
     if guess.labels:

@@ -93,6 +93,8 @@ class Guess:
         slices: By whose values results are shown.
         labels: The answers, when they are few; else empty.
         output_tokens: Upper bound of an answer.
+        turns: System instruction of rows that bring their own turns, in Gemini's tuning form; None
+            where the prompt is rendered from columns.
     """
 
     output: str
@@ -103,6 +105,7 @@ class Guess:
     slices: list[str]
     labels: list[str]
     output_tokens: int
+    turns: str | None = None
 
     @property
     def variables(self) -> dict[str, str]:
@@ -136,13 +139,32 @@ def read_sample(path: Path) -> list[dict[str, Any]]:
 
 
 def _text(path: Path) -> list[dict[str, Any]]:
+    instruction = instruction_of_turns(path) or ""
     with path.open("rb") as content:
-        found = read_rows(path.name, content, output="output", system_instruction="")
+        found = read_rows(path.name, content, output="output", system_instruction=instruction)
         return [
             json.loads(row.fields)
             for row in itertools.islice(found, _ROWS)
             if row.fields is not None
         ]
+
+
+def instruction_of_turns(path: Path) -> str | None:
+    """System instruction of the first row in Gemini's tuning form; None in data of another form."""
+    if ending(path.name) != ".jsonl":
+        return None
+    with path.open("rb") as content:
+        first = content.readline()
+    try:
+        fields = json.loads(first)
+        if not isinstance(fields[CONTENTS], list):
+            return None
+    except (ValueError, LookupError, TypeError):
+        return None
+    try:
+        return str(fields["systemInstruction"]["parts"][0]["text"])
+    except (LookupError, TypeError):
+        return ""
 
 
 def _parquet(path: Path) -> list[dict[str, Any]]:
@@ -181,6 +203,7 @@ def guess_roles(
     inputs: Sequence[str] = (),
     group: str | None = None,
     slices: Sequence[str] = (),
+    turns: str | None = None,
 ) -> Guess:
     """What each column is for; what the person says goes before what is guessed.
 
@@ -190,6 +213,7 @@ def guess_roles(
         inputs: Columns for the prompt; empty to guess.
         group: Column of rows that belong together; None to guess, empty for none.
         slices: Columns by whose values results are shown; empty to guess.
+        turns: System instruction of rows that bring their own turns; they need no prompt.
 
     Raises:
         StarterError: a named column does not exist, or too few columns are left for a prompt.
@@ -206,10 +230,12 @@ def guess_roles(
     group = _likely_group(rest) if group is None else group
     slices = list(slices) or [c.name for c in rest if _is_slice(c)]
     rest = [c for c in rest if c.name not in (group, *slices) or c.name in inputs]
+    if turns is not None:
+        rest = []
     attached = [c.name for c in rest if c.is_files]
     shown = list(inputs) or [c.name for c in rest if not c.is_files and _is_text(c)]
     shown = shown or [c.name for c in rest if not c.is_files]
-    if not shown and not attached:
+    if not shown and not attached and turns is None:
         raise StarterError(
             f"no column is left for the prompt beside the output {chosen!r}; name one with --input"
         )
@@ -224,6 +250,7 @@ def guess_roles(
         slices=slices,
         labels=answer.labels,
         output_tokens=_next_power_of_two(max(16, 1.5 * longest)),
+        turns=turns,
     )
 
 

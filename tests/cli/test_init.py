@@ -102,6 +102,23 @@ def test_addresses_of_files_are_attached(tmp_path: Path) -> None:
     assert use_case.prompt.files == ["photo"]
 
 
+@pytest.mark.parametrize("instruction", [None, 'You sort: "tickets".'])
+def test_rows_in_tuning_form_bring_their_own_turns(tmp_path: Path, instruction: str | None) -> None:
+    told = {"systemInstruction": {"parts": [{"text": instruction}]}} if instruction else {}
+    path = tmp_path / "sft_train_data.jsonl"
+    with path.open("w") as file:
+        for n in range(60):
+            asked = {"role": "user", "parts": [{"text": f"Parcel {n} is late"}]}
+            answer = {"role": "model", "parts": [{"text": QUEUES[n % 3]}]}
+            file.write(json.dumps({**told, "contents": [asked, answer]}) + "\n")
+    init(path, "--yes", "--to", tmp_path)
+    use_case = load_use_case(tmp_path / "sft_train_data.yaml")
+    assert use_case.prompt.system_instruction == (instruction or "")
+    assert use_case.prompt.template == "{{ text }}"
+    assert use_case.columns.output == "output"
+    assert use_case.evaluation.primary_metric == "exact_match"
+
+
 def test_questions_are_asked_and_their_answers_used(tickets: Path, tmp_path: Path) -> None:
     answers = "language\nqueue, Subject line\n-\nmine\nWhich language is this?\n"
     init(tickets, "--to", tmp_path, answers=answers)
