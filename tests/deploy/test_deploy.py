@@ -132,13 +132,19 @@ def test_the_image_runs_in_the_definitions_module_and_copies_what_exists():
     assert set(extras[1].split(",")) <= set(known["optional-dependencies"])
 
 
-def test_the_script_is_clean_and_says_how_it_is_used():
-    script = DEPLOY / "setup.sh"
+@pytest.mark.parametrize(
+    "script", [DEPLOY / "setup.sh", ROOT / ".ci" / "run"], ids=lambda script: script.name
+)
+def test_the_scripts_are_clean(script):
     shellcheck = Path(sys.executable).with_name("shellcheck")
     checked = subprocess.run(
         [str(shellcheck), "--severity=style", str(script)], capture_output=True, text=True
     )
     assert checked.returncode == 0, checked.stdout
+
+
+def test_the_script_says_how_it_is_used():
+    script = DEPLOY / "setup.sh"
     used = subprocess.run(["bash", str(script)], capture_output=True, text=True)
     assert used.returncode == 2
     assert "deploy/setup.sh PROJECT BUCKET" in used.stderr
