@@ -96,23 +96,13 @@ BAD_ROWS = {
 def test_bad_data_stops_before_anything_is_tuned(
     emulator: RunningEmulator, bucket: storage.Bucket, reason: str
 ) -> None:
-    use_case = use_case_of(
-        name=f"bad_{uuid4().hex[:8]}",
-        columns={"output": "answer"},
-        curation={"maximum_rejected": 0},
-        budget={"unknown_price": "allow"},
-    )
+    use_case = strict_use_case()
     rows = [json.dumps(row).encode() for row in answers(20 if reason == "enough_examples" else 90)]
     if reason == "schema":
         rows = [row.replace(b'"question"', b'"asked"') for row in rows]
     inbox = bucket.blob(f"{use_case.inbox}delivery.jsonl")
     inbox.upload_from_string(b"\n".join([*rows, *filter(None, [BAD_ROWS.get(reason)])]))
-    before = tuning_calls(emulator)
-    result = materialize_until_tuned(use_case)
-
-    assert not result.success
-    assert tuning_calls(emulator) == before
-    failed = {e.check_name: e for e in result.get_asset_check_evaluations() if not e.passed}
+    failed = stopped(emulator, use_case)
     check = reason if reason in failed else "few_rejected"
     shown = failed[check].metadata["rows_shown"].value
     assert (
@@ -136,26 +126,34 @@ BAD_OBJECTS = {
 def test_a_bad_object_stops_before_anything_is_tuned(
     emulator: RunningEmulator, bucket: storage.Bucket, reason: str
 ) -> None:
-    use_case = use_case_of(
+    use_case = strict_use_case()
+    good = "\n".join(json.dumps(row) for row in answers(90))
+    bucket.blob(f"{use_case.inbox}good.jsonl").upload_from_string(good)
+    name, content = BAD_OBJECTS[reason]
+    bucket.blob(f"{use_case.inbox}{name}").upload_from_string(content)
+    failed = stopped(emulator, use_case)
+    for check in ("readable", "few_rejected"):
+        shown = failed[check].metadata["rows_shown"].value
+        assert reason in shown
+        assert f"{use_case.inbox}{name}" in shown
+
+
+def strict_use_case() -> UseCase:
+    return use_case_of(
         name=f"bad_{uuid4().hex[:8]}",
         columns={"output": "answer"},
         curation={"maximum_rejected": 0},
         budget={"unknown_price": "allow"},
     )
-    good = "\n".join(json.dumps(row) for row in answers(90))
-    bucket.blob(f"{use_case.inbox}good.jsonl").upload_from_string(good)
-    name, content = BAD_OBJECTS[reason]
-    bucket.blob(f"{use_case.inbox}{name}").upload_from_string(content)
+
+
+def stopped(emulator: RunningEmulator, use_case: UseCase) -> dict[str, dg.AssetCheckEvaluation]:
+    """Checks that failed in a run, by name; it ended before any call that tunes."""
     before = tuning_calls(emulator)
     result = materialize_until_tuned(use_case)
-
     assert not result.success
     assert tuning_calls(emulator) == before
-    failed = {e.check_name: e for e in result.get_asset_check_evaluations() if not e.passed}
-    for check in ("readable", "few_rejected"):
-        shown = failed[check].metadata["rows_shown"].value
-        assert reason in shown
-        assert f"{use_case.inbox}{name}" in shown
+    return {e.check_name: e for e in result.get_asset_check_evaluations() if not e.passed}
 
 
 def materialize_until_tuned(use_case: UseCase) -> dg.ExecuteInProcessResult:
