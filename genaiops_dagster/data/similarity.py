@@ -11,7 +11,7 @@ from __future__ import annotations
 import functools
 from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 if TYPE_CHECKING:
     import duckdb
@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
     Hashes = npt.NDArray[np.uint64]
     Numbers = npt.NDArray[np.int64]
+    Integer = TypeVar("Integer", np.int64, np.uint64)
 
 SHINGLE_WORDS = 3
 """Words of a shingle: short, so that texts of a sentence can be compared."""
@@ -40,7 +41,7 @@ Source: J. Leskovec et al., Mining of Massive Datasets, section 3.4: 1 - (1 - s^
 """
 
 _SEED = 1
-_BATCH_ROWS = 10_000
+_BATCH_ROWS = 1_000  # so that a batch stays in the processor's cache: twice as fast as 10,000
 _MULTIPLIER = 0x9E3779B97F4A7C15
 _FILTER_BITS = 22
 
@@ -147,13 +148,42 @@ def _similar_pairs(
     found = []
     for batch in reader:
         later, earlier = (batch.column(place).to_numpy() for place in (0, 1))
-        sides = [runs(*_flat(batch.column(place)), SHINGLE_WORDS) for place in (2, 3)]
-        for row in range(len(batch)):
-            a, b = (np.unique(all_[at[row] : at[row + 1]]) for all_, at in sides)
-            common = len(np.intersect1d(a, b, assume_unique=True))
-            if common >= similarity * (len(a) + len(b) - common):
-                found.append((later[row], earlier[row]))
-    return np.array(found, dtype=np.int64).reshape(-1, 2)
+        common, all_ = _overlap(*(_row_runs(batch.column(place)) for place in (2, 3)))
+        similar = common >= similarity * all_
+        found.append(np.column_stack((later[similar], earlier[similar])))
+    return np.concatenate([np.zeros((0, 2), dtype=np.int64), *found])
+
+
+def _row_runs(column: Any) -> tuple[Numbers, Hashes]:
+    """The distinct shingles of a list column of words, each with its row."""
+    import numpy as np
+
+    shingles, starts = runs(*_flat(column), SHINGLE_WORDS)
+    return _distinct(np.repeat(np.arange(len(starts) - 1), np.diff(starts)), shingles)
+
+
+def _overlap(one: tuple[Numbers, Hashes], other: tuple[Numbers, Hashes]) -> tuple[Numbers, Numbers]:
+    """How many shingles two texts share, and how many they have together, row by row."""
+    import numpy as np
+
+    rows, shingles = (np.concatenate(parts) for parts in zip(one, other, strict=True))
+    order = np.lexsort((shingles, rows))
+    rows, shingles = rows[order], shingles[order]
+    repeated = (rows[1:] == rows[:-1]) & (shingles[1:] == shingles[:-1])
+    sizes = np.bincount(rows)
+    common = np.bincount(rows[1:][repeated], minlength=len(sizes))
+    return common, sizes - common
+
+
+def _distinct(first: npt.NDArray[Integer], second: Hashes) -> tuple[npt.NDArray[Integer], Hashes]:
+    """Distinct pairs of two columns, sorted."""
+    import numpy as np
+
+    order = np.lexsort((second, first))
+    first, second = first[order], second[order]
+    new = np.ones(len(first), dtype=bool)
+    new[1:] = (first[1:] != first[:-1]) | (second[1:] != second[:-1])
+    return first[new], second[new]
 
 
 class HeldOutRuns:
@@ -178,13 +208,10 @@ class HeldOutRuns:
         import numpy as np
 
         empty = np.zeros(0, dtype=np.uint64)
-        hashes = np.concatenate([empty, *self._runs])
-        groups = np.concatenate([empty, *self._groups])
-        order = np.lexsort((groups, hashes))
-        hashes, groups = hashes[order], groups[order]
-        first = np.ones(len(hashes), dtype=bool)
-        first[1:] = (hashes[1:] != hashes[:-1]) | (groups[1:] != groups[:-1])
-        distinct, count = np.unique(hashes[first], return_counts=True)
+        hashes, _ = _distinct(
+            np.concatenate([empty, *self._runs]), np.concatenate([empty, *self._groups])
+        )
+        distinct, count = np.unique(hashes, return_counts=True)
         return distinct[count < COMMON_GROUPS]
 
     def overlapping(self, connection: duckdb.DuckDBPyConnection, query: str) -> Iterator[int]:
@@ -200,7 +227,8 @@ class HeldOutRuns:
         for ranks, words, offsets in _words(connection, query, OVERLAP_WORDS):
             hashes, starts = runs(words, offsets, OVERLAP_WORDS)
             (possible,) = np.nonzero(quick[hashes >> shift])
-            hits = possible[np.isin(hashes[possible], held_out)]
+            nearest = np.searchsorted(held_out, hashes[possible]) % len(held_out)
+            hits = possible[held_out[nearest] == hashes[possible]]
             rows = np.unique(np.searchsorted(starts, hits, side="right") - 1)
             yield from ranks[rows].tolist()
 
