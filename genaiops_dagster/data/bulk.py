@@ -5,17 +5,23 @@ from __future__ import annotations
 import hashlib
 import os
 import shutil
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import Executor, Future, ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
+from functools import partial
 from itertools import islice
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from genaiops_dagster.google_cloud.object_store import ObjectStore
 
 if TYPE_CHECKING:
     import duckdb
+    import pyarrow as pa
+
+T = TypeVar("T")
+R = TypeVar("R")
 
 _MEMORY_LIMIT = "400MB"
 _THREADS = 4  # each needs memory of its own
@@ -81,7 +87,6 @@ def write_in_order(
     import pyarrow.parquet as pq
 
     rows = connection.sql(query).to_arrow_reader(_BATCH_ROWS)
-    options = pa.ipc.IpcWriteOptions(compression="lz4")
     with TemporaryDirectory(dir=target.parent) as folder, ExitStack() as opened:
         stretches: dict[int, tuple[Path, Any]] = {}
         for batch in rows:
@@ -91,16 +96,40 @@ def write_in_order(
             for stretch, start, end in zip(numbers.tolist(), starts, ends, strict=True):
                 if stretch not in stretches:
                     path = Path(folder) / f"{stretch}.arrow"
-                    writer = pa.ipc.new_file(path, rows.schema, options=options)
+                    writer = pa.ipc.new_file(path, rows.schema)
                     stretches[stretch] = path, opened.enter_context(writer)
                 stretches[stretch][1].write(ordered.slice(start, end - start))
         opened.close()
         schema = pa.schema([field for field in rows.schema if field.name != place])
-        with pq.ParquetWriter(target, schema, compression="zstd") as file:
-            for _, (path, _) in sorted(stretches.items()):
-                with pa.ipc.open_file(path) as stretch_file:
-                    stretch_rows = stretch_file.read_all().sort_by(place).drop_columns(place)
-                file.write_table(stretch_rows, row_group_size=_STRETCH_ROWS)
+        paths = [path for _, (path, _) in sorted(stretches.items())]
+        with (
+            ThreadPoolExecutor(1) as pool,
+            pq.ParquetWriter(target, schema, compression="zstd") as file,
+        ):
+            for stretch_rows in one_ahead(pool, partial(_sorted_rows, by=place), paths):
+                file.write_table(stretch_rows.drop_columns(place), row_group_size=_STRETCH_ROWS)
+
+
+def _sorted_rows(path: Path, by: str) -> pa.Table:
+    """Rows of an Arrow file, sorted; the file is gone."""
+    import pyarrow as pa
+
+    with pa.ipc.open_file(path) as file:
+        rows = file.read_all().sort_by(by)
+    path.unlink()
+    return rows
+
+
+def one_ahead(pool: Executor, do: Callable[[T], R], items: Iterable[T]) -> Iterator[R]:
+    """Results of `do` in order; the next one is made while the caller works on this one."""
+    coming: Future[R] | None = None
+    for item in items:
+        following = pool.submit(do, item)
+        if coming is not None:
+            yield coming.result()
+        coming = following
+    if coming is not None:
+        yield coming.result()
 
 
 def number(connection: duckdb.DuckDBPyConnection, query: str) -> int:

@@ -100,10 +100,9 @@ def _variables(use_case: UseCase) -> dict[str, Any]:
     names = list(
         dict.fromkeys(name for each in all_prompts(use_case) for name in prompt_columns(each))
     )
+    fixed = [columns.id, columns.group or columns.id, columns.output]
     return {
-        "id": _pointer(columns.id),
-        "group": _pointer(columns.group or columns.id),
-        "output": _pointer(columns.output),
+        "texts": [_pointer(name) for name in [*fixed, *columns.slices]],
         "names": names,
         "columns": [_pointer(columns.variables.get(name, name)) for name in names],
         "pointers": [_pointer(name) for name in prompt_columns(prompt)],

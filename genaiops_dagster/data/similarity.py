@@ -53,12 +53,11 @@ _SPACED = functools.reduce(
 
 MACROS = f"""
 CREATE MACRO spaced(text) AS {_SPACED};
-CREATE MACRO split_words(text) AS
-  list_filter(string_split(spaced(text), ' '), lambda word: word <> '');
-CREATE MACRO characters_if_unspaced(words, text) AS
-  CASE WHEN len(words) * 20 < length(text) THEN string_split(text, '') ELSE words END;
-CREATE MACRO word_hashes(text) AS
-  list_transform(characters_if_unspaced(split_words(text), text), lambda word: hash(word));
+CREATE MACRO hashes_of(pieces) AS list_filter(
+  list_transform(pieces, lambda piece: hash(piece)), lambda hashed: hashed <> hash(''));
+CREATE MACRO word_hashes(text) AS list_transform([hashes_of(string_split(spaced(text), ' '))],
+  lambda words: CASE WHEN len(words) * 20 < length(text)
+    THEN hashes_of(string_split(text, '')) ELSE words END)[1];
 CREATE MACRO at_least(hashes, size) AS list_resize(hashes, greatest(len(hashes), size), 0::UBIGINT);
 """
 """SQL functions: hashes of the words of a text, lower case and without punctuation marks; signs
