@@ -4,11 +4,12 @@
 
 from __future__ import annotations
 
+import contextlib
+import hashlib
 import json
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple, get_args
 
-from genaiops_dagster.data.bulk import file_digest, number
 from genaiops_dagster.data.records import SplitName
 from genaiops_dagster.prompts.records import PromptVersion
 from genaiops_dagster.prompts.rendering import CONTENTS, plain_pieces, tuning_line
@@ -18,14 +19,15 @@ if TYPE_CHECKING:
 
 SIDES: tuple[SplitName, ...] = get_args(SplitName)
 
-_BATCH_ROWS = 5_000
+_BATCH_ROWS = 1_000
+
+_NO_TEXT = ["BIGINT", "UBIGINT", "DOUBLE", "BOOLEAN", "ARRAY", "OBJECT"]
+"""Types of JSON values, as DuckDB calls them, that are more than a text or nothing."""
 
 _RECORD_LINE = """
   json_object('id', id, 'group', "group", 'slices', slices::JSON, 'variables', variables::JSON,
     'output', output)
 """
-
-_TURN = """'{{"role":"{role}","parts":[{{"text":' || to_json({text})::VARCHAR || '}}]}}'"""
 
 
 class SplitFile(NamedTuple):
@@ -52,43 +54,34 @@ def write_splits(
     Raises:
         PromptError: the template cannot be rendered for a row.
     """
+    plain = _plain_line(prompt)
     files: dict[SplitName, SplitFile] = {}
     for side in SIDES:
         path = folder / f"{side}.jsonl"
         rows = f"(FROM read_parquet('{examples}') WHERE side = '{side}')"
         if side == "evaluation":
-            _write_lines(connection, f"SELECT {_RECORD_LINE} FROM {rows}", path)
-        elif line := _plain_line(connection, prompt, rows):
-            _write_lines(connection, f"SELECT {line} FROM {rows}", path)
+            written = _write_lines(connection, rows, _RECORD_LINE, "true", path)
         else:
-            _write_rendered_lines(connection, prompt, rows, path)
-        files[side] = SplitFile(
-            path,
-            file_digest(path),
-            number(connection, f"SELECT count(*) FROM {rows}"),
-            number(connection, f"SELECT sum(length(variables) + length(output)) FROM {rows}"),
-        )
+            written = _write_lines(connection, rows, *plain, path) if plain else None
+        files[side] = written or _write_rendered_lines(connection, rows, prompt, path)
     return files
 
 
-def _plain_line(
-    connection: duckdb.DuckDBPyConnection, prompt: PromptVersion, rows: str
-) -> str | None:
-    """SQL for the tuning lines of rows that need no more than text put together, else None.
+def _plain_line(prompt: PromptVersion) -> tuple[str, str] | None:
+    """SQL for the tuning line of a row that needs no more than text put together, if that will do.
 
     A number or a list is written by Python and by SQL in different ways, so that only texts will
     do; a test holds the result against the renderer's.
+
+    Returns:
+        The parts of a line, and whether a row is such a row; None if no row of this prompt is.
     """
     pieces = plain_pieces(prompt.template)
     if pieces is None or prompt.files:
         return None
-    variables = [name for name, is_variable in pieces if is_variable]
-    kinds = " OR ".join(
-        f"json_type(variables, {_path(name)}) NOT IN ('VARCHAR', 'NULL')" for name in variables
-    )
-    others = f"json_array_length(variables, '/{CONTENTS}') > 0" + (f" OR {kinds}" if kinds else "")
-    if number(connection, f"SELECT count(*) FROM {rows} WHERE {others}"):
-        return None
+    variables = [_path(name) for name, is_variable in pieces if is_variable]
+    kinds = f"json_type(variables, [{', '.join([_path(CONTENTS), *variables])}])"
+    plain = f"NOT list_has_any({kinds}, {_NO_TEXT})"
     text = ", ".join(
         f"json_extract_string(variables, {_path(piece)})" if is_variable else _literal(piece)
         for piece, is_variable in pieces
@@ -96,12 +89,14 @@ def _plain_line(
     frame = tuning_line(prompt, {CONTENTS: []}, "")
     del frame["contents"]
     rest = json.dumps(frame, ensure_ascii=False, separators=(",", ":")).removeprefix("{")
-    user, model = (
-        _TURN.format(role=role, text=value)
-        for role, value in (("user", f"concat({text})"), ("model", "output"))
-    )
-    start, end = _literal('{"contents":['), _literal("]," + rest if frame else "]}")
-    return f"{start} || {user} || ',' || {model} || {end}"
+    parts = [
+        _literal('{"contents":[{"role":"user","parts":[{"text":'),
+        f"to_json(concat({text}))",
+        _literal('}]},{"role":"model","parts":[{"text":'),
+        "to_json(output)",
+        _literal("}]}]," + rest if frame else "}]}]}"),
+    ]
+    return ", ".join(parts), plain
 
 
 def _path(name: str) -> str:
@@ -112,26 +107,57 @@ def _literal(text: str) -> str:
     return "'" + text.replace("'", "''") + "'"
 
 
-def _write_lines(connection: duckdb.DuckDBPyConnection, query: str, path: Path) -> None:
-    """Write the one text column of a query, a line each, in the order of its rows."""
+def _write_lines(
+    connection: duckdb.DuckDBPyConnection, rows: str, line: str, plain: str, path: Path
+) -> SplitFile | None:
+    """Write a line for each row, in the order of the rows; None if one of them is not plain.
+
+    All is done in one pass over the rows, which takes as long as reading them.
+
+    Args:
+        connection: Reads the rows.
+        rows: Table expression for the examples of one side.
+        line: SQL for the parts of a line.
+        plain: SQL for whether a row can be written so.
+        path: The file.
+    """
+    import pyarrow.compute as pc
+
     connection.execute("SET preserve_insertion_order = true")
-    lines = connection.sql(f"SELECT line::VARCHAR || chr(10) FROM ({query}) AS text (line)")
-    with path.open("wb") as file:
-        for batch in lines.to_arrow_reader(_BATCH_ROWS):
-            texts = batch.column(0)
+    query = f"""
+        SELECT concat({line}, chr(10)), length(variables) + length(output), {plain} FROM {rows}"""
+    digest, count, characters = hashlib.sha256(), 0, 0
+    with (
+        path.open("wb") as file,
+        contextlib.closing(connection.sql(query).to_arrow_reader(_BATCH_ROWS)) as batches,
+    ):
+        for batch in batches:
+            texts, lengths, fit = batch.columns
+            if not pc.all(fit).as_py():
+                return None
             _, offsets, content = texts.buffers()
             bounds = memoryview(offsets).cast("i")
-            file.write(content[bounds[texts.offset] : bounds[texts.offset + len(texts)]])
+            lines = content[bounds[texts.offset] : bounds[texts.offset + len(texts)]]
+            digest.update(lines)
+            file.write(lines)
+            count += len(texts)
+            characters += pc.sum(lengths).as_py()
+    return SplitFile(path, digest.hexdigest(), count, characters)
 
 
 def _write_rendered_lines(
-    connection: duckdb.DuckDBPyConnection, prompt: PromptVersion, rows: str, path: Path
-) -> None:
+    connection: duckdb.DuckDBPyConnection, rows: str, prompt: PromptVersion, path: Path
+) -> SplitFile:
     """Write tuning lines by the renderer itself, row by row."""
-    with path.open("w", encoding="utf-8", newline="\n") as file:
+    digest, count, characters = hashlib.sha256(), 0, 0
+    with path.open("wb") as file:
         found = connection.execute(f"SELECT variables, output FROM {rows} ORDER BY position")
         while batch := found.fetchmany(_BATCH_ROWS):
             for variables, output in batch:
-                line = tuning_line(prompt, json.loads(variables), output)
-                json.dump(line, file, ensure_ascii=False, separators=(",", ":"))
-                file.write("\n")
+                made = tuning_line(prompt, json.loads(variables), output)
+                line = json.dumps(made, ensure_ascii=False, separators=(",", ":")) + "\n"
+                digest.update(line.encode())
+                file.write(line.encode())
+                characters += len(variables) + len(output)
+            count += len(batch)
+    return SplitFile(path, digest.hexdigest(), count, characters)
