@@ -65,7 +65,7 @@ def build_sensor(use_case: UseCase, job_name: str) -> dg.SensorDefinition:
             if reason is not None:
                 context.log.warning(f"Cancelling tuning job {name}: {reason}")
                 cancel_job(client, store, use_case.name, name, reason)
-            return JobSeen(state_name(found), has_ended(found), progress_of(found))
+            return JobSeen(state_name(found), has_ended(found), str(progress_of(found)))
 
         return continue_runs(context, use_case, store, "tuning_job", look)
 
@@ -104,7 +104,7 @@ def continue_runs(
             dg.RunRequest(
                 run_key=f"{pending.job}:{seen.state}",
                 tags={f"genaiops/{kind}": pending.job.rsplit("/", 1)[-1][:_TAG_CHARACTERS]},
-                asset_selection=_rest_of_run(context, use_case, pending.asset),
+                asset_selection=rest_of_run(context, use_case, pending.asset),
             )
         )
     if not requests:
@@ -112,7 +112,7 @@ def continue_runs(
     return dg.SensorResult(run_requests=requests)
 
 
-def _rest_of_run(
+def rest_of_run(
     context: dg.SensorEvaluationContext, use_case: UseCase, asset: tuple[str, ...]
 ) -> list[dg.AssetKey]:
     """The asset whose job has ended, and what comes after it: its data stays as it is.
