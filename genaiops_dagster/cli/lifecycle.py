@@ -21,10 +21,11 @@ GATE_CHECK = "gate"
 
 @dataclass
 class StepProgress:
-    """How far one step of the run is."""
+    """How far one step of the run is; `note` is what it last told of its own progress."""
 
     name: str
     status: Status = "waiting"
+    note: str = ""
     seconds: float = 0.0
     started: float | None = None
     error: str | None = None
@@ -174,6 +175,8 @@ def _read_events(
             check = event.asset_check_evaluation_data
             if check.blocking and not check.passed:
                 step.error = check.description
+        elif event.event_type_value == "ASSET_OBSERVATION":
+            step.note = event.asset_observation_data.asset_observation.description or ""
         elif event.is_step_skipped:
             step.status = "skipped"
         if step.started is not None:

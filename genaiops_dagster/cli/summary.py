@@ -242,5 +242,6 @@ def progress_table(
         if key in checks and step.status != "failed":
             continue
         seconds = f"{step.seconds:.1f} s" if step.started else ""
-        table.add_row(marks[step.status], step_assets.get(key, key), seconds)
+        note = step.note if step.status == "running" else ""
+        table.add_row(marks[step.status], step_assets.get(key, key), seconds, note)
     return table

@@ -93,7 +93,9 @@ def _tuned_model(
             context.run.run_id,
             variant,
             lambda progress: context.log_event(
-                dg.AssetObservation(context.asset_key, metadata=progress.metadata())
+                dg.AssetObservation(
+                    context.asset_key, description=str(progress), metadata=progress.metadata()
+                )
             ),
         )
         job = run.wait(run.find_or_create(retry_failed=config.retry_failed))

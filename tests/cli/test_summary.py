@@ -6,7 +6,8 @@ import io
 
 from rich.console import Console
 
-from genaiops_dagster.cli.summary import RunSummary, print_summary
+from genaiops_dagster.cli.lifecycle import StepProgress
+from genaiops_dagster.cli.summary import RunSummary, print_summary, progress_table
 from genaiops_dagster.comparison.compare import compare
 from genaiops_dagster.comparison.records import Comparison
 from genaiops_dagster.promotion.records import Decision, RuleResult, Verdict
@@ -79,3 +80,16 @@ def test_a_waived_rule_is_shown_as_waived():
     assert "waived  exact_match at least 0.9: waived by ann" in printed(
         make_comparison(), 80, decision
     )
+
+
+def test_a_step_that_runs_says_how_far_it_is() -> None:
+    note = "JOB_STATE_RUNNING, epoch 2 of 4"
+    steps = {
+        "a": StepProgress("a", "running", note, started=1.0, seconds=2.0),
+        "b": StepProgress("b", "done", note, started=1.0, seconds=2.0),
+    }
+    stream = io.StringIO()
+    Console(file=stream, width=80).print(progress_table(steps, {}, set()))
+    running, done = stream.getvalue().splitlines()
+    assert note in running
+    assert note not in done

@@ -46,7 +46,7 @@ def observations(instance: dg.DagsterInstance, use_case: UseCase) -> list[dict[s
     records = instance.fetch_observations(asset_key(use_case, "tuned_model"), limit=100).records
     found = [record.asset_observation for record in records]
     return [
-        {name: value.value for name, value in one.metadata.items()}
+        {"said": one.description, **{name: value.value for name, value in one.metadata.items()}}
         for one in reversed(found)
         if one is not None
     ]
@@ -92,3 +92,4 @@ def test_epochs_and_losses_are_told_while_the_job_runs(slow: RunningEmulator) ->
     for one in running:
         said = f"epoch {one['epoch']} of 4, step {one['step']}"
         assert any(said in line and "train_total_loss" in line for line in log), log
+        assert said in one["said"]
