@@ -13,7 +13,7 @@ UsdPerMillion = Annotated[float, Field(ge=0)]
 
 
 class ModelPrice(Section):
-    """What a model costs, in US dollars for a million tokens."""
+    """What a model costs, in US dollars for a million tokens; `evaluation_service`: characters."""
 
     input: UsdPerMillion | None = None
     output: UsdPerMillion | None = None
@@ -21,6 +21,10 @@ class ModelPrice(Section):
         None, description="For a million training tokens: those of the data times the epochs."
     )
 
+    tuned_factor: Annotated[float, Field(gt=0)] | None = Field(
+        None,
+        description="How many times the price of its base model a model tuned from it costs.",
+    )
     search: Annotated[float, Field(ge=0)] | None = Field(
         None, description="For one web search that grounds an answer, in US dollars."
     )

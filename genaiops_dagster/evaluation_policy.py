@@ -16,6 +16,9 @@ COMPUTED_METRICS = (
     *("json_valid", "json_match"),
     *("tool_call_valid", "tool_name_match", "tool_parameter_key_match", "tool_parameter_kv_match"),
 )
+SERVICE_METRICS = ("exact_match", "bleu", "rouge_1", "rouge_2", "rouge_l", "rouge_l_sum")
+"""Computed metrics that the evaluation service has, too, with the same figures."""
+
 FUNCTION = re.compile(r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)*:[a-z][a-z0-9_]{0,62}")
 
 
@@ -155,6 +158,11 @@ class Evaluation(Section):
     show_texts: bool = Field(
         False, description="Whether the worst rows' texts are shown in Dagster."
     )
+
+    def metrics_by_service(self) -> list[str]:
+        """Computed metrics that the evaluation service computes."""
+        served = SERVICE_METRICS if self.computed_by == "service" else ()
+        return [metric for metric in self.metrics if metric in served]
 
     def metric_names(self) -> list[str]:
         """Computed and judged metrics, in order; a function's name is the part after the colon."""

@@ -21,6 +21,7 @@ class Requests:
         use_case, stage, candidate: Whose requests, for the estimate.
         model: Base model by which they are priced.
         max_output_tokens: Of one answer.
+        tuned: Whether a model is asked that was tuned from `model`.
         batch: Whether they are a batch job, which costs less.
         grounded: Whether each may search the web, which costs more.
         emulated: Whether the emulator answers.
@@ -32,6 +33,7 @@ class Requests:
     candidate: str
     model: str
     max_output_tokens: int
+    tuned: bool = False
     batch: bool = False
     grounded: bool = False
     emulated: bool = False
@@ -51,6 +53,7 @@ class Requests:
             maximum_output_tokens=calls * longest_answer,
             longest=(max(prompts, default=0), longest_answer if prompts else 0),
             basis=f"{calls} prompts, each counted",
+            tuned=self.tuned,
             batch=self.batch,
             searches=calls if self.grounded else 0,
         )

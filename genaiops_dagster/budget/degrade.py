@@ -69,6 +69,8 @@ def degrade(
     Returns:
         `whole` where it breaks no limit itself, or where nothing that is allowed is enough.
     """
+    if use_case.budget.degrade is None:
+        return whole
 
     def limits(estimate: CostEstimate) -> list[BrokenLimit]:
         return broken_limits(estimate, use_case.budget, month=month, left=left(estimate))

@@ -5,7 +5,12 @@ from __future__ import annotations
 import functools
 from collections.abc import Callable, Mapping, Sequence
 
-from genaiops_dagster.budget.pricing import token_cost, tuning_cost
+from genaiops_dagster.budget.pricing import (
+    EVALUATION_SERVICE,
+    computed_metrics_cost,
+    token_cost,
+    tuning_cost,
+)
 from genaiops_dagster.budget.records import CostEstimate, Stage, StageCost, totals
 from genaiops_dagster.budget.tokens import TokenTotal
 from genaiops_dagster.budget.volume import OWN_PROMPT, ChampionVolume, PromptVolume, RunVolume
@@ -33,6 +38,15 @@ MOST_CHECKPOINTS = 10
 
 Source: https://cloud.google.com/vertex-ai/generative-ai/docs/models/tuning-checkpoints
 """
+
+MOST_CHARACTERS_PER_TOKEN = 8
+"""Characters of a token at most, on the mean of an answer; English text has about 4.
+
+Source: https://ai.google.dev/gemini-api/docs/tokens
+"""
+
+SERVICE_ROWS = 100
+"""Answers that the evaluation service is sent in one request."""
 
 SUITE_PROMPT_TOKENS = 300
 """More than any shipped case has, with a system instruction."""
@@ -168,6 +182,7 @@ def _checkpoints(use_case: UseCase, volume: RunVolume) -> list[StageCost]:
                 maximum_output_tokens=calls * longest,
                 longest=(prompts.longest, longest),
                 basis=f"{volume.validation_rows} validation rows x {min(epochs, MOST_CHECKPOINTS)}",
+                tuned=True,
             )
         )
     return stages
@@ -200,7 +215,63 @@ def _evaluation(use_case: UseCase, volume: RunVolume) -> list[StageCost]:
                 functools.partial(_champion_calls, use_case, volume, volume.champion),
             )
         )
-    return [*stages, *_suites(use_case)]
+    return [*stages, *_computed(use_case, volume), *_suites(use_case)]
+
+
+def _computed(use_case: UseCase, volume: RunVolume) -> list[StageCost]:
+    """Metrics that the evaluation service computes; an answer is taken to be as its reference."""
+    asked = {name: one.generation for name, one in use_case.candidates.items()}
+    longest = {name: generation.max_output_tokens for name, generation in asked.items()}
+    if volume.champion is not None:
+        longest[CHAMPION] = volume.champion.max_output_tokens
+    metrics = len(use_case.evaluation.metrics_by_service())
+    return [
+        price_computed(
+            use_case.budget.prices,
+            candidate=name,
+            metrics=metrics,
+            rows=volume.evaluation_rows,
+            references=volume.reference_characters,
+            max_output_tokens=tokens,
+        )
+        for name, tokens in longest.items()
+        if metrics
+    ]
+
+
+def price_computed(
+    prices: Mapping[str, ModelPrice],
+    *,
+    candidate: str,
+    metrics: int,
+    rows: int,
+    references: int,
+    max_output_tokens: int,
+) -> StageCost:
+    """Price the metrics of one candidate that the evaluation service computes without a judge.
+
+    Args:
+        prices: The use case's own prices.
+        candidate: Whose answers.
+        metrics: How many.
+        rows: Answers.
+        references: Characters of all expected outputs together.
+        max_output_tokens: Of one answer.
+    """
+    answers_at_most = max(references, rows * max_output_tokens * MOST_CHARACTERS_PER_TOKEN)
+    at_most = references + answers_at_most
+    return StageCost(
+        stage="metrics",
+        candidate=candidate,
+        model=EVALUATION_SERVICE,
+        calls=metrics * -(-rows // SERVICE_ROWS),
+        input_tokens=0,
+        output_tokens=0,
+        maximum_output_tokens=0,
+        cost_usd=computed_metrics_cost(2 * references * metrics, rows * metrics, prices=prices),
+        maximum_usd=computed_metrics_cost(at_most * metrics, rows * metrics, prices=prices),
+        basis=f"{rows} answers x {metrics} metrics, by characters",
+    )
 
 
 def cheaper_way(evaluation: Evaluation, rows: int, cost: Callable[[bool], StageCost]) -> StageCost:
@@ -243,6 +314,7 @@ def _champion_calls(
         maximum_output_tokens=rows * longest,
         longest=(champion.prompts.longest, longest),
         basis=f"{rows} rows, unless they are kept",
+        tuned=champion.tuned,
         batch=batch,
     )
 
@@ -253,23 +325,25 @@ def _suites(use_case: UseCase) -> list[StageCost]:
     golden = len(use_case.evaluation.golden)
     stages = []
     for name, candidate in use_case.candidates.items():
-        calls = golden + shipped * (2 if candidate.model == TUNED else 1)
-        longest = candidate.generation.max_output_tokens
-        if calls:
-            stages.append(
-                price_requests(
-                    use_case.budget.prices,
-                    stage="suites",
-                    candidate=name,
-                    model=_base_of(use_case, name),
-                    calls=calls,
-                    prompts=TokenTotal(calls * SUITE_PROMPT_TOKENS),
-                    output_tokens=calls * min(SUITE_PROMPT_TOKENS, longest),
-                    maximum_output_tokens=calls * longest,
-                    longest=(SUITE_PROMPT_TOKENS, longest),
-                    basis=f"{calls} cases",
-                )
+        tuned, longest = candidate.model == TUNED, candidate.generation.max_output_tokens
+        asked = [(golden + shipped, tuned), *([(shipped, False)] if tuned else [])]
+        stages += [
+            price_requests(
+                use_case.budget.prices,
+                stage="suites",
+                candidate=name,
+                model=_base_of(use_case, name),
+                calls=calls,
+                prompts=TokenTotal(calls * SUITE_PROMPT_TOKENS),
+                output_tokens=calls * min(SUITE_PROMPT_TOKENS, longest),
+                maximum_output_tokens=calls * longest,
+                longest=(SUITE_PROMPT_TOKENS, longest),
+                basis=f"{calls} cases",
+                tuned=of_tuned,
             )
+            for calls, of_tuned in asked
+            if calls
+        ]
     return stages
 
 
@@ -415,6 +489,7 @@ def _calls(
         maximum_output_tokens=calls * generation.max_output_tokens,
         longest=(prompts.longest, generation.max_output_tokens),
         basis=f"{calls} rows" + (" in a batch job" if batch else ""),
+        tuned=use_case.candidates[candidate].model == TUNED,
         batch=batch,
         searches=calls if "google_search" in generation.tools else 0,
     )
@@ -432,6 +507,7 @@ def price_requests(
     maximum_output_tokens: int,
     longest: tuple[int, int],
     basis: str,
+    tuned: bool = False,
     batch: bool = False,
     searches: int = 0,
     maximum_input_tokens: int | None = None,
@@ -449,6 +525,7 @@ def price_requests(
         maximum_output_tokens: The same at most.
         longest: Tokens in and, at most, out of the longest request.
         basis: What the figures rest on, for a reader.
+        tuned: Whether a model is asked that was tuned from `model`.
         batch: Whether the requests are a batch job, which costs less.
         searches: Web searches that ground answers, one for each request that may search.
         maximum_input_tokens: Of all prompts at most, where more than sampling makes them unsure.
@@ -461,6 +538,7 @@ def price_requests(
             model,
             tokens_in,
             tokens_out,
+            tuned=tuned,
             requests=calls,
             searches=searches,
             batch=batch,
@@ -478,7 +556,7 @@ def price_requests(
         cost_usd=price(input_tokens, output_tokens),
         maximum_usd=price(at_most, maximum_output_tokens),
         largest_request_tokens=sum(longest),
-        largest_request_usd=token_cost(model, *longest, prices=prices) or 0.0,
+        largest_request_usd=token_cost(model, *longest, tuned=tuned, prices=prices) or 0.0,
         basis=basis,
         batch=batch,
     )

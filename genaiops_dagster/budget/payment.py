@@ -138,6 +138,7 @@ class Purse:
         stage: Stage,
         model: str,
         estimate: CostEstimate,
+        tuned: bool = False,
         batch: bool = False,
         grounded: bool = False,
         of_lifecycle: bool = True,
@@ -151,6 +152,7 @@ class Purse:
             stage: Part of the run.
             model: Base model by which it is priced.
             estimate: What the step may cost.
+            tuned: Whether a model is asked that was tuned from `model`.
             batch: Whether the requests are a batch job, which costs less.
             grounded: Whether each request searches the web, which costs more.
             of_lifecycle: Whether the step is part of the run that `cost_estimate` is of; serving
@@ -159,7 +161,7 @@ class Purse:
         Raises:
             BudgetExceededError: a limit would be broken; nothing was reserved.
         """
-        if estimate.maximum_tokens and of_lifecycle:
+        if (estimate.maximum_usd or estimate.maximum_tokens) and of_lifecycle:
             require_affordable_run(self.store, self.use_case)
         ledger = Ledger(self.store, self.use_case.name, self.use_case.budget)
         ledger.reserve(work, self.run_id, estimate)
@@ -169,6 +171,7 @@ class Purse:
                 model,
                 used.input_tokens,
                 used.output_tokens,
+                tuned=tuned,
                 requests=used.requests,
                 cached_tokens=used.cached_tokens,
                 searches=used.requests if grounded else 0,

@@ -1,8 +1,14 @@
-"""What tokens cost: dated prices of generation, and of tuning.
+"""What tokens cost: dated prices of generation, of tuning and of computed metrics.
 
-Generation prices come from the kept database `genai-prices`; the prices of tuning, which it does
-not have, are in `TUNING_PRICES` with their sources. A price that is not known is None, never 0.
-Models that the emulator serves are priced as the models they stand for.
+Generation prices come from the kept database `genai-prices`; what it does not have is here with
+its source: tuning, what tuned and regional endpoints cost more, and the evaluation service. A price
+that is not known is None, never 0. Models that the emulator serves are priced as the models they
+stand for.
+
+An endpoint of a tuned Gemini model costs nothing by the hour: its requests are paid, nothing else.
+Source: https://docs.cloud.google.com/gemini-enterprise-agent-platform/models/tuning/supervised-tuning
+("Pricing"), as of September 2026. An endpoint with machines of its own has no price here: what it
+answers is refused as unknown unless the use case says otherwise.
 """
 
 from __future__ import annotations
@@ -15,31 +21,60 @@ from dataclasses import dataclass
 from genaiops_dagster.budget_policy import ModelPrice
 
 _VERTEX_PRICING = "https://cloud.google.com/vertex-ai/generative-ai/pricing"
+_PLATFORM_PRICING = (
+    "https://cloud.google.com/gemini-enterprise-agent-platform/generative-ai/pricing"
+)
 
 
 @dataclass(frozen=True)
-class TuningPrice:
-    """Published price of supervised or preference tuning.
+class Published:
+    """A published price or factor.
 
     Attributes:
-        usd_per_million_tokens: US dollars for a million training tokens; training tokens are
-            those of the data set times the epochs.
-        as_of: When the source said so.
+        value: The figure, in the unit of the table that it stands in.
+        as_of: When the source said so, or since when it holds.
         source: Where it is published.
     """
 
-    usd_per_million_tokens: float
+    value: float
     as_of: dt.date
     source: str
 
 
-TUNING_PRICES: Mapping[str, TuningPrice] = {
-    "gemini-2.5-pro": TuningPrice(25.0, dt.date(2026, 2, 1), _VERTEX_PRICING),
-    "gemini-2.5-flash": TuningPrice(5.0, dt.date(2026, 2, 1), _VERTEX_PRICING),
-    "gemini-2.5-flash-lite": TuningPrice(1.5, dt.date(2026, 2, 1), _VERTEX_PRICING),
+TUNING_PRICES: Mapping[str, Published] = {
+    "gemini-3.5-flash": Published(10.0, dt.date(2026, 9, 28), _PLATFORM_PRICING),
+    "gemini-3.1-flash-lite": Published(3.0, dt.date(2026, 9, 28), _PLATFORM_PRICING),
+    "gemini-2.5-pro": Published(25.0, dt.date(2026, 2, 1), _VERTEX_PRICING),
+    "gemini-2.5-flash": Published(5.0, dt.date(2026, 2, 1), _VERTEX_PRICING),
+    "gemini-2.5-flash-lite": Published(1.5, dt.date(2026, 2, 1), _VERTEX_PRICING),
 }
-"""By base model. A model is missing here as long as no published price was found; a use case gives
-its own figure then, in `budget.prices`."""
+"""US dollars for a million training tokens, supervised or preference, by base model.
+
+Training tokens are those of the data set times the epochs. A model is missing here as long as no
+published price was found (`gemini-3.5-flash-lite` in November 2026); a use case gives its own
+figure then, in `budget.prices`.
+"""
+
+TUNED_FACTOR = Published(1.5, dt.date(2026, 6, 20), _PLATFORM_PRICING)
+"""How many times the price of its base model requests to a tuned model cost, from Gemini 3 on; to
+those of earlier generations they cost the same."""
+
+REGIONAL_FACTOR = Published(1.1, dt.date(2026, 7, 1), _PLATFORM_PRICING)
+"""How many times its `global` price a request to another location costs, from Gemini 3 on, previews
+aside. Models are asked in the location where they are tuned, which `global` cannot be."""
+
+EVALUATION_SERVICE = "evaluation_service"
+"""Under what the prices of computed metrics stand in `budget.prices`, by characters for tokens."""
+
+EVALUATION_PRICES: Mapping[str, Published] = {
+    "input": Published(0.03, dt.date(2025, 4, 14), _VERTEX_PRICING),
+    "output": Published(0.09, dt.date(2025, 4, 14), _VERTEX_PRICING),
+}
+"""US dollars for a million characters, of metrics that the evaluation service computes without a
+judge; a judge is paid as the model that it is."""
+
+SCORE_CHARACTERS = 20
+"""Characters of a score at most, as the service writes it."""
 
 
 def base_model_name(model: str) -> str:
@@ -58,10 +93,10 @@ def token_cost(
     input_tokens: int,
     output_tokens: int,
     *,
+    tuned: bool = False,
     requests: int = 1,
     cached_tokens: int = 0,
     searches: int = 0,
-    base_model: str | None = None,
     batch: bool = False,
     prices: Mapping[str, ModelPrice] | None = None,
     at: dt.datetime | None = None,
@@ -69,14 +104,14 @@ def token_cost(
     """Price of generated content in US dollars; None when the model's price is not known.
 
     Args:
-        model: Base model name or resource, or the endpoint of a tuned model.
+        model: Base model name or resource; of a tuned model, what it was tuned from.
         input_tokens: Tokens in, cached ones included, all requests together.
         output_tokens: Tokens out, thinking included, all requests together.
+        tuned: Whether a model is asked that was tuned from `model`.
         requests: How many requests the tokens are of: prices of some models rise with the length
             of one prompt, so the total is priced as that many requests of mean length.
         cached_tokens: How many of `input_tokens` were read from a context cache.
         searches: Web searches that ground the answers.
-        base_model: What `model` was tuned from; a tuned Gemini model is priced as its base.
         batch: Whether the requests are a batch job, which costs less where that is published.
         prices: The use case's own prices by base model, which go before the published ones.
         at: When the requests are made; now by default.
@@ -86,14 +121,14 @@ def token_cost(
     """
     from genai_prices import Usage, calc_price
 
-    if requests < 1:
+    if requests < 1 or not (input_tokens or output_tokens or searches):
         return 0.0
-    name = base_model_name(base_model or model)
+    name = base_model_name(model)
     own = (prices or {}).get(name)
+    factor = _tuned_factor(name, own) if tuned else 1.0
     if own is not None and own.input is not None and own.output is not None:
-        return (input_tokens * own.input + output_tokens * own.output) / 1e6 + searches * (
-            own.search or 0.0
-        )
+        listed = (input_tokens * own.input + output_tokens * own.output) / 1e6
+        return factor * listed + searches * (own.search or 0.0)
     usage = Usage(
         input_tokens=-(-input_tokens // requests),
         output_tokens=-(-output_tokens // requests),
@@ -112,9 +147,48 @@ def token_cost(
     search = _search_price(name, at) if searches else 0.0
     input_share = input_tokens / (usage.input_tokens or 1)
     output_share = output_tokens / (usage.output_tokens or 1)
-    return float(price.input_price) * input_share + (
-        float(price.output_price) * output_share + searches * search
-    )
+    listed = float(price.input_price) * input_share + float(price.output_price) * output_share
+    return factor * _regional_factor(name, at) * listed + searches * search
+
+
+def is_tuned(address: str) -> bool:
+    """Whether a resource name is the endpoint of a tuned model, rather than a base model."""
+    return "/endpoints/" in address
+
+
+def _generation(name: str) -> int:
+    """The generation of a Gemini model; 0 of another model."""
+    found = re.match(r"gemini-(\d+)", name)
+    return int(found[1]) if found else 0
+
+
+def _tuned_factor(name: str, own: ModelPrice | None) -> float:
+    if own is not None and own.tuned_factor is not None:
+        return own.tuned_factor
+    return TUNED_FACTOR.value if _generation(name) >= 3 else 1.0
+
+
+def _regional_factor(name: str, at: dt.datetime | None) -> float:
+    day = (at or dt.datetime.now(dt.UTC)).date()
+    dearer = _generation(name) >= 3 and "preview" not in name and day >= REGIONAL_FACTOR.as_of
+    return REGIONAL_FACTOR.value if dearer else 1.0
+
+
+def computed_metrics_cost(
+    characters: int, scores: int, *, prices: Mapping[str, ModelPrice] | None = None
+) -> float:
+    """Price of metrics that the evaluation service computes without a judge, in US dollars.
+
+    Args:
+        characters: Of all answers and references that it was sent, as often as it was.
+        scores: How many it gave back.
+        prices: The use case's own prices, under `evaluation_service`.
+    """
+    own = (prices or {}).get(EVALUATION_SERVICE)
+    listed = {name: price.value for name, price in EVALUATION_PRICES.items()}
+    read = own.input if own and own.input is not None else listed["input"]
+    written = own.output if own and own.output is not None else listed["output"]
+    return (characters * read + scores * SCORE_CHARACTERS * written) / 1e6
 
 
 def _search_price(model: str, at: dt.datetime | None) -> float:
@@ -186,8 +260,4 @@ def tuning_cost(
     own, published = (prices or {}).get(name), TUNING_PRICES.get(name)
     if own is not None and own.tuning is not None:
         return tokens / 1e6 * own.tuning
-    return (
-        None
-        if published is None or method == "distillation"
-        else tokens / 1e6 * published.usd_per_million_tokens
-    )
+    return None if published is None or method == "distillation" else tokens / 1e6 * published.value

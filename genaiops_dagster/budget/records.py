@@ -10,7 +10,14 @@ from genaiops_dagster.data.records import DatasetSplit
 from genaiops_dagster.record import Record
 
 Stage = Literal[
-    "tuning", "checkpoints", "evaluation", "suites", "judging", "generation", "load_test"
+    "tuning",
+    "checkpoints",
+    "evaluation",
+    "metrics",
+    "suites",
+    "judging",
+    "generation",
+    "load_test",
 ]
 
 

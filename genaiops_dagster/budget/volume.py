@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from pydantic import Field
 
+from genaiops_dagster.budget.pricing import is_tuned
 from genaiops_dagster.budget.tokens import (
     NO_TOKENS,
     Content,
@@ -58,6 +59,7 @@ class ChampionVolume:
     """What the champion is asked, with its own prompt, and how long it may answer."""
 
     base_model: str
+    tuned: bool
     max_output_tokens: int
     prompts: PromptVolume
 
@@ -72,7 +74,7 @@ class RunVolume:
         training: Tokens of the training set, once through.
         evaluation_rows: Rows that each candidate answers.
         prompts: The evaluation set by prompt variant, `OWN_PROMPT` among them.
-        references: Tokens of all expected outputs.
+        references, reference_characters: Tokens and characters of all expected outputs.
         samples: Rows of serving samples.
         sample_prompts: Their prompts.
         validation_rows: Rows by which the best checkpoint is chosen, where one is.
@@ -95,6 +97,7 @@ class RunVolume:
     champion: ChampionVolume | None = None
     labels: int = 0
     label_tokens: TokenTotal = NO_TOKENS
+    reference_characters: int = 0
 
 
 def measure_run(
@@ -176,6 +179,7 @@ def with_evaluation_set(
         evaluation_rows=len(examples),
         prompts={name: measure(told) for name, told in prompts.items()},
         references=_count(count, answers, size, seed),
+        reference_characters=sum(len(example.output) for example in examples),
         champion=_champion(use_case, store, measure),
     )
 
@@ -201,6 +205,7 @@ def _measure(
 class _Champion(Record, extra="ignore"):
     """What an estimate needs of `champion.json`, which promotion writes."""
 
+    model: str
     base_model: str
     generation: GenerationConfig
     prompt_template: str
@@ -221,7 +226,10 @@ def _champion(
         files=champion.prompt_files,
     )
     return ChampionVolume(
-        champion.base_model, champion.generation.max_output_tokens, measure(version(told))
+        base_model=champion.base_model,
+        tuned=is_tuned(champion.model),
+        max_output_tokens=champion.generation.max_output_tokens,
+        prompts=measure(version(told)),
     )
 
 

@@ -125,6 +125,7 @@ def _generate(
 ) -> None:
     from genaiops_dagster.budget.admission import Requests
     from genaiops_dagster.budget.payment import Purse
+    from genaiops_dagster.budget.pricing import is_tuned
     from genaiops_dagster.budget.tokens import api_counter
     from genaiops_dagster.cli.clients import object_store, vertex_ai, warehouse
     from genaiops_dagster.evaluation.inference import read_answer
@@ -146,6 +147,7 @@ def _generate(
         candidate=champion.candidate if champion else "",
         model=base,
         max_output_tokens=generation.max_output_tokens,
+        tuned=is_tuned(question.model.address),
         grounded="google_search" in generation.tools,
         emulated=clients.emulated,
         answers=question.candidates,

@@ -14,6 +14,7 @@ from genaiops_dagster.asset_options import (
 )
 from genaiops_dagster.budget.degrade import Terms, read_terms
 from genaiops_dagster.budget.payment import Purse
+from genaiops_dagster.budget.pricing import is_tuned
 from genaiops_dagster.data.records import DatasetSplit
 from genaiops_dagster.evaluation.checkpoints import (
     best_checkpoint,
@@ -290,8 +291,8 @@ def _champion_report(use_case: UseCase) -> dg.AssetsDefinition:
 def _champion_task(terms: Terms, champion: _Champion, clients: VertexAI) -> EvaluationTask:
     """The champion with the prompt it was promoted with, on the current evaluation set."""
     use_case = terms.use_case
-    is_tuned = "/endpoints/" in champion.model
-    base = use_case.tuning.base_model if is_tuned else champion.model
+    tuned = is_tuned(champion.model)
+    base = use_case.tuning.base_model if tuned else champion.model
     address = clients.model_address(base)
     return EvaluationTask(
         use_case=use_case,
@@ -304,7 +305,7 @@ def _champion_task(terms: Terms, champion: _Champion, clients: VertexAI) -> Eval
             digest=champion.prompt_digest,
         ),
         evaluation_set=terms.evaluation_set,
-        base=Model(address, base, champion.generation) if is_tuned else None,
+        base=Model(address, base, champion.generation) if tuned else None,
         degradation=terms.degradation,
     )
 

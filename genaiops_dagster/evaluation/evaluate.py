@@ -7,10 +7,9 @@ import logging
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Literal
 
 from genaiops_dagster.budget.payment import Purse
-from genaiops_dagster.budget.pricing import token_cost
+from genaiops_dagster.budget.pricing import is_tuned, token_cost
 from genaiops_dagster.budget.records import Degradation
 from genaiops_dagster.budget.tokens import api_counter
 from genaiops_dagster.data.records import DatasetSplit, Example
@@ -30,7 +29,6 @@ from genaiops_dagster.evaluation.metrics import CLASS_METRICS, metrics_digest, r
 from genaiops_dagster.evaluation.records import EvaluationReport, RowResult, SuiteReport
 from genaiops_dagster.evaluation.report import find_report, report_prefix, write_report
 from genaiops_dagster.evaluation.scoring import score_row
-from genaiops_dagster.evaluation.service_metrics import SERVICE_METRICS
 from genaiops_dagster.evaluation.session import Session
 from genaiops_dagster.evaluation.spending import Asked, count_questions, spending
 from genaiops_dagster.evaluation.suites.run import ask_suites, count_requests, suites_digest
@@ -41,7 +39,6 @@ from genaiops_dagster.evaluation.summary import (
     summarize_all,
     summarize_slices,
 )
-from genaiops_dagster.evaluation_policy import Evaluation
 from genaiops_dagster.fingerprint import fingerprint
 from genaiops_dagster.google_cloud.object_store import ObjectStore
 from genaiops_dagster.google_cloud.vertex_ai import VertexAI
@@ -50,7 +47,7 @@ from genaiops_dagster.use_case import UseCase
 
 _LOG = logging.getLogger(__name__)
 
-VERSION = 3
+VERSION = 4
 """Raised when the same inputs would give another report than before."""
 
 
@@ -146,11 +143,15 @@ def _evaluate(
     missing = [n for n, asked in enumerate(questions) if answers.cache.lacks(contents_key(asked))]
     answers.cache.refuse_if_strict(len(missing), f"of {len(questions)} answers")
     counter = api_counter(vertex_ai.genai, task.model.base_model)
+    suite_requests, base_suite_requests = count_requests(
+        evaluation, task.prompt, with_base=task.base is not None
+    )
     asked = Asked(
         use_case=task.use_case.name,
         candidate=task.candidate,
         work=task.fingerprint,
         base_model=task.model.base_model,
+        tuned=is_tuned(task.model.address),
         system_instruction=system,
         questions=questions,
         prompts=count_questions(questions, system, counter),
@@ -158,16 +159,25 @@ def _evaluate(
         max_output_tokens=task.model.generation.max_output_tokens,
         evaluation=evaluation,
         grounded="google_search" in task.model.generation.tools,
-        suite_requests=count_requests(evaluation, task.prompt, with_base=task.base is not None),
+        suite_requests=suite_requests,
+        base_suite_requests=base_suite_requests,
+        computed=len(evaluation.metrics_by_service()),
+        reference_characters=sum(len(example.output) for example in examples),
     )
 
     async def work() -> tuple[list[RowResult], dict[str, SuiteReport]]:
         responder = session.responder(task.model, system, answers)
         panel = session.panel(evaluation.judge, judgements) if evaluation.judge else None
         rows = await evaluate_rows(task, examples, questions, responder, panel, progress)
-        rows = await session.score_by_service(rows, _metrics_of(evaluation, "service"))
+        rows = await session.score_by_service(rows, evaluation.metrics_by_service(), meter.computed)
         return rows, await ask_suites(
-            session, task.model, task.base, evaluation, task.prompt, meter.suite_answered
+            session,
+            task.model,
+            task.base,
+            evaluation,
+            task.prompt,
+            meter.suite_answered,
+            meter.base_suite_answered,
         )
 
     with spending(asked, purse, emulated=vertex_ai.emulated) as meter:
@@ -199,7 +209,8 @@ async def evaluate_rows(
     or are scored.
     """
     evaluation = task.use_case.evaluation
-    metrics = row_metrics(_metrics_of(evaluation, "here"))
+    elsewhere = evaluation.metrics_by_service()
+    metrics = row_metrics([metric for metric in evaluation.metrics if metric not in elsewhere])
 
     async def evaluate_row(place: int) -> RowResult:
         contents = questions[place]
@@ -207,12 +218,6 @@ async def evaluate_rows(
         return await score_row(examples[place], contents_text(contents), answer, metrics, panel)
 
     return await map_in_order(evaluate_row, len(examples), 3 * evaluation.concurrency, progress)
-
-
-def _metrics_of(evaluation: Evaluation, by: Literal["here", "service"]) -> list[str]:
-    """Computed metrics of the use case that are computed here, or by the service."""
-    served = SERVICE_METRICS if evaluation.computed_by == "service" else ()
-    return [metric for metric in evaluation.metrics if (metric in served) == (by == "service")]
 
 
 def build_report(
@@ -267,12 +272,12 @@ def _cost(task: EvaluationTask, rows: Sequence[RowResult]) -> float | None:
     for batch in (False, True):
         paid = [row for row in rows if row.batch == batch and row.input_tokens]
         cost = token_cost(
-            model.address,
+            model.base_model,
             sum(row.input_tokens for row in paid),
             sum(row.output_tokens for row in paid),
+            tuned=is_tuned(model.address),
             requests=len(paid),
             searches=len(paid) * ("google_search" in model.generation.tools),
-            base_model=model.base_model,
             batch=batch,
             prices=task.use_case.budget.prices,
         )

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 R = TypeVar("R", bound=Record)
 
-_OF_A_REPORT = ("checkpoints", "evaluation", "suites", "judging")
+_OF_A_REPORT = ("checkpoints", "evaluation", "metrics", "suites", "judging")
 """Stages that are paid for one candidate before its report is complete."""
 
 

@@ -10,6 +10,7 @@ import functools
 from collections.abc import Callable, Iterable, Sequence
 from typing import TYPE_CHECKING, Any
 
+from genaiops_dagster.budget.estimate import SERVICE_ROWS
 from genaiops_dagster.evaluation.concurrency import (
     PaidService,
     RequestFailedError,
@@ -23,17 +24,12 @@ from genaiops_dagster.fingerprint import fingerprint
 if TYPE_CHECKING:
     from google.cloud.aiplatform_v1beta1 import EvaluationServiceClient
 
-ROWS_PER_REQUEST = 100
-
 _ROUGE = {
     "rouge_1": "rouge1",
     "rouge_2": "rouge2",
     "rouge_l": "rougeL",
     "rouge_l_sum": "rougeLsum",
 }
-SERVICE_METRICS = ("exact_match", "bleu", *_ROUGE)
-"""Metrics that the service computes as `metrics.py` does."""
-
 Texts = tuple[str, str]
 """An answer and its expected output."""
 
@@ -44,15 +40,17 @@ async def score_by_service(
     client: Callable[[], EvaluationServiceClient],
     location: str,
     service: PaidService[Judgement],
+    on_paid: Callable[[Sequence[Texts]], None],
 ) -> list[RowResult]:
     """Rows with the service's scores in `metrics` besides those that they have.
 
     Args:
         rows: Rows with their answers; those without one stay as they are.
-        metrics: Some of `SERVICE_METRICS`.
+        metrics: Some of those that the service has.
         client: Gives the client of the evaluation service; called in threads.
         location: `projects/<project>/locations/<location>`.
         service: Quota, patience and cache.
+        on_paid: Called with what each request that was answered had sent.
     """
     scored = list(rows)
     for metric in metrics:
@@ -60,7 +58,7 @@ async def score_by_service(
         texts = {i: _texts(row) for i, row in enumerate(rows) if row.answer is not None}
         needed = [text for text in set(texts.values()) if service.cache.lacks(_key(metric, text))]
         service.cache.refuse_if_strict(len(needed), f"scores in {metric}")
-        failed = await _score_all(metric, sorted(needed), ask, service)
+        failed = await _score_all(metric, sorted(needed), ask, service, on_paid)
         for place, text in texts.items():
             found = None if text in failed else service.cache.get(_key(metric, text))
             scored[place] = _with_score(scored[place], metric, found, failed.get(text))
@@ -72,6 +70,7 @@ async def _score_all(
     texts: Sequence[Texts],
     ask: Callable[[Sequence[Texts], float], list[float]],
     service: PaidService[Judgement],
+    on_paid: Callable[[Sequence[Texts]], None],
 ) -> dict[Texts, str]:
     """Keep the scores of all `texts`; why there is none, for those of failed requests."""
     failed: dict[Texts, str] = {}
@@ -85,11 +84,12 @@ async def _score_all(
         except RequestFailedError as error:
             failed.update(dict.fromkeys(chunk, str(error)))
             return
+        on_paid(chunk)
         for text, value in zip(chunk, scores, strict=True):
             service.keep(_key(metric, text), Judgement(score=value))
 
-    starts = range(0, len(texts), ROWS_PER_REQUEST)
-    await asyncio.gather(*(score(texts[start : start + ROWS_PER_REQUEST]) for start in starts))
+    starts = range(0, len(texts), SERVICE_ROWS)
+    await asyncio.gather(*(score(texts[start : start + SERVICE_ROWS]) for start in starts))
     return failed
 
 

@@ -26,7 +26,7 @@ from genaiops_dagster.evaluation.inference import (
 from genaiops_dagster.evaluation.judge import JudgePanel, judge_digest
 from genaiops_dagster.evaluation.pairwise import PairwiseJudge
 from genaiops_dagster.evaluation.records import Answer, Choice, Judgement, RowResult
-from genaiops_dagster.evaluation.service_metrics import score_by_service
+from genaiops_dagster.evaluation.service_metrics import Texts, score_by_service
 from genaiops_dagster.evaluation_policy import Judge, PairwiseMetric
 from genaiops_dagster.fingerprint import fingerprint
 from genaiops_dagster.google_cloud.object_store import ObjectStore
@@ -148,9 +148,12 @@ class Session:
             answers.keep(key, answer)
 
     async def score_by_service(
-        self, rows: Sequence[RowResult], metrics: Collection[str]
+        self,
+        rows: Sequence[RowResult],
+        metrics: Collection[str],
+        on_paid: Callable[[Sequence[Texts]], None],
     ) -> list[RowResult]:
-        """Rows with the evaluation service's scores in `metrics`."""
+        """Rows with the evaluation service's scores in `metrics`; `on_paid` hears what it read."""
         if not metrics:
             return list(rows)
         service = self.service("computed", Judgement, quota="evaluation")
@@ -160,6 +163,7 @@ class Session:
             lambda: self.vertex_ai.evaluation,
             self.vertex_ai.parent,
             service,
+            on_paid,
         )
 
     def panel(self, judge: Judge, judgements: PaidService[Judgement]) -> JudgePanel:

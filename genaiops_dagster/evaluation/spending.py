@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, ExitStack, contextmanager
 from dataclasses import dataclass
 
 from genaiops_dagster.budget.estimate import (
@@ -14,9 +14,11 @@ from genaiops_dagster.budget.estimate import (
     SUITE_PROMPT_TOKENS,
     cheaper_way,
     estimate_of,
+    price_computed,
     price_requests,
 )
 from genaiops_dagster.budget.payment import Payment, Purse
+from genaiops_dagster.budget.pricing import EVALUATION_SERVICE, computed_metrics_cost
 from genaiops_dagster.budget.records import CostEstimate, StageCost
 from genaiops_dagster.budget.tokens import (
     CountTokens,
@@ -41,6 +43,7 @@ class Asked:
         use_case, candidate: Whose evaluation.
         work: Identifies it in the ledger.
         base_model: By which the candidate is priced.
+        tuned: Whether it was tuned from `base_model`.
         system_instruction: Part of every request.
         questions: What all rows ask; each answer is judged.
         prompts: Tokens of all of them, instructions included, as `count_questions` finds them.
@@ -48,7 +51,10 @@ class Asked:
         max_output_tokens: Of one answer.
         evaluation: Says when they are asked in a batch job, which costs less.
         grounded: Whether each request searches the web, which costs more.
-        suite_requests: Requests of the suites, one by one, whose prompts are short.
+        suite_requests, base_suite_requests: Requests of the suites, one by one, whose prompts are
+            short: to the candidate, and to what it was tuned from.
+        computed: How many metrics the evaluation service computes.
+        reference_characters: Of all expected outputs.
     """
 
     use_case: str
@@ -61,8 +67,12 @@ class Asked:
     missing: int
     max_output_tokens: int
     evaluation: Evaluation
+    tuned: bool = False
     grounded: bool = False
     suite_requests: int = 0
+    base_suite_requests: int = 0
+    computed: int = 0
+    reference_characters: int = 0
 
     @property
     def judge(self) -> Judge | None:
@@ -75,8 +85,9 @@ class Meter:
     """Counts what was paid for while an evaluation goes on.
 
     Attributes:
-        answers, judgements, suites: What is paid.
+        answers, judgements, suites, base_suites, metrics: What is paid.
         batch: Whether the answers are asked for in a batch job.
+        price_computed: US dollars of so many characters and scores.
         question_tokens: Of what a judgement is about, but for the answer, at the mean.
         longest_answer: Tokens of an answer at most.
     """
@@ -85,6 +96,9 @@ class Meter:
     batch: bool
     judgements: Payment | None = None
     suites: Payment | None = None
+    base_suites: Payment | None = None
+    metrics: Payment | None = None
+    price_computed: Callable[[int, int], float] = computed_metrics_cost
     question_tokens: int = 0
     longest_answer: int = 0
 
@@ -96,6 +110,20 @@ class Meter:
         """Count an answer to a suite that was paid for."""
         if self.suites is not None:
             self.suites.add(input_tokens=answer.input_tokens, output_tokens=answer.output_tokens)
+
+    def base_suite_answered(self, answer: Answer) -> None:
+        """Count an answer of the base model to a suite that was paid for."""
+        if self.base_suites is not None:
+            self.base_suites.add(
+                input_tokens=answer.input_tokens, output_tokens=answer.output_tokens
+            )
+
+    def computed(self, texts: Sequence[tuple[str, str]]) -> None:
+        """Count a request for one computed metric of answers and references."""
+        if self.metrics is not None:
+            characters = sum(len(answer) + len(reference) for answer, reference in texts)
+            usd = self.price_computed(characters, len(texts))
+            self.metrics.add(input_tokens=0, output_tokens=0, fixed_usd=usd)
 
     def judged(self, _: Judgement) -> None:
         """Count a judgement that was paid for; the service does not tell its tokens.
@@ -128,6 +156,7 @@ def spending(asked: Asked, purse: Purse, *, emulated: bool) -> Iterator[Meter]:
                 stage="evaluation",
                 model=asked.base_model,
                 estimate=estimate_of(asked.use_case, [answers], emulated=emulated),
+                tuned=asked.tuned,
                 batch=answers.batch,
                 grounded=asked.grounded,
             )
@@ -135,11 +164,20 @@ def spending(asked: Asked, purse: Purse, *, emulated: bool) -> Iterator[Meter]:
         meter = Meter(paid, answers.batch)
         if asked.suite_requests:
             meter.suites = stack.enter_context(
+                _paying_suites(asked, purse, tuned=asked.tuned, emulated=emulated)
+            )
+        if asked.base_suite_requests:
+            meter.base_suites = stack.enter_context(
+                _paying_suites(asked, purse, tuned=False, emulated=emulated)
+            )
+        if asked.computed:
+            meter.price_computed = functools.partial(computed_metrics_cost, prices=prices)
+            meter.metrics = stack.enter_context(
                 purse.paying(
-                    f"suites/{asked.work}",
-                    stage="suites",
-                    model=asked.base_model,
-                    estimate=_suites_estimate(asked, prices, emulated=emulated),
+                    f"metrics/{asked.work}",
+                    stage="metrics",
+                    model=EVALUATION_SERVICE,
+                    estimate=_computed_estimate(asked, prices, emulated=emulated),
                 )
             )
         if asked.judge is not None:
@@ -186,18 +224,36 @@ def _answers_cost(asked: Asked, prices: Mapping[str, ModelPrice], batch: bool) -
         maximum_output_tokens=asked.missing * longest,
         longest=(_mean(asked), longest) if asked.missing else (0, 0),
         basis=f"{asked.missing} rows whose answers are not kept",
+        tuned=asked.tuned,
         batch=batch,
         searches=asked.missing if asked.grounded else 0,
     )
 
 
-def _suites_estimate(
+def _computed_estimate(
     asked: Asked, prices: Mapping[str, ModelPrice], *, emulated: bool
 ) -> CostEstimate:
-    """What the suites may cost, of which some answers may be kept."""
-    calls, longest = asked.suite_requests, asked.max_output_tokens
-    stage = price_requests(
+    """What the metrics of the evaluation service may cost, of which some scores may be kept."""
+    stage = price_computed(
         prices,
+        candidate=asked.candidate,
+        metrics=asked.computed,
+        rows=len(asked.questions),
+        references=asked.reference_characters,
+        max_output_tokens=asked.max_output_tokens,
+    )
+    return estimate_of(asked.use_case, [stage], emulated=emulated)
+
+
+def _paying_suites(
+    asked: Asked, purse: Purse, *, tuned: bool, emulated: bool
+) -> AbstractContextManager[Payment]:
+    """What the suites may cost, of which some answers may be kept: by the candidate or its base."""
+    of_base = asked.tuned and not tuned
+    calls = asked.base_suite_requests if of_base else asked.suite_requests
+    longest = asked.max_output_tokens
+    stage = price_requests(
+        purse.use_case.budget.prices,
         stage="suites",
         candidate=asked.candidate,
         model=asked.base_model,
@@ -207,8 +263,15 @@ def _suites_estimate(
         maximum_output_tokens=calls * longest,
         longest=(SUITE_PROMPT_TOKENS, longest),
         basis=f"{calls} requests of suites",
+        tuned=tuned,
     )
-    return estimate_of(asked.use_case, [stage], emulated=emulated)
+    return purse.paying(
+        f"suites/{asked.work}" + ("/base" if of_base else ""),
+        stage="suites",
+        model=asked.base_model,
+        estimate=estimate_of(asked.use_case, [stage], emulated=emulated),
+        tuned=tuned,
+    )
 
 
 def _judging_estimate(

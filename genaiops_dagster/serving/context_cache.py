@@ -19,7 +19,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from genaiops_dagster.budget.payment import Payment
-from genaiops_dagster.budget.pricing import cache_storage_cost, token_cost
+from genaiops_dagster.budget.pricing import cache_storage_cost, is_tuned, token_cost
 from genaiops_dagster.budget.tokens import CountTokens, user_message
 from genaiops_dagster.evaluation.inference import (
     CachedPrefix,
@@ -186,6 +186,7 @@ class CacheBook:
             self.model.base_model,
             input_tokens,
             0,
+            tuned=is_tuned(self.model.address),
             cached_tokens=cached_tokens,
             prices=self.use_case.budget.prices,
         )

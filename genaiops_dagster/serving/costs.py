@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 from collections.abc import Callable
 
-from genaiops_dagster.budget.pricing import token_cost
+from genaiops_dagster.budget.pricing import is_tuned, token_cost
 from genaiops_dagster.evaluation.records import Answer
 from genaiops_dagster.promotion.records import Champion
 from genaiops_dagster.use_case import UseCase
@@ -25,6 +25,7 @@ def answer_cost(use_case: UseCase, champion: Champion) -> Callable[[Answer], flo
             champion.base_model,
             input_tokens,
             output_tokens,
+            tuned=is_tuned(champion.model),
             cached_tokens=cached,
             searches=int(grounded),
             batch=batch,

@@ -19,6 +19,7 @@ from genaiops_dagster.budget.admission import Requests, refuse_over_budget
 from genaiops_dagster.budget.ledger import Ledger
 from genaiops_dagster.budget.limits import BudgetExceededError
 from genaiops_dagster.budget.payment import Payment, Purse
+from genaiops_dagster.budget.pricing import is_tuned
 from genaiops_dagster.budget.tokens import CountTokens, api_counter, user_message
 from genaiops_dagster.evaluation.concurrency import PaidService, Progress, map_in_order
 from genaiops_dagster.evaluation.inference import (
@@ -207,6 +208,7 @@ def _requests(use_case: UseCase, champion: Champion, *, emulated: bool, batch: b
         candidate=champion.candidate,
         model=champion.base_model,
         max_output_tokens=champion.generation.max_output_tokens,
+        tuned=is_tuned(champion.model),
         batch=batch,
         grounded="google_search" in champion.generation.tools,
         emulated=emulated,
@@ -237,6 +239,7 @@ def paying(
                         stage=requests.stage,
                         model=requests.model,
                         estimate=requests.estimate(admitted, budget.prices),
+                        tuned=requests.tuned,
                         batch=requests.batch,
                         grounded=requests.grounded,
                         of_lifecycle=False,

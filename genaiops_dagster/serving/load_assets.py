@@ -14,7 +14,7 @@ from genaiops_dagster.asset_options import (
     markdown_table,
 )
 from genaiops_dagster.budget.payment import Purse
-from genaiops_dagster.budget.pricing import token_cost
+from genaiops_dagster.budget.pricing import is_tuned, token_cost
 from genaiops_dagster.budget.tokens import api_counter
 from genaiops_dagster.data.records import DatasetSplit
 from genaiops_dagster.evaluation.evaluation_set import read_examples
@@ -132,6 +132,7 @@ def _load_test(use_case: UseCase, policy: LoadTestPolicy) -> dg.AssetsDefinition
                 stage="load_test",
                 model=task.model.base_model,
                 estimate=estimate,
+                tuned=is_tuned(task.model.address),
             ) as payment,
         ):
             try:
@@ -152,6 +153,7 @@ def _load_test(use_case: UseCase, policy: LoadTestPolicy) -> dg.AssetsDefinition
                 task.model.base_model,
                 input_tokens,
                 output_tokens,
+                tuned=is_tuned(task.model.address),
                 requests=requests,
                 prices=use_case.budget.prices,
             )

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from genaiops_dagster.budget.estimate import estimate_of, price_requests
+from genaiops_dagster.budget.pricing import is_tuned
 from genaiops_dagster.budget.records import CostEstimate
 from genaiops_dagster.budget.tokens import CountTokens, TokenTotal, user_message
 from genaiops_dagster.evaluation.inference import Contents, Model, content_config
@@ -170,6 +171,7 @@ def estimate_load(task: LoadTask, count: CountTokens, *, emulated: bool) -> Cost
         maximum_output_tokens=longest * calls,
         longest=(max(prompts), longest),
         basis=f"at most {calls} requests",
+        tuned=is_tuned(task.model.address),
     )
     return estimate_of(task.use_case.name, [stage], emulated=emulated)
 

@@ -12,6 +12,7 @@ from genaiops_dagster.budget.limits import (
     require_within_budget,
     too_long,
 )
+from genaiops_dagster.budget.records import Stage
 from genaiops_dagster.budget.tokens import TokenTotal
 from genaiops_dagster.budget.volume import ChampionVolume, PromptVolume, RunVolume
 from genaiops_dagster.budget_policy import Budget
@@ -37,6 +38,11 @@ ONE_CANDIDATE = 0.1 * 0.30 + 0.004 * 2.50
 ONE_CANDIDATE_AT_MOST = 0.1 * 0.30 + 0.02 * 2.50  # 200 rows of 100 tokens out
 SAMPLES = 0.001 * 0.30 + 0.00004 * 2.50
 SAMPLES_AT_MOST = 0.001 * 0.30 + 0.0002 * 2.50
+
+
+def champion_volume(*, tuned: bool, base_model: str = "gemini-2.5-pro") -> ChampionVolume:
+    prompts = PromptVolume(TokenTotal(60_000), longest=400)
+    return ChampionVolume(base_model, tuned=tuned, max_output_tokens=50, prompts=prompts)
 
 
 def test_stages_and_their_sum(use_case: UseCase) -> None:
@@ -101,7 +107,7 @@ def test_what_the_judge_does_beside_the_reports_is_priced_too() -> None:
 
 def test_the_champions_answers_are_judged_too() -> None:
     section = {"model": "gemini-2.5-pro", "metrics": {"kind": {"criteria": "Kind."}}}
-    champion = ChampionVolume("gemini-2.5-pro", 50, PromptVolume(TokenTotal(60_000), longest=400))
+    champion = champion_volume(tuned=False)
     volume = RunVolume(**{**vars(VOLUME), "champion": champion})
     estimate = estimate_run(use_case_with(evaluation={"judge": section}), volume, emulated=False)
     (stage,) = estimate.of_stages("judging", candidate="champion").stages
@@ -208,7 +214,7 @@ def test_a_candidate_is_priced_with_its_own_prompt() -> None:
 
 
 def test_the_champion_is_priced_with_its_own_base_and_prompt(use_case: UseCase) -> None:
-    champion = ChampionVolume("gemini-2.5-pro", 50, PromptVolume(TokenTotal(60_000), longest=400))
+    champion = champion_volume(tuned=False)
     volume = RunVolume(**{**vars(VOLUME), "champion": champion})
     (stage,) = (
         estimate_run(use_case, volume, emulated=False)
@@ -245,10 +251,11 @@ def test_suites_are_priced_for_the_tuned_models_base_too() -> None:
     suites = use_case_with(evaluation={"suites": ["safety"], "golden": [case]})
     stages = estimate_run(suites, VOLUME, emulated=False).of_stages("suites").stages
     safety = len(shipped_cases("safety"))
-    assert {stage.candidate: stage.calls for stage in stages} == {
-        "flash": 1 + safety,
-        "tuned": 1 + 2 * safety,
-    }
+    assert [(stage.candidate, stage.calls) for stage in stages] == [
+        ("flash", 1 + safety),
+        ("tuned", 1 + safety),
+        ("tuned", safety),
+    ]
 
 
 def test_the_shipped_suites_are_as_large_as_the_estimate_takes_them() -> None:
@@ -285,3 +292,49 @@ def test_of_an_unknown_price_nobody_can_say_that_a_batch_saves() -> None:
     estimate = estimate_run(use_case, VOLUME, emulated=False)
     found = {stage.candidate: stage.batch for stage in estimate.stages}
     assert found["mystery"] is False
+
+
+def test_requests_to_tuned_models_are_priced_as_such() -> None:
+    """From Gemini 3 on they cost half as much again as those to their base model."""
+    flash = "gemini-3.1-flash-lite"
+    generation = {"max_output_tokens": 100}
+    candidates = {
+        "base": {"model": flash, "generation": generation},
+        "tuned": {"model": "tuned", "generation": generation, "checkpoint": "best"},
+    }
+    tunes = use_case_with(
+        candidates=candidates,
+        tuning={"base_model": flash, "epochs": 3},
+        evaluation={"suites": ["off_task"]},
+    )
+
+    def usd(stage: Stage, candidate: str, *, tuned: bool = True) -> float:
+        champion = champion_volume(tuned=tuned, base_model=flash)
+        changed = {"champion": champion, "validation_rows": 200}
+        volume = RunVolume(**{**vars(VOLUME), **changed})
+        estimate = estimate_run(tunes, volume, emulated=False)
+        return estimate.of_stages(stage, candidate=candidate).cost_usd
+
+    assert usd("evaluation", "tuned") == pytest.approx(1.5 * usd("evaluation", "base"))
+    assert usd("checkpoints", "tuned") == pytest.approx(3 * usd("evaluation", "tuned"))
+    assert usd("suites", "tuned") == pytest.approx(2.5 * usd("suites", "base"))
+    assert usd("evaluation", "champion") == pytest.approx(
+        1.5 * usd("evaluation", "champion", tuned=False)
+    )
+    assert usd("generation", "tuned") == pytest.approx(
+        1.5 * 1.1 * (0.001 * 0.25 + 0.00004 * 1.50), rel=1e-3
+    )
+
+
+def test_metrics_that_the_service_computes_are_priced_by_characters() -> None:
+    section = {"metrics": ["exact_match", "bleu", "json_valid"], "computed_by": "service"}
+    volume = RunVolume(**{**vars(VOLUME), "reference_characters": 50_000})
+    served = estimate_run(use_case_with(evaluation=section), volume, emulated=False)
+    stage, _ = served.of_stages("metrics").stages
+    assert (stage.candidate, stage.calls, stage.maximum_tokens) == ("flash", 2 * 2, 0)
+    # Two metrics read answers and references of 50,000 characters each; 200 scores are written.
+    assert stage.cost_usd == pytest.approx(2 * (0.1 * 0.03 + 200 * 20 / 1e6 * 0.09))
+    assert stage.maximum_usd is not None
+    assert stage.maximum_usd > stage.cost_usd
+    here = use_case_with(evaluation={**section, "computed_by": "here"})
+    assert not estimate_run(here, volume, emulated=False).of_stages("metrics").stages

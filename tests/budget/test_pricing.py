@@ -2,6 +2,8 @@
 
 Expected figures: https://cloud.google.com/vertex-ai/generative-ai/pricing and
 https://ai.google.dev/gemini-api/docs/pricing, as of November 2026.
+What tuned models and locations cost more:
+https://cloud.google.com/gemini-enterprise-agent-platform/generative-ai/pricing.
 """
 
 from __future__ import annotations
@@ -10,7 +12,14 @@ import datetime as dt
 
 import pytest
 
-from genaiops_dagster.budget.pricing import base_model_name, token_cost, tuning_cost
+from genaiops_dagster.budget.pricing import (
+    EVALUATION_SERVICE,
+    base_model_name,
+    computed_metrics_cost,
+    is_tuned,
+    token_cost,
+    tuning_cost,
+)
 from genaiops_dagster.budget_policy import ModelPrice
 
 NOVEMBER = dt.datetime(2026, 11, 20, tzinfo=dt.UTC)
@@ -21,11 +30,60 @@ NOVEMBER = dt.datetime(2026, 11, 20, tzinfo=dt.UTC)
     [
         ("gemini-2.5-flash", 0.30 + 2.50),
         ("gemini-2.5-flash-lite", 0.10 + 0.40),
-        ("gemini-3.5-flash", 1.50 + 9.00),
+        ("gemini-3.5-flash", 1.65 + 9.90),
+        ("gemini-3.1-flash-lite", 0.275 + 1.65),
+        ("gemini-3.1-pro-preview", 2.00 + 12.00),
     ],
 )
 def test_a_million_tokens_in_and_out(model: str, usd: float) -> None:
-    assert token_cost(model, 1_000_000, 1_000_000, at=NOVEMBER) == pytest.approx(usd)
+    """Those of a location that is not `global`, where models are tuned."""
+    cost = token_cost(model, 1_000_000, 1_000_000, requests=1000, at=NOVEMBER)
+    assert cost == pytest.approx(usd)
+
+
+def test_other_locations_than_global_cost_the_same_before_july_2026() -> None:
+    june = dt.datetime(2026, 6, 30, tzinfo=dt.UTC)
+    assert token_cost("gemini-3.5-flash", 1_000_000, 0, at=june) == pytest.approx(1.50)
+
+
+@pytest.mark.parametrize(
+    ("model", "usd"),
+    [
+        ("gemini-3.5-flash", 1.5 * (1.65 + 9.90)),
+        ("gemini-3.1-flash-lite", 1.5 * (0.275 + 1.65)),
+        ("gemini-2.5-flash", 0.30 + 2.50),
+    ],
+)
+def test_a_tuned_model_costs_half_as_much_again_from_gemini_3_on(model: str, usd: float) -> None:
+    cost = token_cost(model, 1_000_000, 1_000_000, tuned=True, at=NOVEMBER)
+    assert cost == pytest.approx(usd)
+
+
+def test_the_use_case_may_say_what_a_tuned_model_costs() -> None:
+    prices = {
+        "gemini-3.5-flash": ModelPrice(tuned_factor=2.0),
+        "mine": ModelPrice(input=1.0, output=1.0, tuned_factor=3.0),
+    }
+    cost = token_cost("gemini-3.5-flash", 1_000_000, 0, tuned=True, prices=prices, at=NOVEMBER)
+    assert cost == pytest.approx(2 * 1.65)
+    assert token_cost("mine", 1_000_000, 0, tuned=True, prices=prices) == pytest.approx(3.0)
+    assert token_cost("mine", 1_000_000, 0, prices=prices) == pytest.approx(1.0)
+
+
+def test_searches_of_a_tuned_model_cost_what_searches_cost() -> None:
+    with_search = token_cost("gemini-3.5-flash", 1000, 0, tuned=True, searches=1, at=NOVEMBER)
+    without = token_cost("gemini-3.5-flash", 1000, 0, tuned=True, at=NOVEMBER)
+    assert with_search is not None
+    assert without is not None
+    assert with_search - without == pytest.approx(0.014)
+
+
+def test_computed_metrics_are_priced_by_characters() -> None:
+    """0.00003 USD for a thousand characters in and 0.00009 out."""
+    assert computed_metrics_cost(1_000_000, 0) == pytest.approx(0.03)
+    assert computed_metrics_cost(0, 50_000) == pytest.approx(0.09)
+    prices = {EVALUATION_SERVICE: ModelPrice(input=1.0, output=0.0)}
+    assert computed_metrics_cost(1_000_000, 1000, prices=prices) == pytest.approx(1.0)
 
 
 @pytest.mark.parametrize(
@@ -44,12 +102,14 @@ def test_every_name_of_a_model_has_its_price(name: str) -> None:
     assert token_cost(name, 1000, 0) == token_cost("gemini-2.5-flash", 1000, 0)
 
 
-def test_a_tuned_endpoint_is_priced_as_its_base_and_unknown_without() -> None:
+def test_an_endpoint_of_an_unknown_model_has_no_price() -> None:
     endpoint = "projects/p/locations/us-central1/endpoints/123"
-    assert token_cost(endpoint, 1000, 1000) is None
-    assert token_cost(endpoint, 1000, 1000, base_model="gemini-2.5-flash") == token_cost(
-        "gemini-2.5-flash", 1000, 1000
+    assert is_tuned(endpoint)
+    assert not is_tuned(
+        "projects/p/locations/us-central1/publishers/google/models/gemini-3.5-flash"
     )
+    assert token_cost(endpoint, 1000, 1000) is None
+    assert token_cost(endpoint, 1000, 1000, tuned=True) is None
 
 
 def test_many_short_prompts_are_not_priced_as_one_long_prompt() -> None:
@@ -95,6 +155,8 @@ def test_no_request_costs_nothing() -> None:
 def test_tuning_is_priced_by_training_tokens() -> None:
     assert tuning_cost("gemini-2.5-flash", 1_000_000) == pytest.approx(5.0)
     assert tuning_cost("gemini-2.5-pro", 2_000_000) == pytest.approx(50.0)
+    assert tuning_cost("gemini-3.5-flash", 1_000_000) == pytest.approx(10.0)
+    assert tuning_cost("gemini-3.5-flash-lite", 1_000_000) is None
 
 
 def test_the_use_case_may_give_its_own_tuning_price() -> None:

@@ -12,7 +12,10 @@ from genaiops_dagster.budget.assets import build_assets as budget_assets
 from genaiops_dagster.budget.ledger import Ledger
 from genaiops_dagster.budget.records import CostEstimate
 from genaiops_dagster.evaluation.assets import build_assets
+from genaiops_dagster.evaluation.records import EvaluationReport
+from genaiops_dagster.evaluation.report import read_rows
 from genaiops_dagster.google_cloud.object_store import ObjectStore
+from genaiops_dagster.tuning.assets import build_assets as tuning_assets
 from genaiops_dagster.use_case import UseCase
 from tests.conftest import RunningEmulator
 from tests.integration.lifecycle import (
@@ -133,3 +136,55 @@ def test_suites_are_held_to_the_budget_and_recorded_too(
     result = evaluate(use_case)
     assert result.success or "golden" in error_text(result), error_text(result)
     assert sum(paid["requests"] for paid in spend_of(use_case)) == asked(emulator) - before == 31
+
+
+def test_metrics_of_the_service_are_held_to_the_budget_and_recorded_too(
+    emulator: RunningEmulator, store: ObjectStore
+) -> None:
+    use_case = colours_use_case(
+        evaluation={"metrics": ["exact_match", "bleu"], "computed_by": "service"}
+    )
+    store_data(store, use_case)
+    assert materialize(use_case, budget_assets(use_case)).success
+    estimate = CostEstimate.model_validate(record_of(store, use_case, "cost_estimate"))
+    result = evaluate(use_case)
+    assert result.success, error_text(result)
+    report = EvaluationReport.model_validate(record_of(store, use_case, "evaluation_report/flash"))
+    sent = {(row.answer or "", row.reference) for row in read_rows(store, report)}
+    characters = sum(len(answer.strip()) + len(reference) for answer, reference in sent)
+    (paid,) = (row for row in spend_of(use_case) if row["stage"] == "metrics")
+    assert (paid["model"], paid["requests"]) == ("evaluation_service", 2)
+    assert paid["cost_usd"] == pytest.approx(
+        (2 * characters * 0.03 + 2 * len(sent) * 20 * 0.09) / 1e6
+    )
+    assert paid["cost_usd"] <= estimate.of_stages("metrics", candidate="flash").maximum_usd
+    taken = Ledger(store, use_case.name, use_case.budget).read().taken()
+    assert taken.usd == pytest.approx(sum(row["cost_usd"] for row in spend_of(use_case)))
+
+
+def test_what_a_tuned_model_costs_is_recorded_as_its_endpoint_is_priced(
+    emulator: RunningEmulator, store: ObjectStore
+) -> None:
+    use_case = colours_use_case(
+        tuning={"base_model": "gemini-3.5-flash", "epochs": 2, "claim_seconds": 4},
+        budget={"token_sample_rows": None},
+    )
+    store_data(store, use_case)
+    wanted = {"cost_estimate", "tuned_model", "tuned"}
+    assets = [
+        asset
+        for room in (budget_assets, tuning_assets, build_assets)
+        for asset in room(use_case)
+        if isinstance(asset, dg.AssetsDefinition) and {key.path[-1] for key in asset.keys} & wanted
+    ]
+    result = materialize(use_case, assets)
+    assert result.success, error_text(result)
+    estimate = CostEstimate.model_validate(record_of(store, use_case, "cost_estimate"))
+    report = record_of(store, use_case, "evaluation_report/tuned")
+    assert report is not None
+    (paid,) = (row for row in spend_of(use_case) if row["stage"] == "evaluation")
+    listed = (paid["input_tokens"] * 1.50 + paid["output_tokens"] * 9.00) / 1e6
+    assert paid["cost_usd"] == pytest.approx(1.5 * 1.1 * listed)
+    assert report["cost_usd"] == pytest.approx(paid["cost_usd"])
+    expected = estimate.of_stages("evaluation", candidate="tuned").cost_usd
+    assert paid["cost_usd"] == pytest.approx(expected, rel=0.05)

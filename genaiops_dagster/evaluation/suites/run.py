@@ -36,12 +36,13 @@ def suites_digest(evaluation: Evaluation, prompt: PromptVersion) -> str:
     return fingerprint({name: list(cases) for name, cases in suites.items()})
 
 
-def count_requests(evaluation: Evaluation, prompt: PromptVersion, *, with_base: bool) -> int:
-    """How many requests the suites are, at most; `with_base` asks the base model, too."""
-    return sum(
-        len(cases) * (2 if with_base and name != GOLDEN else 1)
-        for name, cases in suites_of(evaluation, prompt).items()
-    )
+def count_requests(
+    evaluation: Evaluation, prompt: PromptVersion, *, with_base: bool
+) -> tuple[int, int]:
+    """How many requests the suites are, at most: to the candidate, and to its base model."""
+    counts = {name: len(cases) for name, cases in suites_of(evaluation, prompt).items()}
+    shipped = sum(count for name, count in counts.items() if name != GOLDEN)
+    return sum(counts.values()), shipped if with_base else 0
 
 
 async def ask_suites(
@@ -51,6 +52,7 @@ async def ask_suites(
     evaluation: Evaluation,
     prompt: PromptVersion,
     on_paid: Callable[[Answer], None],
+    on_base_paid: Callable[[Answer], None],
 ) -> dict[str, SuiteReport]:
     """What a candidate made of the suites.
 
@@ -60,14 +62,15 @@ async def ask_suites(
         base: What it was tuned from, which is asked the same; None for a base model.
         evaluation: Which suites there are.
         prompt: For golden cases; its system instruction is that of all but the off-task suite.
-        on_paid: Called with each answer that was paid for.
+        on_paid: Called with each answer of the candidate that was paid for.
+        on_base_paid: The same of `base`.
     """
     found = {}
     for name, cases in suites_of(evaluation, prompt).items():
         system = "" if name == "off_task" else prompt.system_instruction
         mine = await _ask(session, model, system, cases, on_paid)
         against = None if base is None or name == GOLDEN else base
-        theirs = await _ask(session, against, system, cases, on_paid) if against else []
+        theirs = await _ask(session, against, system, cases, on_base_paid) if against else []
         found[name] = report_suite(mine, theirs, against.base_model if against else None)
     return found
 
