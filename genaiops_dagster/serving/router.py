@@ -364,13 +364,13 @@ class Router:
             response = client.models.generate_content(
                 model=address, contents=contents, config=config
             )
+            answer = read_answer(response, time.perf_counter() - before)
         except Exception as raised:
             error = f"{type(raised).__name__} {getattr(raised, 'code', '')}".strip()
             seconds = time.perf_counter() - before
             answer = Answer(state="failed", reason=error, latency_seconds=seconds)
             self._ended(served, arm, asked, started, answer)
             raise
-        answer = read_answer(response, time.perf_counter() - before)
         return self._ended(served, arm, asked, started, answer)
 
     def _ended(
