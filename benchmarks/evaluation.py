@@ -86,7 +86,7 @@ USE_CASE = UseCase.model_validate(
             "template": "What is this about?\n{{ text }}",
             "system_instruction": "Answer in a few words and with nothing else.",
         },
-        "candidates": {"flash": {"model": MODEL, "generation": {"max_output_tokens": 16}}},
+        "candidates": {"flash": {"model": MODEL, "generation": {"max_output_tokens": 64}}},
         "tuning": {"base_model": MODEL},
         "evaluation": {
             "metrics": ["exact_match", "bleu", "rouge_l_sum"],
@@ -413,7 +413,7 @@ def by_peer(url: str, rows: int) -> tuple[float, float, list[dict[str, float]]]:
             judge_model_sampling_count=1,
         ),
     ]
-    generation = {"temperature": 0.0, "max_output_tokens": 16, "seed": 0}
+    generation = {"temperature": 0.0, "max_output_tokens": 64, "seed": 0}
     config = {"system_instruction": prompt.system_instruction, **generation}
     evals = client.evals  # imports what it needs, which is not measured
     started = time.perf_counter()
