@@ -202,24 +202,38 @@ def _measure(
     )
 
 
-class _Champion(Record, extra="ignore"):
-    """What an estimate needs of `champion.json`, which promotion writes."""
+class ServedChampion(Record, extra="ignore"):
+    """What the rooms before promotion need of `champion.json`, which promotion writes.
 
+    Attributes:
+        number: Counts the champions.
+        model, base_model: What is called, and by what it is priced.
+        generation: How it generates.
+        prompt_digest, prompt_template, system_instruction, prompt_files: Its own prompt.
+    """
+
+    number: int
     model: str
     base_model: str
     generation: GenerationConfig
+    prompt_digest: str
     prompt_template: str
     system_instruction: str
     prompt_files: list[str] = Field(default_factory=list)
 
 
+def read_served_champion(store: ObjectStore, use_case: UseCase) -> ServedChampion | None:
+    """What production serves now; None before the first promotion."""
+    content = store.read(f"{use_case.name}/champion.json")
+    return None if content is None else ServedChampion.model_validate_json(content)
+
+
 def _champion(
     use_case: UseCase, store: ObjectStore, measure: Callable[[PromptVersion], PromptVolume]
 ) -> ChampionVolume | None:
-    content = store.read(f"{use_case.name}/champion.json")
-    if content is None:
+    champion = read_served_champion(store, use_case)
+    if champion is None:
         return None
-    champion = _Champion.model_validate_json(content)
     told = Prompt(
         template=champion.prompt_template,
         system_instruction=champion.system_instruction,

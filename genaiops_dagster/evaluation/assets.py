@@ -3,7 +3,6 @@
 from typing import Any, TypeVar
 
 import dagster as dg
-from pydantic import Field
 
 from genaiops_dagster.asset_options import (
     Materialized,
@@ -15,6 +14,7 @@ from genaiops_dagster.asset_options import (
 from genaiops_dagster.budget.degrade import Terms, read_terms
 from genaiops_dagster.budget.payment import Purse
 from genaiops_dagster.budget.pricing import is_tuned
+from genaiops_dagster.budget.volume import ServedChampion, read_served_champion
 from genaiops_dagster.data.records import DatasetSplit
 from genaiops_dagster.evaluation.checkpoints import (
     best_checkpoint,
@@ -47,7 +47,6 @@ from genaiops_dagster.tuning.records import TunedModel
 from genaiops_dagster.use_case import (
     CHAMPION,
     TUNED,
-    GenerationConfig,
     UseCase,
 )
 
@@ -243,18 +242,6 @@ def _best_checkpoint(use_case: UseCase, candidate: str) -> dg.AssetsDefinition:
     return definition
 
 
-class _Champion(Record, extra="ignore"):
-    """What evaluation needs of `champion.json`, which promotion writes."""
-
-    number: int
-    model: str
-    generation: GenerationConfig
-    prompt_digest: str
-    prompt_template: str
-    system_instruction: str
-    prompt_files: list[str] = Field(default_factory=list)
-
-
 def _champion_report(use_case: UseCase) -> dg.AssetsDefinition:
     @dg.asset(
         **_options(use_case, CHAMPION, ChampionEvaluation, "evaluation_set"),
@@ -272,10 +259,9 @@ def _champion_report(use_case: UseCase) -> dg.AssetsDefinition:
         evaluation_set: DatasetSplit,
     ) -> Materialized:
         store = object_store.get_store()
-        content = store.read(f"{use_case.name}/champion.json")
-        if content is None:
+        champion = read_served_champion(store, use_case)
+        if champion is None:
             return _no_champion(use_case)
-        champion = _Champion.model_validate_json(content)
         clients = vertex_ai.get_clients()
         terms = read_terms(store, use_case, evaluation_set)
         task = _champion_task(terms, champion, clients)
@@ -288,7 +274,7 @@ def _champion_report(use_case: UseCase) -> dg.AssetsDefinition:
     return definition
 
 
-def _champion_task(terms: Terms, champion: _Champion, clients: VertexAI) -> EvaluationTask:
+def _champion_task(terms: Terms, champion: ServedChampion, clients: VertexAI) -> EvaluationTask:
     """The champion with the prompt it was promoted with, on the current evaluation set."""
     use_case = terms.use_case
     tuned = is_tuned(champion.model)

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, TypeVar
 from genaiops_dagster.budget.degrade import with_less
 from genaiops_dagster.budget.limits import BudgetExceededError
 from genaiops_dagster.budget.records import CostEstimate, StageCost, totals
+from genaiops_dagster.budget.volume import read_served_champion
 from genaiops_dagster.data.records import DatasetSplit
 from genaiops_dagster.evaluation.evaluate import EvaluationTask, is_complete
 from genaiops_dagster.evaluation.inference import Model
@@ -16,7 +17,7 @@ from genaiops_dagster.evaluation.records import EvaluationReport
 from genaiops_dagster.prompts.records import PromptVersion
 from genaiops_dagster.prompts.rendering import candidate_prompt
 from genaiops_dagster.record import Record, record_name
-from genaiops_dagster.section import TUNED
+from genaiops_dagster.section import CHAMPION, TUNED
 from genaiops_dagster.tuning.recipe import tuning_recipe
 from genaiops_dagster.tuning.records import TunedModel
 from genaiops_dagster.use_case import UseCase
@@ -59,10 +60,23 @@ def kept_stages(use_case: UseCase, store: ObjectStore, estimate: CostEstimate) -
         return set()
     tuned = _tuned_models(use_case, store, found)
     kept = {f"tuning/{variant}" if variant else "tuning" for variant in tuned}
-    for name in use_case.candidates:
-        if _has_report(use_case, store, estimate, found, tuned, name):
-            kept |= {f"{stage}/{name}" for stage in _OF_A_REPORT}
+    champion = read_served_champion(store, use_case)
+    for name, candidate in use_case.candidates.items():
+        report = _report(use_case, store, estimate, found, tuned, name)
+        if report is None:
+            continue
+        kept |= {f"{stage}/{name}" for stage in _OF_A_REPORT}
+        if champion is not None and (
+            (champion.model, champion.generation, champion.prompt_digest)
+            in ((model, candidate.generation, report.prompt_digest) for model in _names(report))
+        ):  # the champion would be asked the same, and what is asked the same is kept
+            kept |= {f"{stage}/{CHAMPION}" for stage in _OF_A_REPORT}
     return kept
+
+
+def _names(report: EvaluationReport) -> tuple[str, str]:
+    """By what a report's model may be called: its address, and the name at its end."""
+    return report.model, report.model.rpartition("/")[2]
 
 
 @dataclass(frozen=True)
@@ -102,31 +116,31 @@ def _tuned_models(
     return models
 
 
-def _has_report(
+def _report(
     use_case: UseCase,
     store: ObjectStore,
     estimate: CostEstimate,
     found: _Found,
     tuned: dict[str | None, TunedModel],
     name: str,
-) -> bool:
-    """Whether there is a complete report of a candidate as it would be made now."""
+) -> EvaluationReport | None:
+    """The complete report of a candidate as it would be made now, if there is one."""
     report = _read(store, EvaluationReport, use_case, "evaluation_report", name)
     chosen = use_case.candidates[name]
     if report is None or not is_complete(report):
-        return False
+        return None
     if chosen.model == TUNED:
         model = tuned.get(chosen.variant)
         addresses = [model.endpoint, *(c.endpoint for c in model.checkpoints)] if model else []
         if report.model not in addresses:
-            return False
+            return None
     elif not f"/{report.model}".endswith(f"/{chosen.model}"):
-        return False
+        return None
     base = use_case.tuning.base_model if chosen.model == TUNED else chosen.model
     try:
         terms = with_less(use_case, found.evaluation_set, estimate.degradation)
     except BudgetExceededError:  # the estimate is of other data
-        return False
+        return None
     task = EvaluationTask(
         use_case=terms.use_case,
         candidate=name,
@@ -134,7 +148,7 @@ def _has_report(
         prompt=candidate_prompt(use_case, name, found.prompt),
         evaluation_set=terms.evaluation_set,
     )
-    return task.fingerprint == report.fingerprint
+    return report if task.fingerprint == report.fingerprint else None
 
 
 def _read(store: ObjectStore, record: type[R], use_case: UseCase, *asset: str) -> R | None:
