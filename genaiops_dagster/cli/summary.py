@@ -11,7 +11,7 @@ from rich.panel import Panel
 from rich.table import Table
 from rich.text import Text
 
-from genaiops_dagster.cli.lifecycle import RunOutcome, StepProgress
+from genaiops_dagster.cli.lifecycle import GATE_CHECK, RunOutcome, StepProgress
 from genaiops_dagster.comparison.records import Comparison
 from genaiops_dagster.evaluation.records import EvaluationReport, MetricSummary
 from genaiops_dagster.google_cloud.object_store import ObjectStore
@@ -36,6 +36,7 @@ class RunSummary(Record):
         comparison, decision, tuned_model: Records of this run.
         champion: What production serves now, promoted by this run or an earlier one.
         samples: What the champion said to the samples, if this run asked for it.
+        waits: What a decision to promote waits for, and how it is given.
     """
 
     use_case: str
@@ -48,6 +49,7 @@ class RunSummary(Record):
     tuned_model: TunedModel | None
     champion: Champion | None
     samples: GeneratedContent | None = None
+    waits: str | None = None
 
     @property
     def emulated(self) -> bool:
@@ -76,6 +78,7 @@ class RunSummary(Record):
             "candidates": {report.candidate: _candidate(report) for report in leaderboard},
             "verdict": self.decision.verdict.outcome if self.decision else None,
             "reasons": self.decision.verdict.reasons if self.decision else [],
+            "waits": self.waits,
             "champion": self.champion.model_dump(mode="json") if self.champion else None,
             "cost_usd": self.cost_usd,
             "errors": self.errors,
@@ -117,6 +120,9 @@ def summarize(
         return None if content is None else kind.model_validate_json(content)
 
     champion = store.read(f"{use_case}/champion.json")
+    decision = record(Decision, "promotion_decision")
+    promotes = decision is not None and decision.verdict.outcome == "PROMOTE"
+    asked = outcome.failed_checks.get(GATE_CHECK, "").removeprefix("PROMOTE: ")
     return RunSummary(
         use_case=use_case,
         run_id=outcome.run_id,
@@ -127,10 +133,11 @@ def summarize(
             for key, step in outcome.steps.items()
         },
         comparison=record(Comparison, "model_comparison"),
-        decision=record(Decision, "promotion_decision"),
+        decision=decision,
         tuned_model=record(TunedModel, "tuned_model"),
         champion=None if champion is None else Champion.model_validate_json(champion),
         samples=record(GeneratedContent, "sample_content"),
+        waits=asked if promotes and asked else None,
     )
 
 
@@ -140,6 +147,8 @@ def print_summary(summary: RunSummary, console: Console) -> None:
         console.print(_leaderboard(summary.comparison, console))
     if summary.decision is not None:
         console.print(_verdict(summary.decision))
+    if summary.waits is not None:
+        console.print(Text("Waiting", "bold yellow").append(f"   {summary.waits}", "not bold"))
     champion = summary.champion
     if champion is None:
         console.print("[bold]Champion[/]  none yet")

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import io
 
+import pytest
 from rich.console import Console
 
-from genaiops_dagster.cli.lifecycle import StepProgress
-from genaiops_dagster.cli.summary import RunSummary, print_summary, progress_table
+from genaiops_dagster.cli.lifecycle import RunOutcome, StepProgress
+from genaiops_dagster.cli.summary import RunSummary, print_summary, progress_table, summarize
 from genaiops_dagster.comparison.compare import compare
 from genaiops_dagster.comparison.records import Comparison
 from genaiops_dagster.promotion.records import Decision, RuleResult, Verdict
@@ -58,9 +59,8 @@ def test_many_metrics_leave_the_primary_one_readable():
     assert "quality number 8" in printed(make_comparison(metrics=9), width=300)
 
 
-def test_a_waived_rule_is_shown_as_waived():
-    rule = RuleResult(rule="exact_match at least 0.9", outcome="WAIVED", reason="waived by ann")
-    decision = Decision(
+def make_decision(rule: RuleResult) -> Decision:
+    return Decision(
         id="d",
         use_case="modules",
         challenger="tuned",
@@ -77,8 +77,12 @@ def test_a_waived_rule_is_shown_as_waived():
         created="2026-11-21T12:00:00+00:00",
     )
 
+
+def test_a_waived_rule_is_shown_as_waived():
+    rule = RuleResult(rule="exact_match at least 0.9", outcome="WAIVED", reason="waived by ann")
+
     assert "waived  exact_match at least 0.9: waived by ann" in printed(
-        make_comparison(), 80, decision
+        make_comparison(), 80, make_decision(rule)
     )
 
 
@@ -93,3 +97,32 @@ def test_a_step_that_runs_says_how_far_it_is() -> None:
     running, done = stream.getvalue().splitlines()
     assert note in running
     assert note not in done
+
+
+class Records:
+    """A bucket that holds one decision."""
+
+    def __init__(self, decision: Decision) -> None:
+        self.decision = decision
+
+    def read(self, path: str) -> bytes | None:
+        is_decision = path == "modules/assets/promotion_decision.json"
+        return self.decision.model_dump_json().encode() if is_decision else None
+
+
+@pytest.mark.parametrize("waits", [True, False])
+def test_a_decision_that_waits_for_approval_says_so(waits: bool):
+    rule = RuleResult(rule="exact_match at least 0.9", outcome="PROMOTE", reason="it is 0.95")
+    asked = "the decision waits for approval by ann: `genaiops approve modules`"
+    outcome = RunOutcome(
+        "run",
+        steps={"decide": StepProgress("promotion_decision", status="done")},
+        failed_checks={"gate": f"PROMOTE: {asked}"} if waits else {},
+    )
+    names = {"decide": "promotion_decision"}
+    summary = summarize("modules", outcome, names, Records(make_decision(rule)))
+    console = Console(width=120, record=True, file=io.StringIO())
+    print_summary(summary, console)
+
+    assert ("`genaiops approve modules`" in console.export_text()) == waits
+    assert summary.as_json()["waits"] == (asked if waits else None)
