@@ -241,6 +241,7 @@ def guess_roles(
         )
     answer = columns[chosen]
     longest = max(map(len, answer.counts), default=0) / _CHARACTERS_PER_TOKEN
+    least = 16 if turns is None else 256  # turns may not ask the base models to be brief
     return Guess(
         output=chosen,
         inputs=shown,
@@ -249,7 +250,7 @@ def guess_roles(
         group=group or None,
         slices=slices,
         labels=answer.labels,
-        output_tokens=_next_power_of_two(max(16, 1.5 * longest)),
+        output_tokens=_next_power_of_two(max(least, 1.5 * longest)),
         turns=turns,
     )
 

@@ -115,6 +115,7 @@ def test_rows_in_tuning_form_bring_their_own_turns(tmp_path: Path, instruction: 
     use_case = load_use_case(tmp_path / "sft_train_data.yaml")
     assert use_case.prompt.system_instruction == (instruction or "")
     assert use_case.prompt.template == "{{ text }}"
+    assert use_case.candidates["flash"].generation.max_output_tokens == 256
     assert use_case.columns.output == "output"
     assert use_case.evaluation.primary_metric == "exact_match"
 
