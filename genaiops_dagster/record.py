@@ -2,7 +2,14 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING, TypeVar
+
 from pydantic import BaseModel, ConfigDict
+
+if TYPE_CHECKING:
+    from genaiops_dagster.google_cloud.object_store import ObjectStore
+
+R = TypeVar("R", bound=BaseModel)
 
 
 class Record(BaseModel):
@@ -19,3 +26,27 @@ class Record(BaseModel):
 def record_name(use_case: str, *asset: str) -> str:
     """Object name of the record of an asset (its name's parts, and its partition if it has one)."""
     return f"{use_case}/assets/{'/'.join(asset)}.json"
+
+
+def read_record(store: ObjectStore, record_type: type[R], use_case: str, *asset: str) -> R:
+    """The latest record of an asset that is far upstream, such as `"evaluation_report", "pro"`.
+
+    For evidence that is read again: an edge for each piece would hide the lineage.
+
+    Raises:
+        FileNotFoundError: the asset was never materialized.
+    """
+    return read_object(store, record_name(use_case, *asset), record_type)
+
+
+def read_object(store: ObjectStore, name: str, record_type: type[R]) -> R:
+    """The record in the object `name`.
+
+    Raises:
+        FileNotFoundError: the asset was never materialized.
+    """
+    content = store.read(name)
+    if content is None:
+        asset = name.replace("/assets/", "/").removesuffix(".json")
+        raise FileNotFoundError(f"{store.uri(name)} does not exist: materialize {asset} first")
+    return record_type.model_validate_json(content)

@@ -24,7 +24,7 @@ from genaiops_dagster.budget.limits import (
 from genaiops_dagster.budget.records import CostEstimate, Degradation
 from genaiops_dagster.data.records import DatasetSplit, Example
 from genaiops_dagster.evaluation_policy import Judge
-from genaiops_dagster.google_cloud.io_manager import read_record
+from genaiops_dagster.record import read_record
 from genaiops_dagster.use_case import UseCase
 
 if TYPE_CHECKING:

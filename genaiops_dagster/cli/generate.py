@@ -261,7 +261,7 @@ def _question(
 
 def _base_model(use_case: UseCase, store: ObjectStore, model: str) -> str:
     """What an endpoint was tuned from, as far as this use case made it; else the model itself."""
-    from genaiops_dagster.google_cloud.io_manager import read_record
+    from genaiops_dagster.record import read_record
     from genaiops_dagster.tuning.records import TunedModel
 
     for candidate in use_case.candidates.values():

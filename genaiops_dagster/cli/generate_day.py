@@ -50,7 +50,7 @@ def _generate_day(
 
     from genaiops_dagster.cli.clients import object_store
     from genaiops_dagster.definitions import build_definitions
-    from genaiops_dagster.google_cloud.io_manager import read_record
+    from genaiops_dagster.record import read_record
     from genaiops_dagster.serving.assets import GENERATED, generate_job_name
     from genaiops_dagster.serving.records import GeneratedContent
     from genaiops_dagster.serving.tables import from_parquet

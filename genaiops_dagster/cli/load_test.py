@@ -34,7 +34,7 @@ def load_test(
     from genaiops_dagster.cli.clients import object_store
     from genaiops_dagster.cli.lifecycle import run_job
     from genaiops_dagster.definitions import build_definitions
-    from genaiops_dagster.google_cloud.io_manager import read_record
+    from genaiops_dagster.record import read_record
     from genaiops_dagster.serving.load_assets import load_test_job_name
     from genaiops_dagster.serving.load_test import LoadTest
 

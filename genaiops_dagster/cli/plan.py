@@ -19,8 +19,7 @@ from genaiops_dagster.cli.options import FOLDER, fail
 from genaiops_dagster.cli.session import SessionError, open_session
 from genaiops_dagster.evaluation.kept import kept_stages, stage_name, without
 from genaiops_dagster.google_cloud.base_models import concerns
-from genaiops_dagster.google_cloud.io_manager import read_record
-from genaiops_dagster.record import Record
+from genaiops_dagster.record import Record, read_record
 from genaiops_dagster.use_case import UseCase, UseCaseError, known_use_case
 
 if TYPE_CHECKING:

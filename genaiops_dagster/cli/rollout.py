@@ -27,7 +27,7 @@ def rollout(
     from genaiops_dagster.cli.clients import object_store
     from genaiops_dagster.cli.lifecycle import run_job
     from genaiops_dagster.definitions import build_definitions
-    from genaiops_dagster.google_cloud.io_manager import read_record
+    from genaiops_dagster.record import read_record
     from genaiops_dagster.serving.rollout import RolloutLook
     from genaiops_dagster.serving.rollout_assets import look_job_name
 

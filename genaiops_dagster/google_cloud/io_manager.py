@@ -4,16 +4,13 @@ Assets exchange small records (addresses, digests, counts, summaries); the data 
 addresses. A record is readable by a person and by another release, which a pickle is not.
 """
 
-from typing import Any, TypeVar
+from typing import Any
 
 import dagster as dg
 from pydantic import BaseModel
 
-from genaiops_dagster.google_cloud.object_store import ObjectStore
 from genaiops_dagster.google_cloud.resources import ObjectStoreResource
-from genaiops_dagster.record import record_name
-
-R = TypeVar("R", bound=BaseModel)
+from genaiops_dagster.record import read_object, record_name
 
 
 class RecordIOManager(dg.ConfigurableIOManager):
@@ -52,23 +49,4 @@ class RecordIOManager(dg.ConfigurableIOManager):
         record_type = context.dagster_type.typing_type
         if not (isinstance(record_type, type) and issubclass(record_type, BaseModel)):
             raise TypeError(f"annotate the parameter for {context.asset_key} with its record type")
-        return _read(self.object_store.get_store(), self._name(context), record_type)
-
-
-def read_record(store: ObjectStore, record_type: type[R], use_case: str, *asset: str) -> R:
-    """The latest record of an asset that is far upstream, such as `"evaluation_report", "pro"`.
-
-    For evidence that is read again: an edge for each piece would hide the lineage.
-
-    Raises:
-        FileNotFoundError: the asset was never materialized.
-    """
-    return _read(store, record_name(use_case, *asset), record_type)
-
-
-def _read(store: ObjectStore, name: str, record_type: type[R]) -> R:
-    content = store.read(name)
-    if content is None:
-        asset = name.replace("/assets/", "/").removesuffix(".json")
-        raise FileNotFoundError(f"{store.uri(name)} does not exist: materialize {asset} first")
-    return record_type.model_validate_json(content)
+        return read_object(self.object_store.get_store(), self._name(context), record_type)

@@ -12,7 +12,6 @@ from genaiops_dagster.asset_options import (
     pipeline_key,
 )
 from genaiops_dagster.data.records import StoredRows
-from genaiops_dagster.google_cloud.io_manager import read_record
 from genaiops_dagster.google_cloud.resources import ObjectStoreResource, VertexAIResource
 from genaiops_dagster.google_cloud.settings import GoogleCloudSettings
 from genaiops_dagster.pipelines.jobs import PipelineJobs
@@ -22,6 +21,7 @@ from genaiops_dagster.pipelines.records import PipelineRunRecord
 from genaiops_dagster.pipelines.states import console_url, describe_progress, has_ended
 from genaiops_dagster.pipelines.wait import FOLDER, wait_for_run
 from genaiops_dagster.pipelines_policy import LIFECYCLE
+from genaiops_dagster.record import read_record
 from genaiops_dagster.tuning.pending import clear_pending
 from genaiops_dagster.use_case import UseCase
 

@@ -57,8 +57,8 @@ def prepare_data(
     """
     from genaiops_dagster.asset_options import asset_key
     from genaiops_dagster.data.records import DatasetSplit, StoredRows
-    from genaiops_dagster.google_cloud.io_manager import read_record
     from genaiops_dagster.prompts.records import PromptVersion
+    from genaiops_dagster.record import read_record
 
     use_case, store = _begin(definition, place)
     import dagster as dg
@@ -100,7 +100,7 @@ def tune(
     """
     from genaiops_dagster.asset_options import asset_key
     from genaiops_dagster.data.records import DatasetSplit
-    from genaiops_dagster.google_cloud.io_manager import read_record
+    from genaiops_dagster.record import read_record
     from genaiops_dagster.tuning.records import TunedModel
 
     use_case, store = _begin(definition, place)
@@ -137,7 +137,7 @@ def evaluate(
     from genaiops_dagster.asset_options import asset_key
     from genaiops_dagster.data.records import DatasetSplit
     from genaiops_dagster.evaluation.records import EvaluationReport
-    from genaiops_dagster.google_cloud.io_manager import read_record
+    from genaiops_dagster.record import read_record
     from genaiops_dagster.tuning.records import TunedModel
 
     use_case, store = _begin(definition, place)

@@ -19,7 +19,6 @@ from genaiops_dagster.data.records import DatasetSplit
 from genaiops_dagster.evaluation.checks import REPORT
 from genaiops_dagster.evaluation.records import Answer, ChampionEvaluation, EvaluationReport
 from genaiops_dagster.gate_policy import LatencySloRule
-from genaiops_dagster.google_cloud.io_manager import read_record
 from genaiops_dagster.google_cloud.object_store import ObjectStore
 from genaiops_dagster.google_cloud.resources import (
     ObjectStoreResource,
@@ -37,7 +36,7 @@ from genaiops_dagster.promotion.records import Champion, Decision, Verdict
 from genaiops_dagster.promotion.registry import Registry
 from genaiops_dagster.promotion.tables import publish_log
 from genaiops_dagster.prompts.records import PromptVersion
-from genaiops_dagster.record import record_name
+from genaiops_dagster.record import read_record, record_name
 from genaiops_dagster.tuning.records import TunedModel
 from genaiops_dagster.use_case import CHAMPION, UseCase
 

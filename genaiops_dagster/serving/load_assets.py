@@ -20,7 +20,6 @@ from genaiops_dagster.data.records import DatasetSplit
 from genaiops_dagster.evaluation.evaluation_set import read_examples
 from genaiops_dagster.evaluation.inference import Model
 from genaiops_dagster.gate_policy import LatencySloRule
-from genaiops_dagster.google_cloud.io_manager import read_record
 from genaiops_dagster.google_cloud.object_store import ObjectStore
 from genaiops_dagster.google_cloud.resources import (
     ObjectStoreResource,
@@ -30,6 +29,7 @@ from genaiops_dagster.google_cloud.resources import (
 from genaiops_dagster.promotion.assets import read_challenge
 from genaiops_dagster.promotion.champion import gated_champion
 from genaiops_dagster.prompts.rendering import request_contents
+from genaiops_dagster.record import read_record
 from genaiops_dagster.section import CHAMPION
 from genaiops_dagster.serving.charts import latency_chart
 from genaiops_dagster.serving.load_test import (

@@ -26,14 +26,13 @@ from genaiops_dagster.evaluation.scoring import score_row
 from genaiops_dagster.evaluation.session import Session
 from genaiops_dagster.evaluation.summary import summarize_all
 from genaiops_dagster.fingerprint import fingerprint
-from genaiops_dagster.google_cloud.io_manager import read_record
 from genaiops_dagster.google_cloud.object_store import ObjectStore
 from genaiops_dagster.google_cloud.vertex_ai import VertexAI
 from genaiops_dagster.google_cloud.warehouse import Warehouse
 from genaiops_dagster.promotion.champion import read_champion
 from genaiops_dagster.promotion.records import Champion
 from genaiops_dagster.prompts.rendering import request_contents, template_variables
-from genaiops_dagster.record import Record
+from genaiops_dagster.record import Record, read_record
 from genaiops_dagster.serving.drift import DriftTest, find_drift
 from genaiops_dagster.serving.feedback import RATED_REQUESTS, ensure_rated_requests
 from genaiops_dagster.serving.monitoring_tables import ONLINE_SCORES

@@ -47,3 +47,10 @@ def test_an_unforeseen_error_is_a_line_unless_a_traceback_is_asked_for(debug: bo
     assert "the disk is full" in done.stderr
     assert ("Traceback" in done.stderr) is debug
     assert ("\x1b[" in done.stderr) is False, "no colours where there is no terminal"
+
+
+def test_a_command_starts_without_what_it_may_not_need() -> None:
+    heavy = "{'dagster', 'pandas', 'duckdb', 'sklearn', 'google.genai'}"
+    script = f"import sys, genaiops_dagster.cli.app; print({heavy} & set(sys.modules))"
+    found = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True)
+    assert found.stdout.strip() == "set()", found.stdout + found.stderr
