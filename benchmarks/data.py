@@ -1,6 +1,6 @@
 """Training data at full size: from Parquet to curated, split JSONL, in bounded memory.
 
-    python benchmarks/data.py [stages] [splits]
+    python benchmarks/data.py [stages] [splits] [--rows 100000 1000000]
 
 Without arguments both parts run, about ten minutes together. Rows are generated at run time:
 questions and answers of about 1 KB, of which 2 % are near duplicates of others, 1 % exact ones, and
@@ -8,7 +8,8 @@ questions and answers of about 1 KB, of which 2 % are near duplicates of others,
 
 stages  100,000 and 1,000,000 rows from a Parquet object in the inbox to the three sets, by the
         functions that the assets call, over an emulator of Cloud Storage; then curation alone
-splits  200,000 examples to tuning JSONL, against pandas, `train_test_split` and `to_json`
+splits  200,000 examples to tuning JSONL, against pandas, `train_test_split` and `to_json` over a
+        file with the same questions and answers as plain columns
 
 Peak memory is the resident set of the process and of its children, not of the emulator.
 """
@@ -158,6 +159,8 @@ def curate_child(path: Path) -> dict[str, float]:
 
 def splits_child(path: Path) -> dict[str, float]:
     """Examples to three sets of tuning JSONL, with their digests."""
+    import pyarrow.compute  # noqa: F401 - as pandas is for the guide's way, loaded beforehand
+
     with workspace() as (folder, connection):
         prepare(connection, USE_CASE)
         started = time.perf_counter()
@@ -172,9 +175,8 @@ def guide_child(path: Path) -> dict[str, float]:
 
     started = time.perf_counter()
     frame = pd.read_parquet(path)
-    questions = frame["variables"].map(lambda text: json.loads(text)["question"])
-    frame["input_text"] = "Answer this question:\n" + questions
-    frame["output_text"] = frame["output"]
+    frame["input_text"] = "Answer this question:\n" + frame["question"]
+    frame["output_text"] = frame["answer"]
     training, held_out = train_test_split(
         frame[["input_text", "output_text"]], test_size=0.2, random_state=42
     )
@@ -199,9 +201,9 @@ def in_child(what: str, path: Path) -> tuple[dict[str, float], float]:
     return found["seconds"], found["peak_mb"]
 
 
-def stages(folder: Path) -> None:
-    """Both sizes, by all stages over Cloud Storage, and curation alone."""
-    for rows in ROWS:
+def stages(folder: Path, sizes: Sequence[int]) -> None:
+    """Each size, by all stages over Cloud Storage, and curation alone."""
+    for rows in sizes:
         path = folder / "rows.parquet"
         generate(path, rows)
         with emulator():
@@ -221,7 +223,7 @@ def stages(folder: Path) -> None:
         print(f"  curation alone   {seconds['curate']:6.1f} s  {rate:8,.0f} rows/s  {peak:4.0f} MB")
 
 
-def splits(folder: Path) -> None:
+def splits(folder: Path, _: Sequence[int]) -> None:
     """Split and JSONL alone, ours and the guide's, in turn."""
     import duckdb
 
@@ -238,8 +240,8 @@ def splits(folder: Path) -> None:
     """)
     found: dict[str, tuple[float, float]] = {}
     for _ in range(ROUNDS):
-        for what in ("splits", "guide"):
-            seconds, peak = in_child(what, path)
+        for what, source in (("splits", path), ("guide", raw)):
+            seconds, peak = in_child(what, source)
             before = found.get(what, (float("inf"), 0.0))
             found[what] = min(before[0], seconds[what]), max(before[1], peak)
     for what, (seconds, peak) in found.items():
@@ -251,6 +253,7 @@ def main() -> None:
     """Run and print."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("parts", nargs="*", choices=["stages", "splits", []], default=[])
+    parser.add_argument("--rows", type=int, nargs="+", default=ROWS, help="of the part stages")
     parser.add_argument("--child", nargs=2, help=argparse.SUPPRESS)
     options = parser.parse_args()
     if options.child:
@@ -261,7 +264,7 @@ def main() -> None:
     for part in (stages, splits):
         if not options.parts or part.__name__ in options.parts:
             with tempfile.TemporaryDirectory() as folder:
-                part(Path(folder))
+                part(Path(folder), options.rows)
 
 
 if __name__ == "__main__":

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
+from datetime import datetime
 from uuid import uuid4
 
 import dagster as dg
@@ -69,6 +70,24 @@ class Inbox:
         blob.upload_from_string(content)
         return f"gs://{self._bucket.name}/{blob.name}", str(blob.generation)
 
+    def updated(self, name: str) -> datetime:
+        blob = self._bucket.get_blob(f"{self._use_case.inbox}{name}")
+        assert blob is not None
+        assert blob.updated is not None
+        return blob.updated
+
+    def stamp_alike(self, *names: str) -> None:
+        """Change the metadata of objects in one request, until all say the same time."""
+        for attempt in range(200):
+            with self._bucket.client.batch():
+                for name in names:
+                    blob = self._bucket.blob(f"{self._use_case.inbox}{name}")
+                    blob.metadata = {"attempt": str(attempt)}
+                    blob.patch()
+            if len({self.updated(name) for name in names}) == 1:
+                return
+        raise AssertionError("no two changes were made within a millisecond")
+
     def delete(self, name: str) -> None:
         self._bucket.blob(f"{self._use_case.inbox}{name}").delete()
 
@@ -116,15 +135,40 @@ def test_a_deletion_starts_nothing_and_hides_nothing(emulator: RunningEmulator) 
     assert len(daemon.runs) == 2
 
 
-def test_objects_that_come_at_once_or_late_are_all_found(emulator: RunningEmulator) -> None:
+def test_objects_that_come_at_once_are_all_found(emulator: RunningEmulator) -> None:
     inbox, daemon = start(emulator)
     with ThreadPoolExecutor(8) as pool:
         together = list(pool.map(inbox.put, [f"2026-{n}.jsonl" for n in range(8)]))
     daemon.tick()
-    late = inbox.put("2025-1.jsonl")
+    assert daemon.reported == dict.fromkeys(together, 1)
+    assert len(daemon.runs) == 1
+
+
+def test_an_object_with_the_timestamp_of_the_newest_is_found(emulator: RunningEmulator) -> None:
+    """A cursor that holds the time of the newest object would take the second for seen."""
+    inbox, daemon = start(emulator)
+    first = inbox.put("b.jsonl")
     daemon.tick()
-    assert daemon.reported == dict.fromkeys([*together, late], 1)
+    second = inbox.put("a.jsonl")
+    inbox.stamp_alike("a.jsonl", "b.jsonl")
+    daemon.tick()
+    assert daemon.reported == {first: 1, second: 1}
     assert len(daemon.runs) == 2
+
+
+def test_an_object_older_than_the_newest_that_was_seen_is_found(emulator: RunningEmulator) -> None:
+    """By time and by name: it lay there, incomplete, while newer ones were reported."""
+    inbox, daemon = start(emulator, completion_marker="_SUCCESS")
+    older = inbox.put("a/1.jsonl")
+    newer = inbox.put("b/1.jsonl")
+    assert inbox.updated("a/1.jsonl") < inbox.updated("b/1.jsonl")
+    inbox.put("b/_SUCCESS", "")
+    daemon.tick()
+    assert daemon.reported == {newer: 1}
+    inbox.put("a/_SUCCESS", "")
+    daemon.tick()
+    assert daemon.reported == {newer: 1, older: 1}
+    assert len(daemon.runs) == 1  # a batch that was seen to come is waited for
 
 
 @pytest.mark.parametrize("count", [700, pytest.param(10_000, marks=pytest.mark.slow)])
