@@ -11,7 +11,6 @@ from __future__ import annotations
 import gzip
 import json
 from collections.abc import Iterable, Mapping, Sequence
-from pathlib import PurePosixPath
 from typing import NamedTuple
 
 from pydantic import Field
@@ -77,11 +76,11 @@ def complete(
     """
     found = [one for one in objects if not one.name.endswith("/")]
     marker = source.completion_marker
-    marked = {_folder(one) for one in found if PurePosixPath(one.name).name == marker}
+    marked = {_folder(one) for one in found if _is_marker(one, marker)}
     ready: list[StoredObject] = []
     waiting: list[StoredObject] = []
     for one in found:
-        if PurePosixPath(one.name).name == marker:
+        if _is_marker(one, marker):
             continue
         unmarked = marker is not None and _folder(one) not in marked
         fresh = now - one.updated < source.quiet_seconds
@@ -89,8 +88,12 @@ def complete(
     return ready, waiting
 
 
-def _folder(one: StoredObject) -> PurePosixPath:
-    return PurePosixPath(one.name).parent
+def _is_marker(one: StoredObject, marker: str | None) -> bool:
+    return marker is not None and one.name.rpartition("/")[2] == marker
+
+
+def _folder(one: StoredObject) -> str:
+    return one.name.rpartition("/")[0]
 
 
 def new_objects(objects: Sequence[StoredObject], seen: Seen, source: Source, limit: int) -> Batch:
