@@ -20,7 +20,8 @@ if TYPE_CHECKING:
 
     Hashes = npt.NDArray[np.uint64]
     Numbers = npt.NDArray[np.int64]
-    Integer = TypeVar("Integer", np.int64, np.uint64)
+    First = TypeVar("First", np.int64, np.uint64)
+    Second = TypeVar("Second", np.int64, np.uint64)
 
 SHINGLE_WORDS = 3
 """Words of a shingle: short, so that texts of a sentence can be compared."""
@@ -127,17 +128,10 @@ def _similar_pairs(
 ) -> Numbers:
     """Pairs of ranks (later, earlier) whose texts are as similar as asked, by their shingles."""
     import numpy as np
+    import pyarrow as pa
 
-    connection.execute("CREATE OR REPLACE TABLE sharing (rank BIGINT, first BIGINT)")
-    for band in range(_BANDS):
-        connection.execute(f"""
-            INSERT INTO sharing SELECT rank, first
-            FROM read_parquet('{signatures}') JOIN (
-              SELECT band{band}, min(rank) AS first FROM read_parquet('{signatures}')
-              GROUP BY ALL HAVING count(*) > 1
-            ) USING (band{band}) WHERE first < rank
-        """)
-    connection.execute("CREATE OR REPLACE TABLE candidates AS SELECT DISTINCT * FROM sharing")
+    later, earlier = _sharing_a_band(signatures)
+    connection.register("candidates", pa.table({"rank": later, "first": earlier}))
     reader = connection.sql(f"""
         SELECT later.rank, first, at_least(later.words, {SHINGLE_WORDS}) AS a,
           at_least(earlier.words, {SHINGLE_WORDS}) AS b
@@ -151,6 +145,27 @@ def _similar_pairs(
         similar = common >= similarity * all_
         found.append(np.column_stack((later[similar], earlier[similar])))
     return np.concatenate([np.zeros((0, 2), dtype=np.int64), *found])
+
+
+def _sharing_a_band(signatures: Path) -> tuple[Numbers, Numbers]:
+    """Ranks of texts that share a band with an earlier one, and of the earliest in that band."""
+    import numpy as np
+    import pyarrow.parquet as pq
+
+    file = pq.ParquetFile(signatures)
+    ranks = file.read(["rank"]).column(0).to_numpy()
+    by_rank = np.argsort(ranks)
+    ranks = ranks[by_rank]
+    later = earlier = np.zeros(0, dtype=np.int64)
+    for band in range(_BANDS):
+        keys = file.read([f"band{band}"]).column(0).to_numpy()[by_rank]
+        order = np.argsort(keys, kind="stable")
+        new = np.ones(len(keys), dtype=bool)
+        new[1:] = keys[order[1:]] != keys[order[:-1]]
+        origin = ranks[order[np.flatnonzero(new)]][np.cumsum(new) - 1]
+        later = np.concatenate([later, ranks[order[~new]]])
+        later, earlier = _distinct(later, np.concatenate([earlier, origin[~new]]))
+    return later, earlier
 
 
 def _row_runs(column: Any) -> tuple[Numbers, Hashes]:
@@ -174,7 +189,9 @@ def _overlap(one: tuple[Numbers, Hashes], other: tuple[Numbers, Hashes]) -> tupl
     return common, sizes - common
 
 
-def _distinct(first: npt.NDArray[Integer], second: Hashes) -> tuple[npt.NDArray[Integer], Hashes]:
+def _distinct(
+    first: npt.NDArray[First], second: npt.NDArray[Second]
+) -> tuple[npt.NDArray[First], npt.NDArray[Second]]:
     """Distinct pairs of two columns, sorted."""
     import numpy as np
 
