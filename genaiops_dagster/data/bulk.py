@@ -26,7 +26,23 @@ R = TypeVar("R")
 _MEMORY_LIMIT = "400MB"
 _THREADS = 4  # each needs memory of its own
 _BATCH_ROWS = 5_000
-_STRETCH_ROWS = 20_480
+_JOINS_AS_WRITTEN = "join_order,build_side_probe_side"
+"""A join holds its right side in memory. DuckDB would choose by rows, and cannot know that one side
+is texts and the other one numbers: queries here name the texts first.
+"""
+
+_MOST_ROWS = 20_480
+
+GROUP_BYTES = 4_000_000
+_SORTED_BYTES = 24_000_000
+_VECTOR_ROWS = 2_048
+
+GROUPS = f"ROW_GROUP_SIZE_BYTES '{GROUP_BYTES} bytes'"
+"""How `COPY` groups the rows of a Parquet file: by bytes, for a row may fill a model's window.
+
+DuckDB reads a group, or 2,048 rows of a larger one, at once, and reading JSON takes twelve times
+its size.
+"""
 
 
 @contextmanager
@@ -43,7 +59,34 @@ def workspace() -> Iterator[tuple[Path, duckdb.DuckDBPyConnection]]:
         }
         with duckdb.connect(str(folder / "work.duckdb"), config=settings) as connection:
             connection.execute("SET TimeZone = 'UTC'; SET preserve_insertion_order = false")
+            connection.execute(f"SET disabled_optimizers = '{_JOINS_AS_WRITTEN}'")
             yield folder, connection
+
+
+def rows_in(path: Path, size: int = GROUP_BYTES) -> int:
+    """How many rows of a Parquet file take so many bytes, on average; 20,480 at most."""
+    import pyarrow.parquet as pq
+
+    found = pq.read_metadata(path)
+    sizes = (found.row_group(n).total_byte_size for n in range(found.num_row_groups))
+    return max(1, min(_MOST_ROWS, int(size * found.num_rows / max(sum(sizes), 1))))
+
+
+def in_small_groups(path: Path) -> Path:
+    """A Parquet file of long rows in groups that fit into memory; of short rows, the same file."""
+    import pyarrow.parquet as pq
+
+    rows = rows_in(path)
+    if rows >= _VECTOR_ROWS:
+        return path
+    target = path.with_suffix(".small")
+    with pq.ParquetFile(path) as found, pq.ParquetWriter(target, found.schema_arrow) as writer:
+        for batch in found.iter_batches(rows):
+            step = max(1, len(batch) * GROUP_BYTES // max(batch.nbytes, 1))
+            for start in range(0, len(batch), step):
+                writer.write_batch(batch.slice(start, step))
+    path.unlink()
+    return target
 
 
 def insert(
@@ -69,7 +112,7 @@ def insert(
 
 
 def write_in_order(
-    connection: duckdb.DuckDBPyConnection, query: str, place: str, target: Path
+    connection: duckdb.DuckDBPyConnection, query: str, place: str, target: Path, like: Path
 ) -> None:
     """Write the rows of a query to a Parquet file, in order, whatever they take up together.
 
@@ -81,24 +124,26 @@ def write_in_order(
         query: Gives the rows.
         place: Its column that counts them from 0 in the order wanted; it is not written.
         target: The file.
+        like: A Parquet file with rows of the same length.
     """
     import numpy as np
     import pyarrow as pa
     import pyarrow.parquet as pq
 
-    rows = connection.sql(query).to_arrow_reader(_BATCH_ROWS)
+    group, stretch = rows_in(like), rows_in(like, _SORTED_BYTES)
+    rows = connection.sql(query).to_arrow_reader(min(group, _BATCH_ROWS))
     with TemporaryDirectory(dir=target.parent) as folder, ExitStack() as opened:
         stretches: dict[int, tuple[Path, Any]] = {}
         for batch in rows:
             order = np.argsort(places := batch.column(place).to_numpy())
-            numbers, starts = np.unique(places[order] // _STRETCH_ROWS, return_index=True)
+            numbers, starts = np.unique(places[order] // stretch, return_index=True)
             ordered, ends = batch.take(order), [*starts[1:], len(batch)]
-            for stretch, start, end in zip(numbers.tolist(), starts, ends, strict=True):
-                if stretch not in stretches:
-                    path = Path(folder) / f"{stretch}.arrow"
+            for number, start, end in zip(numbers.tolist(), starts, ends, strict=True):
+                if number not in stretches:
+                    path = Path(folder) / f"{number}.arrow"
                     writer = pa.ipc.new_file(path, rows.schema)
-                    stretches[stretch] = path, opened.enter_context(writer)
-                stretches[stretch][1].write(ordered.slice(start, end - start))
+                    stretches[number] = path, opened.enter_context(writer)
+                stretches[number][1].write(ordered.slice(start, end - start))
         opened.close()
         schema = pa.schema([field for field in rows.schema if field.name != place])
         paths = [path for _, (path, _) in sorted(stretches.items())]
@@ -107,7 +152,7 @@ def write_in_order(
             pq.ParquetWriter(target, schema, compression="zstd") as file,
         ):
             for stretch_rows in one_ahead(pool, partial(_sorted_rows, by=place), paths):
-                file.write_table(stretch_rows.drop_columns(place), row_group_size=_STRETCH_ROWS)
+                file.write_table(stretch_rows.drop_columns(place), row_group_size=group)
 
 
 def _sorted_rows(path: Path, by: str) -> pa.Table:

@@ -12,7 +12,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from genaiops_dagster.data.bulk import insert, number
+from genaiops_dagster.data.bulk import insert, number, rows_in
 from genaiops_dagster.data.profile import DRIFT, Balance, Profile, drift
 from genaiops_dagster.data.records import DatasetSplit, SplitName, StoredRows
 from genaiops_dagster.data.rules import EXPECTED, comparable_examples, golden_inputs
@@ -120,7 +120,9 @@ def no_leakage(
     held_out = golden_inputs(str(golden)) if golden else None
     ranks = [
         (rank,)
-        for side in overlapping(connection, comparable_examples(str(examples)), held_out)
+        for side in overlapping(
+            connection, comparable_examples(str(examples)), rows_in(examples), held_out
+        )
         for rank in side
     ]
     connection.execute("CREATE OR REPLACE TABLE repeating (file_row_number BIGINT)")

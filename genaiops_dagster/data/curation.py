@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from genaiops_dagster.data import rules
-from genaiops_dagster.data.bulk import insert, number, write_in_order
+from genaiops_dagster.data.bulk import GROUPS, insert, number, rows_in, write_in_order
 from genaiops_dagster.data.screening import CountTokens, screen, too_long
 from genaiops_dagster.data.similarity import MACROS, near_duplicates, overlapping
 from genaiops_dagster.data.sources import all_prompts, prompt_columns
@@ -66,7 +66,7 @@ def curate(
     policy = use_case.curation
     prepare(connection, use_case)
     extracted = folder / "extracted.parquet"
-    connection.execute(rules.EXTRACTED.format(source=source, target=extracted))
+    connection.execute(rules.EXTRACTED.format(source=source, target=extracted, groups=GROUPS))
     connection.execute("SET VARIABLE extracted = $path", {"path": str(extracted)})
     connection.execute(rules.TEXTS)
     _screen(connection, use_case)
@@ -76,15 +76,17 @@ def curate(
     _apply(connection, rules.REPEATED)
     if policy.conflicting_outputs == "reject":
         _apply(connection, rules.CONFLICTING)
-    connection.execute(rules.WORDS.format(target=folder / "words.parquet"))
+    connection.execute(rules.WORDS.format(target=folder / "words.parquet", groups=GROUPS))
     if policy.near_duplicates != "allow":
-        pairs = near_duplicates(connection, "FROM comparable", policy.similarity, folder)
-        connection.execute("CREATE TABLE near (rank BIGINT, first BIGINT)")
+        pairs = near_duplicates(
+            connection, "FROM comparable", policy.similarity, folder, rows_in(extracted)
+        )
+        connection.execute(rules.NEAR)
         insert(connection, "near", ["rank", "first"], pairs)
         _apply(connection, rules.NEAR_DUPLICATE[policy.near_duplicates])
     _apply(connection, rules.LIMITED | rules.SAME_INPUT)
-    _reject_overlapping(connection, golden)
-    return _write(connection, folder)
+    _reject_overlapping(connection, golden, rows_in(extracted))
+    return _write(connection, folder, extracted)
 
 
 def prepare(connection: duckdb.DuckDBPyConnection, use_case: UseCase) -> None:
@@ -160,7 +162,7 @@ def _screen(connection: duckdb.DuckDBPyConnection, use_case: UseCase) -> None:
 def _too_long(
     connection: duckdb.DuckDBPyConnection, use_case: UseCase, count_tokens: CountTokens
 ) -> Iterator[tuple[int, str]]:
-    query = "SELECT texts.* FROM live JOIN texts USING (row)"
+    query = "FROM texts SEMI JOIN live USING (row)"
     for row, tokens in too_long(connection, query, prompt_bytes(use_case), count_tokens):
         yield row, f"{tokens} tokens"
 
@@ -171,21 +173,23 @@ def prompt_bytes(use_case: UseCase) -> int:
     return len(prompt.template.encode()) + len(prompt.system_instruction.encode())
 
 
-def _reject_overlapping(connection: duckdb.DuckDBPyConnection, golden: Path | None) -> None:
+def _reject_overlapping(
+    connection: duckdb.DuckDBPyConnection, golden: Path | None, at_once: int
+) -> None:
     """Reject what repeats a long run of words of evaluation rows, golden or validation rows."""
     held_out = rules.golden_inputs(str(golden)) if golden else None
-    for ranks in overlapping(connection, "FROM comparable", held_out):
+    for ranks in overlapping(connection, "FROM comparable", at_once, held_out):
         connection.execute("CREATE OR REPLACE TABLE overlapping (rank BIGINT)")
         insert(connection, "overlapping", ["rank"], ((rank,) for rank in ranks))
         _apply(connection, rules.OVERLAPPING)
 
 
-def _write(connection: duckdb.DuckDBPyConnection, folder: Path) -> Curated:
+def _write(connection: duckdb.DuckDBPyConnection, folder: Path, extracted: Path) -> Curated:
     examples, rejected = folder / "examples.parquet", folder / "rejected.parquet"
     connection.execute(rules.PLACES)
-    write_in_order(connection, rules.EXAMPLES, "place", examples)
-    connection.execute(rules.REJECTED.format(target=rejected))
-    redacted = number(connection, "SELECT count(*) FROM redacted JOIN live USING (row)")
+    write_in_order(connection, rules.EXAMPLES, "place", examples, like=extracted)
+    connection.execute(rules.REJECTED.format(target=rejected, groups=GROUPS))
+    redacted = number(connection, "SELECT count(*) FROM live SEMI JOIN redacted USING (row)")
     return Curated(
         examples,
         rejected,

@@ -51,7 +51,7 @@ make this several times faster. A list of one is how SQL computes something once
 """
 
 EXTRACTED = """
-COPY (FROM mapped('{source}')) TO '{target}' (FORMAT parquet, COMPRESSION lz4, ROW_GROUP_SIZE 8192)
+COPY (FROM mapped('{source}')) TO '{target}' (FORMAT parquet, COMPRESSION lz4, {groups})
 """
 """Everything that is read from the rows' JSON, read once."""
 
@@ -98,9 +98,9 @@ A sort spills to disk where a window over all rows would not.
 
 WORDS = """
 COPY (
-  SELECT rank, "group", side, word_hashes(input_text(variables)) AS words
-  FROM live JOIN (SELECT row, variables FROM texts) USING (row) WHERE NOT has_files
-) TO '{target}' (FORMAT parquet, COMPRESSION uncompressed, ROW_GROUP_SIZE 8192);
+  SELECT rank, live."group", side, word_hashes(input_text(variables)) AS words
+  FROM texts JOIN live USING (row) WHERE NOT has_files
+) TO '{target}' (FORMAT parquet, COMPRESSION uncompressed, {groups});
 CREATE VIEW comparable AS FROM read_parquet('{target}') SEMI JOIN live USING (rank);
 """
 """Inputs that can be compared by their words; with a file, the words do not say enough."""
@@ -120,6 +120,13 @@ def golden_inputs(path: str) -> str:
         SELECT word_hashes(input_text(variables)) AS words, 'golden ' || row AS "group"
         FROM mapped('{path}') WHERE error IS NULL"""
 
+
+NEAR = """
+CREATE TABLE near (rank BIGINT, first BIGINT);
+CREATE VIEW near_rows AS
+SELECT row AS later_row, side AS later_side, first FROM live JOIN near USING (rank);
+"""
+"""Rows that are nearly the same as an earlier one."""
 
 # Rules: by reason, a query for the rows that it applies to, with a detail.
 
@@ -146,14 +153,12 @@ CONFLICTING = {
 NEAR_DUPLICATE = {
     "reject": {
         "near_duplicate": """
-            SELECT later.row, 'of ' || earlier.id FROM near
-            JOIN live AS later USING (rank) JOIN live AS earlier ON earlier.rank = first"""
+            SELECT later_row, 'of ' || id FROM live JOIN near_rows ON rank = first"""
     },
     "keep_together": {
         "near_duplicate": """
-            SELECT later.row, 'of ' || earlier.id || ' on another side' FROM near
-            JOIN live AS later USING (rank) JOIN live AS earlier ON earlier.rank = first
-            WHERE later.side <> earlier.side"""
+            SELECT later_row, 'of ' || id || ' on another side'
+            FROM live JOIN near_rows ON rank = first WHERE later_side <> side"""
     },
 }
 LIMITED = {
@@ -183,7 +188,7 @@ EXPECTED = ("repeated_id", "duplicate", "near_duplicate", "contaminated", *LIMIT
 EXAMPLES = """
 SELECT id, "group", slices, variables, output, side, position,
   texts.source_uri, texts.source_generation, texts.source_row, place
-FROM places JOIN texts USING (row)
+FROM texts JOIN places USING (row)
 """
 PLACES = """
 CREATE TABLE places AS
@@ -199,7 +204,7 @@ FROM live JOIN (
 REJECTED = """
 COPY (
   SELECT id, reason, detail, source_uri, source_generation, source_row
-  FROM rejections JOIN rows USING (row)
+  FROM rows JOIN rejections USING (row)
   ORDER BY reason, source_uri, source_generation, source_row, id
-) TO '{target}' (FORMAT parquet, COMPRESSION zstd, ROW_GROUP_SIZE 20480)
+) TO '{target}' (FORMAT parquet, COMPRESSION zstd, {groups})
 """

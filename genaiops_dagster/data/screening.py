@@ -24,7 +24,7 @@ Source: https://cloud.google.com/vertex-ai/generative-ai/docs/models/gemini-supe
 CountTokens = Callable[[dict[str, Any], str], int]
 """Tokens of one example, asked with its variables and answered with its output."""
 
-_BATCH_ROWS = 1_000
+_BATCH_ROWS = 200
 
 
 class Screened(NamedTuple):

@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO, NamedTuple
 from uuid import uuid4
 
-from genaiops_dagster.data.bulk import fetch
+from genaiops_dagster.data.bulk import GROUP_BYTES, GROUPS, fetch, in_small_groups
 from genaiops_dagster.data.formats import TEXT_FORMATS, ending, read_rows
 from genaiops_dagster.data.inbox import unreadable
 from genaiops_dagster.fingerprint import fingerprint
@@ -29,7 +29,7 @@ from genaiops_dagster.use_case import Prompt, UseCase
 if TYPE_CHECKING:
     import duckdb
 
-_BATCH_ROWS = 5_000
+_GROUP_ROWS = 5_000
 _DOWNLOADS = 8
 _SMALL_BYTES = 4_000_000
 
@@ -212,9 +212,10 @@ def _convert(
 ) -> None:
     """Turn an object in Parquet format into source rows; an export's rows have no number."""
     target = folder / f"{uuid4().hex}.parquet"
-    local = fetch(store, found.name, folder / "download", found.generation)
+    local = folder / "download"
     position = (origin, None, None) if origin else (found.uri, found.generation, 1)
     try:
+        local = in_small_groups(fetch(store, found.name, local, found.generation))
         connection.execute(
             f"""
             COPY (
@@ -224,7 +225,7 @@ def _convert(
                 CASE WHEN NOT json_valid(text) THEN 'not_json' END AS error
               FROM (SELECT file_row_number AS number, to_json(record)::VARCHAR AS text
                     FROM read_parquet('{local}') AS record)
-            ) TO '{target}' (FORMAT parquet, COMPRESSION zstd, ROW_GROUP_SIZE 20480)
+            ) TO '{target}' (FORMAT parquet, COMPRESSION zstd, {GROUPS})
             """,
             dict(zip(("uri", "generation", "first"), position, strict=True)),
         )
@@ -232,7 +233,7 @@ def _convert(
         target.unlink(missing_ok=True)
         raise
     finally:
-        local.unlink()
+        local.unlink(missing_ok=True)
 
 
 def write_source_rows(rows: Iterable[SourceRow], target: Path) -> None:
@@ -249,11 +250,24 @@ def write_source_rows(rows: Iterable[SourceRow], target: Path) -> None:
             ("error", pa.string()),
         ]
     )
-    remaining = iter(rows)
     with pq.ParquetWriter(target, schema, compression="zstd") as writer:
-        while batch := list(islice(remaining, _BATCH_ROWS)):
+        for batch in _groups(rows):
             arrays = [
                 pa.array(column, field.type)
                 for column, field in zip(zip(*batch, strict=True), schema, strict=True)
             ]
             writer.write_table(pa.table(arrays, schema=schema))
+
+
+def _groups(rows: Iterable[SourceRow]) -> Iterator[list[SourceRow]]:
+    """Rows in groups of a few megabytes, and of a few thousand rows at most."""
+    group: list[SourceRow] = []
+    size = 0
+    for row in rows:
+        group.append(row)
+        size += len(row.fields or "")
+        if size >= GROUP_BYTES or len(group) == _GROUP_ROWS:
+            yield group
+            group, size = [], 0
+    if group:
+        yield group

@@ -7,15 +7,18 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import json
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple, get_args
 
+from genaiops_dagster.data.bulk import one_ahead, rows_in
 from genaiops_dagster.data.records import SplitName
 from genaiops_dagster.prompts.records import PromptVersion
 from genaiops_dagster.prompts.rendering import CONTENTS, plain_pieces, tuning_line
 
 if TYPE_CHECKING:
     import duckdb
+    import pyarrow as pa
 
 SIDES: tuple[SplitName, ...] = get_args(SplitName)
 
@@ -55,14 +58,15 @@ def write_splits(
         PromptError: the template cannot be rendered for a row.
     """
     plain = _plain_line(prompt)
+    at_once = min(_BATCH_ROWS, rows_in(examples))
     files: dict[SplitName, SplitFile] = {}
     for side in SIDES:
         path = folder / f"{side}.jsonl"
         rows = f"(FROM read_parquet('{examples}') WHERE side = '{side}')"
         if side == "evaluation":
-            written = _write_lines(connection, rows, _RECORD_LINE, "true", path)
+            written = _write_lines(connection, rows, _RECORD_LINE, "true", path, at_once)
         else:
-            written = _write_lines(connection, rows, *plain, path) if plain else None
+            written = _write_lines(connection, rows, *plain, path, at_once) if plain else None
         files[side] = written or _write_rendered_lines(connection, rows, prompt, path)
     return files
 
@@ -108,7 +112,12 @@ def _literal(text: str) -> str:
 
 
 def _write_lines(
-    connection: duckdb.DuckDBPyConnection, rows: str, line: str, plain: str, path: Path
+    connection: duckdb.DuckDBPyConnection,
+    rows: str,
+    line: str,
+    plain: str,
+    path: Path,
+    at_once: int,
 ) -> SplitFile | None:
     """Write a line for each row, in the order of the rows; None if one of them is not plain.
 
@@ -120,6 +129,7 @@ def _write_lines(
         line: SQL for the parts of a line.
         plain: SQL for whether a row can be written so.
         path: The file.
+        at_once: Rows to hold in memory.
     """
     import pyarrow.compute as pc
 
@@ -127,21 +137,26 @@ def _write_lines(
     query = f"""
         SELECT concat({line}, chr(10)), length(variables) + length(output), {plain} FROM {rows}"""
     digest, count, characters = hashlib.sha256(), 0, 0
+
+    def append(batch: pa.RecordBatch) -> tuple[int, int, bool]:
+        texts, lengths, fit = batch.columns
+        _, offsets, content = texts.buffers()
+        bounds = memoryview(offsets).cast("i")
+        lines = content[bounds[texts.offset] : bounds[texts.offset + len(texts)]]
+        digest.update(lines)
+        file.write(lines)
+        return len(texts), pc.sum(lengths).as_py(), pc.all(fit).as_py()
+
     with (
         path.open("wb") as file,
-        contextlib.closing(connection.sql(query).to_arrow_reader(_BATCH_ROWS)) as batches,
+        contextlib.closing(connection.sql(query).to_arrow_reader(at_once)) as batches,
+        ThreadPoolExecutor(1) as pool,
     ):
-        for batch in batches:
-            texts, lengths, fit = batch.columns
-            if not pc.all(fit).as_py():
+        for some, length, fit in one_ahead(pool, append, batches):
+            if not fit:
                 return None
-            _, offsets, content = texts.buffers()
-            bounds = memoryview(offsets).cast("i")
-            lines = content[bounds[texts.offset] : bounds[texts.offset + len(texts)]]
-            digest.update(lines)
-            file.write(lines)
-            count += len(texts)
-            characters += pc.sum(lengths).as_py()
+            count += some
+            characters += length
     return SplitFile(path, digest.hexdigest(), count, characters)
 
 

@@ -12,7 +12,15 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from genaiops_dagster.budget.tokens import CountTokens as CountContents
 from genaiops_dagster.budget.tokens import user_message
 from genaiops_dagster.data import checks
-from genaiops_dagster.data.bulk import content_digest, fetch, file_digest, keep, number, workspace
+from genaiops_dagster.data.bulk import (
+    GROUPS,
+    content_digest,
+    fetch,
+    file_digest,
+    keep,
+    number,
+    workspace,
+)
 from genaiops_dagster.data.checks import Finding
 from genaiops_dagster.data.curation import curate, prepare, prompt_bytes
 from genaiops_dagster.data.inbox import complete
@@ -97,7 +105,7 @@ def store_source_rows(
         path = folder / "rows.parquet"
         connection.execute(
             f"COPY (FROM read_parquet('{parts}/*.parquet')) TO '{path}' "
-            "(FORMAT parquet, COMPRESSION zstd, ROW_GROUP_SIZE 20480)"
+            f"(FORMAT parquet, COMPRESSION zstd, {GROUPS})"
         )
         rows = _stored(use_case, store, connection, path)
         report = SourceReport(_deliveries(connection, path), len(waiting), estimated, billed)

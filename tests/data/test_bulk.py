@@ -1,0 +1,39 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from genaiops_dagster.data.bulk import GROUP_BYTES, GROUPS, in_small_groups, workspace
+
+LONG = [f"{n} {'x' * 500_000}" for n in range(20)]
+
+
+def groups(path: Path) -> list[int]:
+    found = pq.read_metadata(path)
+    return [found.row_group(n).total_byte_size for n in range(found.num_row_groups)]
+
+
+def test_long_rows_are_put_into_small_groups(tmp_path: Path) -> None:
+    path = tmp_path / "rows.parquet"
+    pq.write_table(pa.table({"text": LONG}), path, use_dictionary=False)
+    assert max(groups(path)) > 2 * GROUP_BYTES
+
+    small = in_small_groups(path)
+    assert max(groups(small)) <= GROUP_BYTES
+    assert pq.read_table(small).column("text").to_pylist() == LONG
+
+    copied = tmp_path / "copied.parquet"
+    with workspace() as (_, connection):
+        connection.execute(
+            f"COPY (FROM read_parquet('{small}')) TO '{copied}' (FORMAT parquet, {GROUPS})"
+        )
+    assert max(groups(copied)) <= 2 * GROUP_BYTES
+    assert sorted(pq.read_table(copied).column("text").to_pylist()) == sorted(LONG)
+
+
+def test_short_rows_stay_as_they_are(tmp_path: Path) -> None:
+    path = tmp_path / "rows.parquet"
+    pq.write_table(pa.table({"text": [str(n) for n in range(10_000)]}), path)
+    assert in_small_groups(path) == path
