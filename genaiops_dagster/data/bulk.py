@@ -73,20 +73,33 @@ def rows_in(path: Path, size: int = GROUP_BYTES) -> int:
 
 
 def in_small_groups(path: Path) -> Path:
-    """A Parquet file of long rows in groups that fit into memory; of short rows, the same file."""
+    """A Parquet file of long rows in groups that fit into memory; of short rows, the same file.
+
+    One that cannot be read stays as it is, for DuckDB to say so.
+    """
+    import pyarrow as pa
+
+    target = path.with_suffix(".small")
+    try:
+        rows = rows_in(path)
+        if rows >= _VECTOR_ROWS:
+            return path
+        _copy_in_groups(path, target, rows)
+    except (pa.ArrowException, OSError):
+        target.unlink(missing_ok=True)
+        return path
+    path.unlink()
+    return target
+
+
+def _copy_in_groups(path: Path, target: Path, rows: int) -> None:
     import pyarrow.parquet as pq
 
-    rows = rows_in(path)
-    if rows >= _VECTOR_ROWS:
-        return path
-    target = path.with_suffix(".small")
     with pq.ParquetFile(path) as found, pq.ParquetWriter(target, found.schema_arrow) as writer:
         for batch in found.iter_batches(rows):
             step = max(1, len(batch) * GROUP_BYTES // max(batch.nbytes, 1))
             for start in range(0, len(batch), step):
                 writer.write_batch(batch.slice(start, step))
-    path.unlink()
-    return target
 
 
 def insert(

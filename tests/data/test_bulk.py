@@ -37,3 +37,10 @@ def test_short_rows_stay_as_they_are(tmp_path: Path) -> None:
     path = tmp_path / "rows.parquet"
     pq.write_table(pa.table({"text": [str(n) for n in range(10_000)]}), path)
     assert in_small_groups(path) == path
+
+
+def test_what_is_no_parquet_file_is_left_for_the_reader_to_refuse(tmp_path: Path) -> None:
+    path = tmp_path / "rows.parquet"
+    path.write_bytes(b"PAR1 and no more")
+    assert in_small_groups(path) == path
+    assert path.exists()
