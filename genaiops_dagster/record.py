@@ -45,8 +45,19 @@ def read_object(store: ObjectStore, name: str, record_type: type[R]) -> R:
     Raises:
         FileNotFoundError: the asset was never materialized.
     """
-    content = store.read(name)
-    if content is None:
+    found = find_object(store, name, record_type)
+    if found is None:
         asset = name.replace("/assets/", "/").removesuffix(".json")
         raise FileNotFoundError(f"{store.uri(name)} does not exist: materialize {asset} first")
-    return record_type.model_validate_json(content)
+    return found
+
+
+def find_record(store: ObjectStore, record_type: type[R], use_case: str, *asset: str) -> R | None:
+    """The latest record of an asset, or None when it was never materialized."""
+    return find_object(store, record_name(use_case, *asset), record_type)
+
+
+def find_object(store: ObjectStore, name: str, record_type: type[R]) -> R | None:
+    """The record in the object `name`, or None when there is no such object."""
+    content = store.read(name)
+    return None if content is None else record_type.model_validate_json(content)

@@ -26,7 +26,7 @@ from genaiops_dagster.candidates import GenerationConfig
 from genaiops_dagster.data.records import DatasetSplit, Example
 from genaiops_dagster.prompts.records import PromptVersion
 from genaiops_dagster.prompts.rendering import request_contents, version
-from genaiops_dagster.record import Record
+from genaiops_dagster.record import Record, find_object
 from genaiops_dagster.use_case import Prompt, UseCase
 
 if TYPE_CHECKING:
@@ -224,8 +224,7 @@ class ServedChampion(Record, extra="ignore"):
 
 def read_served_champion(store: ObjectStore, use_case: UseCase) -> ServedChampion | None:
     """What production serves now; None before the first promotion."""
-    content = store.read(f"{use_case.name}/champion.json")
-    return None if content is None else ServedChampion.model_validate_json(content)
+    return find_object(store, f"{use_case.name}/champion.json", ServedChampion)
 
 
 def _champion(

@@ -59,15 +59,13 @@ def _content(use_case: UseCase, session: Session) -> PageContent | None:
     from genaiops_dagster.promotion.champion import read_champion
     from genaiops_dagster.promotion.page import PageContent
     from genaiops_dagster.promotion.records import Decision
-    from genaiops_dagster.record import record_name
+    from genaiops_dagster.record import find_record
 
     store = object_store(session)
-    found = store.read(record_name(use_case.name, "model_comparison"))
-    if found is None:
+    comparison = find_record(store, Comparison, use_case.name, "model_comparison")
+    if comparison is None:
         return None
-    comparison = Comparison.model_validate_json(found)
-    decided = store.read(record_name(use_case.name, "promotion_decision"))
-    decision = Decision.model_validate_json(decided) if decided else None
+    decision = find_record(store, Decision, use_case.name, "promotion_decision")
     return PageContent(
         use_case=use_case,
         comparison=comparison,

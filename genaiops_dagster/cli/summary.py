@@ -16,7 +16,7 @@ from genaiops_dagster.comparison.records import Comparison
 from genaiops_dagster.evaluation.records import EvaluationReport, MetricSummary
 from genaiops_dagster.google_cloud.object_store import ObjectStore
 from genaiops_dagster.promotion.records import Champion, Decision
-from genaiops_dagster.record import Record
+from genaiops_dagster.record import Record, find_object, find_record
 from genaiops_dagster.serving.records import GeneratedContent
 from genaiops_dagster.tuning.records import TunedModel
 
@@ -116,10 +116,8 @@ def summarize(
         steps = [outcome.steps[key] for key, name in step_assets.items() if name == asset]
         if not any(step.status == "done" for step in steps):
             return None
-        content = store.read(f"{use_case}/assets/{asset}.json")
-        return None if content is None else kind.model_validate_json(content)
+        return find_record(store, kind, use_case, asset)
 
-    champion = store.read(f"{use_case}/champion.json")
     decision = record(Decision, "promotion_decision")
     promotes = decision is not None and decision.verdict.outcome == "PROMOTE"
     asked = outcome.failed_checks.get(GATE_CHECK, "").removeprefix("PROMOTE: ")
@@ -135,7 +133,7 @@ def summarize(
         comparison=record(Comparison, "model_comparison"),
         decision=decision,
         tuned_model=record(TunedModel, "tuned_model"),
-        champion=None if champion is None else Champion.model_validate_json(champion),
+        champion=find_object(store, f"{use_case}/champion.json", Champion),
         samples=record(GeneratedContent, "sample_content"),
         waits=asked if promotes and asked else None,
     )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING
 
 from genaiops_dagster.budget.degrade import with_less
 from genaiops_dagster.budget.limits import BudgetExceededError
@@ -16,7 +16,7 @@ from genaiops_dagster.evaluation.inference import Model
 from genaiops_dagster.evaluation.records import EvaluationReport
 from genaiops_dagster.prompts.records import PromptVersion
 from genaiops_dagster.prompts.rendering import candidate_prompt
-from genaiops_dagster.record import Record, record_name
+from genaiops_dagster.record import find_record
 from genaiops_dagster.section import CHAMPION, TUNED
 from genaiops_dagster.tuning.recipe import tuning_recipe
 from genaiops_dagster.tuning.records import TunedModel
@@ -24,8 +24,6 @@ from genaiops_dagster.use_case import UseCase
 
 if TYPE_CHECKING:
     from genaiops_dagster.google_cloud.object_store import ObjectStore
-
-R = TypeVar("R", bound=Record)
 
 _OF_A_REPORT = ("checkpoints", "evaluation", "metrics", "suites", "judging")
 """Stages that are paid for one candidate before its report is complete."""
@@ -91,10 +89,10 @@ class _Found:
     @staticmethod
     def read(use_case: UseCase, store: ObjectStore) -> _Found | None:
         training, validation, evaluation = (
-            _read(store, DatasetSplit, use_case, name)
+            find_record(store, DatasetSplit, use_case.name, name)
             for name in ("training_set", "validation_set", "evaluation_set")
         )
-        prompt = _read(store, PromptVersion, use_case, "prompt")
+        prompt = find_record(store, PromptVersion, use_case.name, "prompt")
         if training is None or validation is None or evaluation is None or prompt is None:
             return None
         return _Found(training, validation, evaluation, prompt)
@@ -107,7 +105,7 @@ def _tuned_models(
     sweep, models = use_case.tuning.sweep, {}
     for variant in (None, *(name for name, _ in sweep.variants())) if sweep else (None,):
         asset = ("tuned_model", variant) if variant else ("tuned_model",)
-        model = _read(store, TunedModel, use_case, *asset)
+        model = find_record(store, TunedModel, use_case.name, *asset)
         if model is None:
             continue
         recipe = tuning_recipe(use_case, store, found.training_set, found.validation_set, variant)
@@ -125,7 +123,7 @@ def _report(
     name: str,
 ) -> EvaluationReport | None:
     """The complete report of a candidate as it would be made now, if there is one."""
-    report = _read(store, EvaluationReport, use_case, "evaluation_report", name)
+    report = find_record(store, EvaluationReport, use_case.name, "evaluation_report", name)
     chosen = use_case.candidates[name]
     if report is None or not is_complete(report):
         return None
@@ -149,8 +147,3 @@ def _report(
         evaluation_set=terms.evaluation_set,
     )
     return report if task.fingerprint == report.fingerprint else None
-
-
-def _read(store: ObjectStore, record: type[R], use_case: UseCase, *asset: str) -> R | None:
-    content = store.read(record_name(use_case.name, *asset))
-    return record.model_validate_json(content) if content else None

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from genaiops_dagster.evaluation.records import EvaluationReport, RowResult
 from genaiops_dagster.google_cloud.object_store import ObjectStore
+from genaiops_dagster.record import find_object
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -21,8 +22,8 @@ def report_prefix(use_case: str, fingerprint: str) -> str:
 
 def find_report(store: ObjectStore, use_case: str, fingerprint: str) -> EvaluationReport | None:
     """The stored report with this fingerprint, or None."""
-    content = store.read(f"{report_prefix(use_case, fingerprint)}summary.json")
-    return None if content is None else EvaluationReport.model_validate_json(content)
+    name = f"{report_prefix(use_case, fingerprint)}summary.json"
+    return find_object(store, name, EvaluationReport)
 
 
 def write_report(store: ObjectStore, report: EvaluationReport, rows: Sequence[RowResult]) -> None:

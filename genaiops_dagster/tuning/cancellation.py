@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from genaiops_dagster.record import Record
+from genaiops_dagster.record import Record, find_object
 
 if TYPE_CHECKING:
     from google import genai
@@ -30,8 +30,8 @@ def cancel_job(
 
 def cancel_reason(store: ObjectStore, use_case: str, job: str) -> str | None:
     """Why we cancelled the job called `job`; None when it was not us."""
-    content = store.read(_name(use_case, job))
-    return Cancellation.model_validate_json(content).reason if content else None
+    note = find_object(store, _name(use_case, job), Cancellation)
+    return note.reason if note else None
 
 
 def _name(use_case: str, job: str) -> str:
