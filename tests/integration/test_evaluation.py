@@ -235,6 +235,7 @@ def test_the_champion_is_asked_with_its_own_prompt_once_there_is_one(
     champion = {
         "number": 3,
         "model": "gemini-3.1-pro-preview",
+        "base_model": "gemini-3.1-pro-preview",
         "generation": {"max_output_tokens": 16},
         "prompt_digest": "the champion's own",
         "prompt_template": "Name the module:\n{{ text }}\nChoose one of: " + ", ".join(MODULES),
