@@ -3,56 +3,37 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable, Mapping, Sequence
 
 from genaiops_dagster.budget.pricing import (
-    EVALUATION_SERVICE,
-    computed_metrics_cost,
-    token_cost,
     tuning_cost,
 )
-from genaiops_dagster.budget.records import CostEstimate, Stage, StageCost, totals
+from genaiops_dagster.budget.records import CostEstimate, Stage, StageCost
+from genaiops_dagster.budget.stage_costs import (
+    JUDGE_ANSWER_TOKENS,
+    JUDGE_INSTRUCTION_TOKENS,
+    JUDGE_MAXIMUM_ANSWER_TOKENS,
+    SUITE_CASES,
+    SUITE_PROMPT_TOKENS,
+    cheaper_way,
+    estimate_of,
+    price_computed,
+    price_requests,
+)
 from genaiops_dagster.budget.tokens import TokenTotal
 from genaiops_dagster.budget.volume import OWN_PROMPT, ChampionVolume, PromptVolume, RunVolume
-from genaiops_dagster.budget_policy import ModelPrice
 from genaiops_dagster.candidates import Candidate
-from genaiops_dagster.evaluation_policy import Evaluation, Judge
+from genaiops_dagster.evaluation_policy import Judge
 from genaiops_dagster.section import CHAMPION, TUNED
 from genaiops_dagster.use_case import UseCase
 
-JUDGE_INSTRUCTION_TOKENS = 400
-"""Tokens that a judge's own instruction adds to prompt and answer."""
-
-JUDGE_ANSWER_TOKENS = 150
-"""Tokens of a rating with its explanation."""
-
 _LABEL_MARGIN = 1.5
 """How many times their estimate answers that people rated may have in tokens."""
-
-JUDGE_MAXIMUM_ANSWER_TOKENS = 1024
-"""Tokens that a judge writes at most. The service does not tell what a judge read and wrote, so
-that what is recorded as spent on it rests on these figures, too."""
 
 MOST_CHECKPOINTS = 10
 """Checkpoints that the service keeps of a job.
 
 Source: https://cloud.google.com/vertex-ai/generative-ai/docs/models/tuning-checkpoints
 """
-
-MOST_CHARACTERS_PER_TOKEN = 8
-"""Characters of a token at most, on the mean of an answer; English text has about 4.
-
-Source: https://ai.google.dev/gemini-api/docs/tokens
-"""
-
-SERVICE_ROWS = 100
-"""Answers that the evaluation service is sent in one request."""
-
-SUITE_PROMPT_TOKENS = 300
-"""More than any shipped case has, with a system instruction."""
-
-SUITE_CASES = {"safety": 18, "off_task": 14}
-"""Cases of the suites that are shipped with the evaluation."""
 
 
 def default_epochs(training_rows: int) -> int:
@@ -102,29 +83,6 @@ def estimate_run(use_case: UseCase, volume: RunVolume, *, emulated: bool) -> Cos
         training_digest=volume.training_digest,
         evaluation_digest=volume.evaluation_digest,
         prompt_digest=volume.prompt_digest,
-    )
-
-
-def estimate_of(
-    use_case: str,
-    stages: Sequence[StageCost],
-    *,
-    emulated: bool,
-    error_share: float = 0.0,
-    training_digest: str = "",
-    evaluation_digest: str = "",
-    prompt_digest: str = "",
-) -> CostEstimate:
-    """Stages as an estimate; digests are empty where it is of one step's requests alone."""
-    return CostEstimate(
-        use_case=use_case,
-        training_digest=training_digest,
-        evaluation_digest=evaluation_digest,
-        prompt_digest=prompt_digest,
-        stages=list(stages),
-        error_share=error_share,
-        emulated=emulated,
-        **totals(stages),
     )
 
 
@@ -237,65 +195,6 @@ def _computed(use_case: UseCase, volume: RunVolume) -> list[StageCost]:
         for name, tokens in longest.items()
         if metrics
     ]
-
-
-def price_computed(
-    prices: Mapping[str, ModelPrice],
-    *,
-    candidate: str,
-    metrics: int,
-    rows: int,
-    references: int,
-    max_output_tokens: int,
-) -> StageCost:
-    """Price the metrics of one candidate that the evaluation service computes without a judge.
-
-    Args:
-        prices: The use case's own prices.
-        candidate: Whose answers.
-        metrics: How many.
-        rows: Answers.
-        references: Characters of all expected outputs together.
-        max_output_tokens: Of one answer.
-    """
-    answers_at_most = max(references, rows * max_output_tokens * MOST_CHARACTERS_PER_TOKEN)
-    at_most = references + answers_at_most
-    return StageCost(
-        stage="metrics",
-        candidate=candidate,
-        model=EVALUATION_SERVICE,
-        calls=metrics * -(-rows // SERVICE_ROWS),
-        input_tokens=0,
-        output_tokens=0,
-        maximum_output_tokens=0,
-        cost_usd=computed_metrics_cost(2 * references * metrics, rows * metrics, prices=prices),
-        maximum_usd=computed_metrics_cost(at_most * metrics, rows * metrics, prices=prices),
-        basis=f"{rows} answers x {metrics} metrics, by characters",
-    )
-
-
-def cheaper_way(evaluation: Evaluation, rows: int, cost: Callable[[bool], StageCost]) -> StageCost:
-    """The cost of so many answers as they are asked for: singly, or in a batch job.
-
-    A batch job is chosen by the number of rows and by what it saves, as the use case says; where
-    no price is known, nobody can say that it saves anything.
-
-    Args:
-        evaluation: Its `batch_from_rows` and `batch_from_saving_usd`.
-        rows: How many answers have to be asked for.
-        cost: What they cost, in a batch job or not.
-    """
-    singly, saving = cost(False), evaluation.batch_from_saving_usd
-    if evaluation.batch_from_rows is None and saving is None:
-        return singly
-    if rows < (evaluation.batch_from_rows or 1):
-        return singly
-    batch = cost(True)
-    if saving is None:
-        return batch
-    if singly.maximum_usd is None or batch.maximum_usd is None:
-        return singly
-    return batch if singly.maximum_usd - batch.maximum_usd >= saving else singly
 
 
 def _champion_calls(
@@ -492,71 +391,4 @@ def _calls(
         tuned=use_case.candidates[candidate].model == TUNED,
         batch=batch,
         searches=calls if "google_search" in generation.tools else 0,
-    )
-
-
-def price_requests(
-    prices: Mapping[str, ModelPrice],
-    *,
-    stage: Stage,
-    candidate: str,
-    model: str,
-    calls: int,
-    prompts: TokenTotal,
-    output_tokens: int,
-    maximum_output_tokens: int,
-    longest: tuple[int, int],
-    basis: str,
-    tuned: bool = False,
-    batch: bool = False,
-    searches: int = 0,
-    maximum_input_tokens: int | None = None,
-) -> StageCost:
-    """Price the requests of one stage.
-
-    Args:
-        prices: The use case's own prices.
-        stage: Part of the run.
-        candidate: Candidate that is asked.
-        model: Base model that is paid.
-        calls: How many requests.
-        prompts: Tokens of all prompts together.
-        output_tokens: Expected tokens of all answers together.
-        maximum_output_tokens: The same at most.
-        longest: Tokens in and, at most, out of the longest request.
-        basis: What the figures rest on, for a reader.
-        tuned: Whether a model is asked that was tuned from `model`.
-        batch: Whether the requests are a batch job, which costs less.
-        searches: Web searches that ground answers, one for each request that may search.
-        maximum_input_tokens: Of all prompts at most, where more than sampling makes them unsure.
-    """
-    input_tokens = round(prompts.tokens)
-    at_most = round(prompts.at_most) if maximum_input_tokens is None else maximum_input_tokens
-
-    def price(tokens_in: int, tokens_out: int) -> float | None:
-        return token_cost(
-            model,
-            tokens_in,
-            tokens_out,
-            tuned=tuned,
-            requests=calls,
-            searches=searches,
-            batch=batch,
-            prices=prices,
-        )
-
-    return StageCost(
-        stage=stage,
-        candidate=candidate,
-        model=model,
-        calls=calls,
-        input_tokens=input_tokens,
-        output_tokens=output_tokens,
-        maximum_output_tokens=maximum_output_tokens,
-        cost_usd=price(input_tokens, output_tokens),
-        maximum_usd=price(at_most, maximum_output_tokens),
-        largest_request_tokens=sum(longest),
-        largest_request_usd=token_cost(model, *longest, tuned=tuned, prices=prices) or 0.0,
-        basis=basis,
-        batch=batch,
     )

@@ -5,14 +5,14 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
-from genaiops_dagster.budget.estimate import (
+from genaiops_dagster.budget.payment import Purse
+from genaiops_dagster.budget.stage_costs import (
     JUDGE_ANSWER_TOKENS,
     JUDGE_INSTRUCTION_TOKENS,
     JUDGE_MAXIMUM_ANSWER_TOKENS,
     estimate_of,
     price_requests,
 )
-from genaiops_dagster.budget.payment import Purse
 from genaiops_dagster.budget.tokens import TokenTotal
 from genaiops_dagster.record import Record
 

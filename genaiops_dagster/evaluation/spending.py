@@ -7,7 +7,10 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, ExitStack, contextmanager
 from dataclasses import dataclass
 
-from genaiops_dagster.budget.estimate import (
+from genaiops_dagster.budget.payment import Payment, Purse
+from genaiops_dagster.budget.pricing import EVALUATION_SERVICE, computed_metrics_cost
+from genaiops_dagster.budget.records import CostEstimate, StageCost
+from genaiops_dagster.budget.stage_costs import (
     JUDGE_ANSWER_TOKENS,
     JUDGE_INSTRUCTION_TOKENS,
     JUDGE_MAXIMUM_ANSWER_TOKENS,
@@ -17,9 +20,6 @@ from genaiops_dagster.budget.estimate import (
     price_computed,
     price_requests,
 )
-from genaiops_dagster.budget.payment import Payment, Purse
-from genaiops_dagster.budget.pricing import EVALUATION_SERVICE, computed_metrics_cost
-from genaiops_dagster.budget.records import CostEstimate, StageCost
 from genaiops_dagster.budget.tokens import (
     CountTokens,
     TokenTotal,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from genaiops_dagster.budget.estimate import SUITE_CASES, estimate_run
+from genaiops_dagster.budget.estimate import estimate_run
 from genaiops_dagster.budget.limits import (
     BudgetExceededError,
     Spent,
@@ -13,6 +13,9 @@ from genaiops_dagster.budget.limits import (
     too_long,
 )
 from genaiops_dagster.budget.records import Stage
+from genaiops_dagster.budget.stage_costs import (
+    SUITE_CASES,
+)
 from genaiops_dagster.budget.tokens import TokenTotal
 from genaiops_dagster.budget.volume import ChampionVolume, PromptVolume, RunVolume
 from genaiops_dagster.budget_policy import Budget
