@@ -361,14 +361,14 @@ def test_the_service_is_told_what_to_block(
 
 def test_requests_are_priced_as_the_use_case_says(bench: Bench, open_router: Any):
     bench.promote()
-    prices = {bench.champion.base_model: ModelPrice(input=1e6, output=0)}
+    prices = {bench.champion.base_model: ModelPrice(input=1e6, output=0, tuned_factor=2)}
     budget = bench.use_case.budget.model_copy(update={"prices": prices})
     bench.use_case = bench.use_case.model_copy(update={"budget": budget})
     router = open_router(requests=RequestLog(Warehouse(bench.bigquery, "genaiops")))
     answer = router.generate({"question": "json or csv?"}, user="ann").answer
     router.close()
     [row] = bench.rows("requests")
-    assert row["cost_usd"] == pytest.approx(answer.input_tokens)
+    assert row["cost_usd"] == pytest.approx(2 * answer.input_tokens)
 
 
 def test_a_failing_candidate_is_recorded_and_the_user_is_answered(
