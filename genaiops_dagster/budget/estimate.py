@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import functools
 
-from genaiops_dagster.budget.pricing import (
-    tuning_cost,
-)
+from genaiops_dagster.budget.pricing import tuning_cost
 from genaiops_dagster.budget.records import CostEstimate, Stage, StageCost
 from genaiops_dagster.budget.stage_costs import (
     JUDGE_ANSWER_TOKENS,

@@ -15,6 +15,8 @@ def proxy_exceptions() -> dict[str, str]:
     every request.
     """
     present = os.environ.get("no_proxy") or os.environ.get("NO_PROXY") or ""
+    if present.strip() == "*":  # no request at all; among other names the star means nothing
+        return dict.fromkeys(("no_proxy", "NO_PROXY"), "*")
     names = [name.strip() for name in present.split(",") if name.strip()]
     names += [name for name in LOOPBACK_NAMES if name not in names]
     return dict.fromkeys(("no_proxy", "NO_PROXY"), ",".join(names))

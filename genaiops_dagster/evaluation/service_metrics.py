@@ -10,9 +10,7 @@ import functools
 from collections.abc import Callable, Iterable, Sequence
 from typing import TYPE_CHECKING, Any
 
-from genaiops_dagster.budget.stage_costs import (
-    SERVICE_ROWS,
-)
+from genaiops_dagster.budget.stage_costs import SERVICE_ROWS
 from genaiops_dagster.evaluation.concurrency import (
     PaidService,
     RequestFailedError,

@@ -16,10 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 from genaiops_dagster.budget.pricing import is_tuned
 from genaiops_dagster.budget.records import CostEstimate
-from genaiops_dagster.budget.stage_costs import (
-    estimate_of,
-    price_requests,
-)
+from genaiops_dagster.budget.stage_costs import estimate_of, price_requests
 from genaiops_dagster.budget.tokens import CountTokens, TokenTotal, user_message
 from genaiops_dagster.evaluation.inference import Contents, Model, content_config
 from genaiops_dagster.fingerprint import fingerprint

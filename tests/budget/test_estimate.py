@@ -13,9 +13,7 @@ from genaiops_dagster.budget.limits import (
     too_long,
 )
 from genaiops_dagster.budget.records import Stage
-from genaiops_dagster.budget.stage_costs import (
-    SUITE_CASES,
-)
+from genaiops_dagster.budget.stage_costs import SUITE_CASES
 from genaiops_dagster.budget.tokens import TokenTotal
 from genaiops_dagster.budget.volume import ChampionVolume, PromptVolume, RunVolume
 from genaiops_dagster.budget_policy import Budget

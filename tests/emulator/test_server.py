@@ -19,6 +19,7 @@ from urllib.parse import urlsplit
 import pytest
 from google.cloud import aiplatform_v1, aiplatform_v1beta1
 
+from genaiops_dagster.emulator.loopback import proxy_exceptions
 from tests.conftest import RunningEmulator, start_emulator
 
 PARENT = "projects/p/locations/us-central1"
@@ -225,3 +226,29 @@ def test_the_variables_lead_past_a_proxy(tmp_path: Path, monkeypatch: pytest.Mon
         subprocess.run([sys.executable, "-c", script], check=True, env=environment)
     finally:
         running.stop()
+
+
+def test_a_small_answer_comes_in_one_piece(emulator: RunningEmulator):
+    where = urlsplit(emulator.url)
+    with socket.create_connection((where.hostname, where.port), timeout=20) as connection:
+        for _ in range(50):
+            connection.sendall(
+                f"GET /emulator/ready HTTP/1.1\r\nHost: {where.netloc}\r\n\r\n".encode()
+            )
+            head, _, body = connection.recv(65536).partition(b"\r\n\r\n")
+            assert head.startswith(b"HTTP/1.1 200")
+            assert json.loads(body)["status"] == "ready"
+
+
+@pytest.mark.parametrize(
+    ("set_", "told"),
+    [
+        ("", "127.0.0.1,localhost,::1"),
+        ("a.example, localhost", "a.example,localhost,127.0.0.1,::1"),
+        ("*", "*"),
+    ],
+)
+def test_exceptions_of_proxies_stay(monkeypatch: pytest.MonkeyPatch, set_: str, told: str):
+    monkeypatch.delenv("NO_PROXY", raising=False)
+    monkeypatch.setenv("no_proxy", set_)
+    assert proxy_exceptions() == {"no_proxy": told, "NO_PROXY": told}

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
 from genaiops_dagster.tuning.records import TunedModel
@@ -28,3 +30,13 @@ def models(
 def bench(models: list[TunedModel]) -> Bench:
     """A use case with reports and no champion yet."""
     return Bench(models)
+
+
+@pytest.fixture
+def folder(emulator: RunningEmulator, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A folder for use cases and Dagster's history, of commands that print 200 plain columns."""
+    monkeypatch.setenv("DAGSTER_HOME", str(tmp_path))
+    monkeypatch.setenv("GENAIOPS_USE_CASES", str(tmp_path))
+    monkeypatch.setenv("COLUMNS", "200")
+    monkeypatch.setenv("TERM", "dumb")
+    return tmp_path

@@ -19,15 +19,6 @@ from tests.media import mp4, pdf, png, wav
 
 
 @pytest.fixture
-def folder(emulator: RunningEmulator, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    monkeypatch.setenv("DAGSTER_HOME", str(tmp_path))
-    monkeypatch.setenv("GENAIOPS_USE_CASES", str(tmp_path))
-    monkeypatch.setenv("COLUMNS", "200")
-    monkeypatch.setenv("TERM", "dumb")
-    return tmp_path
-
-
-@pytest.fixture
 def bench(bench: Bench, folder: Path) -> Bench:
     """A use case with a promoted, tuned champion whose prompt is `{{ question }}`."""
     bench.promote()

@@ -20,15 +20,6 @@ DAY = "2026-11-19"
 
 
 @pytest.fixture
-def folder(emulator: RunningEmulator, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    monkeypatch.setenv("DAGSTER_HOME", str(tmp_path))
-    monkeypatch.setenv("GENAIOPS_USE_CASES", str(tmp_path))
-    monkeypatch.setenv("COLUMNS", "200")
-    monkeypatch.setenv("TERM", "dumb")
-    return tmp_path
-
-
-@pytest.fixture
 def store(emulator: RunningEmulator) -> ObjectStore:
     return open_store(emulator)
 

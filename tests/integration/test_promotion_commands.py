@@ -4,25 +4,15 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import pytest
 import yaml
 from typer.testing import CliRunner, Result
 
 from genaiops_dagster.cli.app import app
 from genaiops_dagster.tuning.records import TunedModel
 from tests.comparison.examples import make_rows
-from tests.conftest import RunningEmulator
 from tests.integration.promotion_bench import Bench, label, tune
 
 BETTER = make_rows(0.97, seed=3)
-
-
-@pytest.fixture
-def folder(emulator: RunningEmulator, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    monkeypatch.setenv("DAGSTER_HOME", str(tmp_path))
-    monkeypatch.setenv("GENAIOPS_USE_CASES", str(tmp_path))
-    monkeypatch.setenv("COLUMNS", "200")
-    return tmp_path
 
 
 def make_bench(folder: Path, models: list[TunedModel], **gate: object) -> Bench:
