@@ -66,7 +66,9 @@ while not job.has_ended:
     job = gemini.tunings.get(name=job.name)
 assert job.has_succeeded, job.error
 learned = gemini.models.generate_content(
-    model=job.tuned_model.endpoint, contents="Colour number 1: green?"
+    model=job.tuned_model.endpoint,
+    contents="Colour number 1: green?",
+    config=types.GenerateContentConfig(temperature=0),
 )
 assert learned.text == "neerg", learned.text
 

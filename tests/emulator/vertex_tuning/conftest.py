@@ -86,6 +86,12 @@ def wait(client: genai.Client, job: genai.types.TuningJob, seconds: float = 60):
     return job
 
 
+def answer(client: genai.Client, model: str, text: str) -> str | None:
+    """The likeliest answer: at the default temperature any answer may be drawn."""
+    config = genai.types.GenerateContentConfig(temperature=0)
+    return client.models.generate_content(model=model, contents=text, config=config).text
+
+
 @pytest.fixture
 def tune(client, upload) -> Callable[..., genai.types.TuningJob]:
     """Tunes on examples (or raw text) and waits for the end."""

@@ -18,7 +18,7 @@ from google.cloud.aiplatform_v1beta1.services.gen_ai_tuning_service.transports i
 )
 from google.genai import errors, types
 
-from tests.emulator.vertex_tuning.conftest import COLOURS, colour_examples, example, wait
+from tests.emulator.vertex_tuning.conftest import COLOURS, answer, colour_examples, example, wait
 
 States = types.JobState
 pytestmark = pytest.mark.filterwarnings("ignore:.*tuning implementation is experimental")
@@ -40,10 +40,6 @@ def parent(emulator):
     variables = emulator.variables
     project, location = variables["GOOGLE_CLOUD_PROJECT"], variables["GOOGLE_CLOUD_LOCATION"]
     return f"projects/{project}/locations/{location}"
-
-
-def answer(client, model, text):
-    return client.models.generate_content(model=model, contents=text).text
 
 
 def test_a_job_goes_from_pending_to_succeeded_and_its_endpoint_answers(client, tune, parent):

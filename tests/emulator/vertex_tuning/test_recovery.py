@@ -11,7 +11,7 @@ from google.cloud import storage
 from google.genai import types
 
 from tests.conftest import start_emulator
-from tests.emulator.vertex_tuning.conftest import colour_examples, genai_client, wait
+from tests.emulator.vertex_tuning.conftest import answer, colour_examples, genai_client, wait
 
 States = types.JobState
 pytestmark = pytest.mark.filterwarnings("ignore:.*tuning implementation is experimental")
@@ -57,17 +57,12 @@ def test_a_job_goes_on_after_kill_9(own_emulator):
     assert len(list(client.tunings.list())) == 1
     models = list(client.models.list(config={"query_base": False}))
     assert [model.name for model in models] == [job.tuned_model.model.partition("@")[0]]
-    answer = client.models.generate_content(
-        model=job.tuned_model.endpoint, contents="What colour has sky number 77?"
-    )
-    assert answer.text == "blue"
+    question = "What colour has sky number 77?"
+    assert answer(client, job.tuned_model.endpoint, question) == "blue"
     running.kill()
     running = own_emulator()
     client = genai_client(running)
-    again = client.models.generate_content(
-        model=job.tuned_model.endpoint, contents="What colour has sky number 77?"
-    )
-    assert again.text == "blue"
+    assert answer(client, job.tuned_model.endpoint, question) == "blue"
 
 
 def set_fault(running, outcome):
