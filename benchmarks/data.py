@@ -30,7 +30,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from genaiops_dagster.data.bulk import fetch, workspace
+from genaiops_dagster.data.bulk import GROUPS, fetch, workspace
 from genaiops_dagster.data.curation import curate, prepare
 from genaiops_dagster.data.splits import write_splits
 from genaiops_dagster.data.stages import (
@@ -150,6 +150,8 @@ def stages_child(_: Path) -> dict[str, float]:
 
 def curate_child(path: Path) -> dict[str, float]:
     """All rules of curation over a local file, near duplicates and personal data among them."""
+    import pandas  # noqa: F401 - the code location has it loaded
+
     with workspace() as (folder, connection):
         count = example_counter(USE_CASE, one_token_per_four)
         started = time.perf_counter()
@@ -159,7 +161,8 @@ def curate_child(path: Path) -> dict[str, float]:
 
 def splits_child(path: Path) -> dict[str, float]:
     """Examples to three sets of tuning JSONL, with their digests."""
-    import pyarrow.compute  # noqa: F401 - as pandas is for the guide's way, loaded beforehand
+    import pandas  # noqa: F401 - as for the guide's way, loaded beforehand
+    import pyarrow.compute  # noqa: F401
 
     with workspace() as (folder, connection):
         prepare(connection, USE_CASE)
@@ -236,7 +239,7 @@ def splits(folder: Path, _: Sequence[int]) -> None:
             CASE WHEN file_row_number < {SPLIT_ROWS * 0.8} THEN 'training' ELSE 'evaluation' END
               AS side, file_row_number AS position
           FROM read_parquet('{raw}', file_row_number = true) ORDER BY file_row_number
-        ) TO '{path}' (FORMAT parquet, COMPRESSION zstd, ROW_GROUP_SIZE 20480)
+        ) TO '{path}' (FORMAT parquet, COMPRESSION zstd, COMPRESSION_LEVEL 1, {GROUPS})
     """)
     found: dict[str, tuple[float, float]] = {}
     for _ in range(ROUNDS):

@@ -141,7 +141,6 @@ def write_in_order(
     """
     import numpy as np
     import pyarrow as pa
-    import pyarrow.parquet as pq
 
     group, stretch = rows_in(like), rows_in(like, _SORTED_BYTES)
     rows = connection.sql(query).to_arrow_reader(min(group, _BATCH_ROWS))
@@ -158,14 +157,22 @@ def write_in_order(
                     stretches[number] = path, opened.enter_context(writer)
                 stretches[number][1].write(ordered.slice(start, end - start))
         opened.close()
-        schema = pa.schema([field for field in rows.schema if field.name != place])
         paths = [path for _, (path, _) in sorted(stretches.items())]
-        with (
-            ThreadPoolExecutor(1) as pool,
-            pq.ParquetWriter(target, schema, compression="zstd") as file,
-        ):
-            for stretch_rows in one_ahead(pool, partial(_sorted_rows, by=place), paths):
-                file.write_table(stretch_rows.drop_columns(place), row_group_size=group)
+        with ThreadPoolExecutor(1) as pool:
+            batches = (
+                batch
+                for sorted_rows in one_ahead(pool, partial(_sorted_rows, by=place), paths)
+                for batch in sorted_rows.to_batches(group)
+            )
+            reader = pa.RecordBatchReader.from_batches(rows.schema, batches)
+            connection.execute("SET preserve_insertion_order = true")
+            connection.register("in_order", reader)
+            connection.execute(
+                f"COPY (SELECT * EXCLUDE {place} FROM in_order) TO '{target}' "  # noqa: S608
+                f"(FORMAT parquet, COMPRESSION zstd, COMPRESSION_LEVEL 1, {GROUPS})"
+            )
+            connection.unregister("in_order")
+            connection.execute("SET preserve_insertion_order = false")
 
 
 def _sorted_rows(path: Path, by: str) -> pa.Table:
@@ -173,7 +180,7 @@ def _sorted_rows(path: Path, by: str) -> pa.Table:
     import pyarrow as pa
 
     with pa.ipc.open_file(path) as file:
-        rows = file.read_all().sort_by(by)
+        rows = file.read_all().sort_by(by).combine_chunks()
     path.unlink()
     return rows
 

@@ -96,18 +96,50 @@ def few_rejected(
     return Finding(share <= maximum, figures | unusable, rows)
 
 
+def key_examples(connection: duckdb.DuckDBPyConnection, examples: Path) -> None:
+    """Make the table `keyed` of examples, which the checks of repetitions read in place of texts.
+
+    Args:
+        connection: Prepared by `curation.prepare`.
+        examples: Parquet file of examples.
+    """
+    connection.execute(f"""
+        CREATE OR REPLACE TABLE keyed AS
+        SELECT file_row_number, side, md5_number(id) AS id_key, md5_number("group") AS group_key,
+          md5_number(normal(input_text(variables))) AS input_key,
+          md5_number(normal(output)) AS output_key
+        FROM read_parquet('{examples}', file_row_number = true)
+    """)
+
+
+def _repeated(keys: str) -> str:
+    return f"""
+        SELECT file_row_number FROM keyed JOIN (
+          SELECT {keys}, min(file_row_number) AS first FROM keyed GROUP BY ALL HAVING count(*) > 1
+        ) USING ({keys}) WHERE file_row_number > first"""
+
+
+def _on_two_sides(key: str) -> str:
+    return f"""
+        SELECT file_row_number FROM keyed SEMI JOIN (
+          SELECT {key} FROM keyed GROUP BY ALL HAVING min(side) < max(side)) USING ({key})"""
+
+
 def no_duplicates(connection: duckdb.DuckDBPyConnection, examples: Path) -> Finding:
-    """Whether ids are unique, and no input stands there twice with the same output."""
+    """Whether ids are unique, and no input stands there twice with the same output.
+
+    Args:
+        connection: Has the table of `key_examples`.
+        examples: Parquet file of examples.
+    """
     return _finding(
         connection,
         f"""
-        SELECT id, 'repeated id' AS reason FROM read_parquet('{examples}')
-        GROUP BY id HAVING count(*) > 1
-        UNION ALL
-        SELECT id, 'repeated input and output' FROM read_parquet('{examples}')
-        QUALIFY row_number() OVER (
-          PARTITION BY md5_number(normal(input_text(variables))), md5_number(normal(output))
-          ORDER BY id) > 1
+        SELECT id, reason FROM read_parquet('{examples}', file_row_number = true) JOIN (
+          SELECT *, 'repeated id' AS reason FROM ({_repeated("id_key")})
+          UNION ALL
+          SELECT *, 'repeated input and output' FROM ({_repeated("input_key, output_key")})
+        ) USING (file_row_number)
         """,
     )
 
@@ -115,8 +147,13 @@ def no_duplicates(connection: duckdb.DuckDBPyConnection, examples: Path) -> Find
 def no_leakage(
     connection: duckdb.DuckDBPyConnection, examples: Path, golden: Path | None
 ) -> Finding:
-    """Whether sides share no group, no input, and no long run of words of held-out inputs."""
-    relation = f"read_parquet('{examples}', file_row_number = true)"
+    """Whether sides share no group, no input, and no long run of words of held-out inputs.
+
+    Args:
+        connection: Has the table of `key_examples`.
+        examples: Parquet file of examples.
+        golden: Source rows whose inputs must not be trained on.
+    """
     held_out = golden_inputs(str(golden)) if golden else None
     ranks = [
         (rank,)
@@ -127,18 +164,16 @@ def no_leakage(
     ]
     connection.execute("CREATE OR REPLACE TABLE repeating (file_row_number BIGINT)")
     insert(connection, "repeating", ["file_row_number"], ranks)
-    keyed = f"SELECT *, md5_number(normal(input_text(variables))) AS key FROM {relation}"
     return _finding(
         connection,
         f"""
-        SELECT id, side, 'group on two sides' AS reason FROM {relation}
-        QUALIFY min(side) OVER (PARTITION BY "group") < max(side) OVER (PARTITION BY "group")
-        UNION ALL
-        SELECT id, side, 'input on two sides' FROM ({keyed})
-        QUALIFY min(side) OVER (PARTITION BY key) < max(side) OVER (PARTITION BY key)
-        UNION ALL
-        SELECT id, side, 'repeats {OVERLAP_WORDS} words of a held-out input'
-        FROM {relation} JOIN repeating USING (file_row_number)
+        SELECT id, side, reason FROM read_parquet('{examples}', file_row_number = true) JOIN (
+          SELECT *, 'group on two sides' AS reason FROM ({_on_two_sides("group_key")})
+          UNION ALL
+          SELECT *, 'input on two sides' FROM ({_on_two_sides("input_key")})
+          UNION ALL
+          SELECT *, 'repeats {OVERLAP_WORDS} words of a held-out input' FROM repeating
+        ) USING (file_row_number)
         """,
     )
 
@@ -147,7 +182,7 @@ def no_sensitive_data(
     connection: duckdb.DuckDBPyConnection, examples: Path, policy: Curation
 ) -> Finding:
     """Whether no example holds personal data or secrets that the use case does not allow."""
-    query = f"SELECT id AS row, variables, output FROM read_parquet('{examples}')"
+    query = f"SELECT id AS row, [variables, output] AS texts FROM read_parquet('{examples}')"
     found = list(screen(connection, query, policy))
     rows = [{"id": one.row, "found": one.detail} for one in found[:SHOWN_ROWS]]
     allowed = {"personal data": policy.personal_data, "secrets": policy.secrets}
@@ -182,7 +217,7 @@ def within_limits(
         "training bytes": (files["training"].path.stat().st_size, MAXIMUM_FILE_BYTES),
         "validation bytes": (files["validation"].path.stat().st_size, MAXIMUM_FILE_BYTES),
     }
-    query = f"SELECT id AS row, variables, output FROM read_parquet('{examples}')"
+    query = f"SELECT id AS row, [variables, output] AS texts FROM read_parquet('{examples}')"
     long: list[dict[str, Any]] = [
         {"id": id_, "tokens": tokens, "limit": MAXIMUM_EXAMPLE_TOKENS}
         for id_, tokens in too_long(connection, query, overhead, count_tokens)
@@ -207,7 +242,7 @@ def prompt_parity(
     now = version(use_case.prompt)
     rows = connection.execute(
         f"SELECT id, variables, output FROM read_parquet('{examples}') "
-        f"WHERE side = 'training' ORDER BY position LIMIT {SHOWN_ROWS}"
+        f"WHERE side = 'training' AND position <= {SHOWN_ROWS} ORDER BY position"
     ).fetchall()
     with training.open(encoding="utf-8") as lines:
         differing = [

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from genaiops_dagster.data import rules
 from genaiops_dagster.data.bulk import GROUPS, insert, number, rows_in, write_in_order
 from genaiops_dagster.data.screening import CountTokens, screen, too_long
-from genaiops_dagster.data.similarity import MACROS, near_duplicates, overlapping
+from genaiops_dagster.data.similarity import MACROS, near_duplicates, overlapping, write_words
 from genaiops_dagster.data.sources import all_prompts, prompt_columns
 from genaiops_dagster.use_case import UseCase
 
@@ -76,16 +76,17 @@ def curate(
     _apply(connection, rules.REPEATED)
     if policy.conflicting_outputs == "reject":
         _apply(connection, rules.CONFLICTING)
-    connection.execute(rules.WORDS.format(target=folder / "words.parquet", groups=GROUPS))
-    if policy.near_duplicates != "allow":
-        pairs = near_duplicates(
-            connection, "FROM comparable", policy.similarity, folder, rows_in(extracted)
-        )
+    words, at_once = folder / "words.parquet", rows_in(extracted)
+    signatures = folder / "signatures" if policy.near_duplicates != "allow" else None
+    write_words(connection, rules.WORDS, words, signatures, at_once)
+    connection.execute(rules.COMPARABLE.format(words=words))
+    if signatures is not None:
+        pairs = near_duplicates(connection, words, signatures, policy.similarity, at_once)
         connection.execute(rules.NEAR)
         insert(connection, "near", ["rank", "first"], pairs)
         _apply(connection, rules.NEAR_DUPLICATE[policy.near_duplicates])
     _apply(connection, rules.LIMITED | rules.SAME_INPUT)
-    _reject_overlapping(connection, golden, rows_in(extracted))
+    _reject_overlapping(connection, golden, at_once)
     return _write(connection, folder, extracted)
 
 
@@ -153,7 +154,7 @@ def _screen(connection: duckdb.DuckDBPyConnection, use_case: UseCase) -> None:
     found = screen(connection, "SELECT * FROM texts WHERE error IS NULL", use_case.curation)
     insert(connection, "screened", ["row", "reason", "detail", "variables", "output"], found)
     connection.execute("""
-        INSERT INTO redacted SELECT row, variables, output FROM screened WHERE reason IS NULL;
+        INSERT INTO redacted SELECT row, [variables, output] FROM screened WHERE reason IS NULL;
         INSERT INTO rejections SELECT row, reason, detail FROM screened WHERE reason IS NOT NULL;
         DROP TABLE screened;
     """)

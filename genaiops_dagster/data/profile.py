@@ -34,6 +34,10 @@ SIGNIFICANCE = 0.01
 IMBALANCE = 20.0
 """How many times more often than the rarest label the commonest may stand."""
 
+_LABEL = "CASE WHEN strlen(output) > 1000 THEN md5(output) ELSE output END"
+"""What outputs are counted by: a document by its digest, for DuckDB holds all there are in memory.
+"""
+
 _WORD_BUCKETS = 128
 _WORD_SAMPLE = 20_000
 
@@ -93,7 +97,8 @@ def profile(connection: duckdb.DuckDBPyConnection, examples: Path) -> Profile:
         )
 
     labels = counts(
-        f"SELECT output, count(*) FROM {rows} GROUP BY 1 ORDER BY 2 DESC, 1 LIMIT {MOST_LABELS + 1}"
+        f"SELECT {_LABEL}, count(*) FROM {rows} "
+        f"GROUP BY 1 ORDER BY 2 DESC, 1 LIMIT {MOST_LABELS + 1}"
     )
     count = sum(lengths("output").values())
     few = len(labels) <= MOST_LABELS and 2 * len(labels) <= count
@@ -181,8 +186,8 @@ def balance(connection: duckdb.DuckDBPyConnection, examples: Path, found: Profil
         return Balance({}, 1.0, [])
     labels: dict[str, dict[SplitName, int]] = {}
     for label, side, count in connection.execute(
-        f"SELECT output, side, count(*) FROM read_parquet('{examples}') "
-        "GROUP BY 1, 2 ORDER BY sum(count(*)) OVER (PARTITION BY output) DESC, 1, 2"
+        f"SELECT {_LABEL} AS label, side, count(*) FROM read_parquet('{examples}') "
+        "GROUP BY 1, 2 ORDER BY sum(count(*)) OVER (PARTITION BY label) DESC, 1, 2"
     ).fetchall():
         labels.setdefault(label, {})[side] = count
     unseen = [label for label in labels if label not in found.labels]

@@ -24,12 +24,14 @@ SELECT row, error, source_uri, source_generation, source_row,
 FROM (SELECT *, file_row_number AS row, json_extract_string(fields, getvariable('texts')) AS texts
       FROM read_parquet(path, file_row_number = true));
 
+CREATE MACRO in_turns(variables, path) AS
+  CASE WHEN contains(variables, '"contents"') THEN json_extract_string(variables, path) END;
+
 CREATE MACRO input_text(variables) AS concat_ws(' ',
   array_to_string(list_transform(json_extract_string(variables, getvariable('pointers')),
     lambda value: coalesce(value, '')), ' '),
-  filled(array_to_string(json_extract_string(variables, '$.contents[*].parts[*].text'), ' ')),
-  filled(array_to_string(
-    json_extract_string(variables, '$.contents[*].parts[*].fileData.fileUri'), ' ')));
+  filled(array_to_string(in_turns(variables, '$.contents[*].parts[*].text'), ' ')),
+  filled(array_to_string(in_turns(variables, '$.contents[*].parts[*].fileData.fileUri'), ' ')));
 
 CREATE MACRO with_files(variables) AS variables LIKE '%"fileData"%' OR len(list_filter(
   json_extract_string(variables, getvariable('files')), lambda uri: uri <> '')) > 0;
@@ -51,25 +53,31 @@ make this several times faster. A list of one is how SQL computes something once
 """
 
 EXTRACTED = """
-COPY (FROM mapped('{source}')) TO '{target}' (FORMAT parquet, COMPRESSION lz4, {groups})
+COPY (
+  SELECT * EXCLUDE (variables, output), [variables, output] AS texts FROM mapped('{source}')
+) TO '{target}' (FORMAT parquet, COMPRESSION lz4, {groups})
 """
-"""Everything that is read from the rows' JSON, read once."""
+"""Everything that is read from the rows' JSON, read once.
+
+After a join or a filter DuckDB gathers rows of small groups until it has 2,048, which is too much
+of long texts; it does not where a column is a list. Hence the texts are one until they are read.
+"""
 
 TEXTS = """
-CREATE TABLE redacted (row BIGINT, variables VARCHAR, output VARCHAR);
+CREATE TABLE redacted (row BIGINT, texts VARCHAR[]);
 CREATE TABLE rejections (row BIGINT, reason VARCHAR, detail VARCHAR);
 CREATE VIEW texts AS
-SELECT source.* REPLACE (coalesce(redacted.variables, source.variables) AS variables,
-  coalesce(redacted.output, source.output) AS output)
+SELECT source.* REPLACE (coalesce(redacted.texts, source.texts) AS texts)
 FROM read_parquet(getvariable('extracted')) AS source LEFT JOIN redacted USING (row);
 """
+"""Rows with their texts as they are trained on: variables as JSON, and the output."""
 
 ROWS = """
 CREATE TABLE rows AS
 WITH normalized AS NOT MATERIALIZED (
-  SELECT *, normal(input_text(variables)) AS input, normal(output) AS answer,
+  SELECT *, normal(input_text(texts[1])) AS input, normal(texts[2]) AS answer,
     md5_number(getvariable('salt') || "group") / pow(2, 128) AS share,
-    json_extract_string(variables, '$.contents[*].role') AS roles
+    coalesce(in_turns(texts[1], '$.contents[*].role'), []) AS roles
   FROM texts
 )
 SELECT
@@ -84,7 +92,7 @@ SELECT
   answer = '' AS output_empty, md5_number(answer) AS output_key,
   roles <> list_transform(range(len(roles)), lambda i: if(i % 2 = 0, 'user', 'model'))
     OR (len(roles) > 0 AND len(roles) % 2 = 0) AS wrong_roles,
-  with_files(variables) AS has_files
+  with_files(texts[1]) AS has_files
 FROM normalized
 ORDER BY source_generation NULLS FIRST, source_uri, source_row, id, input_key, output_key;
 
@@ -97,13 +105,15 @@ A sort spills to disk where a window over all rows would not.
 """
 
 WORDS = """
-COPY (
-  SELECT rank, live."group", side, word_hashes(input_text(variables)) AS words
-  FROM texts JOIN live USING (row) WHERE NOT has_files
-) TO '{target}' (FORMAT parquet, COMPRESSION uncompressed, {groups});
-CREATE VIEW comparable AS FROM read_parquet('{target}') SEMI JOIN live USING (rank);
+SELECT rank, word_hashes(input_text(texts[1])) AS words
+FROM texts JOIN live USING (row) WHERE NOT has_files
 """
 """Inputs that can be compared by their words; with a file, the words do not say enough."""
+
+COMPARABLE = """
+CREATE VIEW comparable AS
+SELECT rank, live."group", live.side, words FROM read_parquet('{words}') JOIN live USING (rank);
+"""
 
 
 def comparable_examples(path: str) -> str:
@@ -186,9 +196,9 @@ EXPECTED = ("repeated_id", "duplicate", "near_duplicate", "contaminated", *LIMIT
 """Reasons that say nothing against the quality of a delivery."""
 
 EXAMPLES = """
-SELECT id, "group", slices, variables, output, side, position,
-  texts.source_uri, texts.source_generation, texts.source_row, place
-FROM texts JOIN places USING (row)
+SELECT id, "group", slices, texts[1] AS variables, texts[2] AS output, side, position,
+  source.source_uri, source.source_generation, source.source_row, place
+FROM texts AS source JOIN places USING (row)
 """
 PLACES = """
 CREATE TABLE places AS

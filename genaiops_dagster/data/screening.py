@@ -48,13 +48,13 @@ class Screened(NamedTuple):
 def screen(
     connection: duckdb.DuckDBPyConnection, query: str, policy: Curation
 ) -> Iterator[Screened]:
-    """Rows of a query (`row`, `variables`, `output`) that hold something sensitive."""
+    """Rows of a query (`row`, `texts`: variables and output) that hold something sensitive."""
     actions: dict[Category, str] = {"personal_data": policy.personal_data, "secret": policy.secrets}
     if set(actions.values()) == {"allow"}:
         return
     suspects = connection.execute(
-        f"SELECT row, variables, output FROM ({query}) "
-        "WHERE regexp_matches(variables, $hint) OR regexp_matches(output, $hint)",
+        f"SELECT row, texts[1], texts[2] FROM ({query}) "
+        "WHERE regexp_matches(texts[1], $hint) OR regexp_matches(texts[2], $hint)",
         {"hint": HINT},
     )
     while batch := suspects.fetchmany(_BATCH_ROWS):
@@ -104,19 +104,19 @@ class _Redaction:
 def too_long(
     connection: duckdb.DuckDBPyConnection, query: str, overhead: int, count: CountTokens
 ) -> Iterator[tuple[Any, int]]:
-    """Rows of a query (`row`, `variables`, `output`) that exceed the limit, with their tokens.
+    """Rows of a query (`row`, `texts`) that exceed the limit, with their tokens.
 
     A token is at least one byte, so that only rows of more bytes than tokens allowed are counted.
 
     Args:
         connection: Runs the query.
-        query: Gives the rows.
+        query: Gives the rows, each with its variables as JSON and its output as `texts`.
         overhead: Bytes that the prompt adds to every row.
         count: Asks the service.
     """
     rows = connection.execute(
-        f"SELECT row, variables, output FROM ({query}) "
-        "WHERE strlen(variables) + strlen(output) + $overhead > $limit",
+        f"SELECT row, texts[1], texts[2] FROM ({query}) "
+        "WHERE strlen(texts[1]) + strlen(texts[2]) + $overhead > $limit",
         {"overhead": overhead, "limit": MAXIMUM_EXAMPLE_TOKENS},
     )
     while batch := rows.fetchmany(_BATCH_ROWS):

@@ -9,14 +9,21 @@ what stays in memory is a few numbers a row, whatever the length of the texts.
 from __future__ import annotations
 
 import functools
+from array import array
 from collections.abc import Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack, closing
 from pathlib import Path
+from tempfile import TemporaryFile
 from typing import TYPE_CHECKING, Any, TypeVar
+
+from genaiops_dagster.data.bulk import GROUP_BYTES, one_ahead
 
 if TYPE_CHECKING:
     import duckdb
     import numpy as np
     import numpy.typing as npt
+    import pyarrow as pa
 
     Hashes = npt.NDArray[np.uint64]
     Numbers = npt.NDArray[np.int64]
@@ -44,7 +51,8 @@ Source: J. Leskovec et al., Mining of Massive Datasets, section 3.4: 1 - (1 - s^
 _SEED = 1
 _MOST_ROWS = 1_000  # so that a batch stays in the processor's cache: twice as fast as 10,000
 _MULTIPLIER = 0x9E3779B97F4A7C15
-_FILTER_BITS = 22
+_FILTER_BITS = 22, 26  # least, so that it stays in the cache, and most
+_PART_BITS = 4
 
 _SEPARATORS = "\t\n\r.,;:!?\"'()[]{}<>"
 
@@ -69,29 +77,101 @@ run is filled up, so that it counts as one run.
 """
 
 
-def near_duplicates(
+def write_words(
     connection: duckdb.DuckDBPyConnection,
     query: str,
+    target: Path,
+    signatures: Path | None = None,
+    at_once: int = _MOST_ROWS,
+) -> None:
+    """Write the words of rows to a Parquet file, for all that compares them, in one pass.
+
+    Args:
+        connection: Has the functions of `MACROS`.
+        query: Gives `rank`, a number that orders rows, and `words`.
+        target: The file, of the same columns.
+        signatures: Folder for what `near_duplicates` needs to know of each row; None for nothing.
+        at_once: Most rows to hold in memory.
+    """
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    padded = f"SELECT rank, at_least(words, {SHINGLE_WORDS}) AS words FROM ({query})"
+    schema = pa.schema([("rank", pa.int64()), ("words", pa.list_(pa.uint64()))])
+    with ExitStack() as opened:
+        pool = opened.enter_context(ThreadPoolExecutor(1))
+        writer = opened.enter_context(
+            pq.ParquetWriter(
+                target, schema, compression="none", use_dictionary=False, write_statistics=False
+            )
+        )
+        files = []
+        if signatures is not None:
+            signatures.mkdir(exist_ok=True)
+            files = [opened.enter_context(path.open("wb")) for path in _signature_files(signatures)]
+        waiting: list[Any] = []
+        sign = _signed if files else _unsigned
+        for batch, columns in one_ahead(pool, sign, _read(connection, padded, at_once)):
+            for file, column in zip(files, columns, strict=True):
+                file.write(column.tobytes())
+            waiting.append(batch)
+            if sum(batch.nbytes for batch in waiting) >= GROUP_BYTES:
+                writer.write_table(pa.Table.from_batches(waiting).cast(schema))
+                waiting.clear()
+        if waiting:
+            writer.write_table(pa.Table.from_batches(waiting).cast(schema))
+
+
+def _signature_files(folder: Path) -> list[Path]:
+    """Ranks, and the hashes of each band, as bare numbers of 8 bytes."""
+    return [folder / "ranks", *(folder / f"band{band}" for band in range(_BANDS))]
+
+
+def _unsigned(batch: pa.RecordBatch) -> tuple[pa.RecordBatch, list[Any]]:
+    return batch, []
+
+
+def _signed(batch: pa.RecordBatch) -> tuple[pa.RecordBatch, list[Any]]:
+    """MinHash of each row, a hash for each band."""
+    import numpy as np
+    from rensa import RMinHash
+
+    words, offsets = _flat(batch.column(1))
+    shingles, starts = runs(words, offsets, SHINGLE_WORDS)
+    matrix = RMinHash.digest_matrix_from_flat_token_hashes(
+        shingles, starts.astype(np.uint64), _BANDS * _BAND_ROWS, _SEED
+    )
+    values = array("I")  # many times faster than an array of NumPy from lists
+    for row in matrix.to_rows():
+        values.fromlist(row)
+    bands = np.frombuffer(values, np.uint32).reshape(len(batch), _BANDS, _BAND_ROWS)
+    keys = np.zeros((len(batch), _BANDS), dtype=np.uint64)
+    for place in range(_BAND_ROWS):
+        keys = keys * np.uint64(_MULTIPLIER) + bands[:, :, place]
+    return batch, [batch.column(0).to_numpy(), *keys.T]
+
+
+def near_duplicates(
+    connection: duckdb.DuckDBPyConnection,
+    words: Path,
+    signatures: Path,
     similarity: float,
-    folder: Path,
     at_once: int = _MOST_ROWS,
 ) -> Iterator[tuple[int, int]]:
     """Rows that are nearly the same as an earlier one, each with the first of its cluster.
 
     Args:
-        connection: Has the functions of `MACROS`.
-        query: Gives `rank`, a number that orders rows, and `words`.
+        connection: Reads the words.
+        words: What `write_words` wrote.
+        signatures: The folder that it was given.
         similarity: Least share of common shingles among all of two texts (Jaccard).
-        folder: Where intermediate files may be put.
         at_once: Most rows to hold in memory.
     """
     import numpy as np
     from scipy.sparse import coo_array
     from scipy.sparse.csgraph import connected_components
 
-    signatures = folder / "signatures.parquet"
-    _write_signatures(connection, query, signatures, at_once)
-    pairs = _similar_pairs(connection, query, signatures, similarity, at_once)
+    pairs = _similar_pairs(connection, words, signatures, similarity, at_once)
     if not len(pairs):
         return
     ranks, places = np.unique(pairs, return_inverse=True)
@@ -104,35 +184,9 @@ def near_duplicates(
             yield int(rank), int(origin)
 
 
-def _write_signatures(
-    connection: duckdb.DuckDBPyConnection, query: str, target: Path, at_once: int
-) -> None:
-    """MinHash of every text, a hash for each band, to a Parquet file."""
-    import numpy as np
-    import pyarrow as pa
-    import pyarrow.parquet as pq
-    from rensa import RMinHash
-
-    names = [f"band{band}" for band in range(_BANDS)]
-    schema = pa.schema([("rank", pa.int64()), *((name, pa.uint64()) for name in names)])
-    with pq.ParquetWriter(target, schema) as writer:
-        for ranks, words, offsets in _words(connection, query, SHINGLE_WORDS, at_once):
-            shingles, starts = runs(words, offsets, SHINGLE_WORDS)
-            matrix = RMinHash.digest_matrix_from_flat_token_hashes(
-                shingles, starts.astype(np.uint64), _BANDS * _BAND_ROWS, _SEED
-            )
-            values = np.array(matrix.to_rows(), dtype=np.uint64)
-            bands = values.reshape(len(ranks), _BANDS, _BAND_ROWS)
-            keys = np.zeros((len(ranks), _BANDS), dtype=np.uint64)
-            for place in range(_BAND_ROWS):
-                keys = keys * np.uint64(_MULTIPLIER) + bands[:, :, place]
-            columns = [pa.array(ranks), *(pa.array(keys[:, band]) for band in range(_BANDS))]
-            writer.write_batch(pa.record_batch(columns, schema=schema))
-
-
 def _similar_pairs(
     connection: duckdb.DuckDBPyConnection,
-    query: str,
+    words: Path,
     signatures: Path,
     similarity: float,
     at_once: int,
@@ -146,10 +200,9 @@ def _similar_pairs(
     reader = _read(
         connection,
         f"""
-        SELECT pairs.rank, first, at_least(pairs.words, {SHINGLE_WORDS}) AS a,
-          at_least(earlier.words, {SHINGLE_WORDS}) AS b
-        FROM ({query}) AS earlier JOIN (
-          SELECT rank, words, first FROM ({query}) JOIN candidates USING (rank)
+        SELECT pairs.rank, first, pairs.words AS a, earlier.words AS b
+        FROM read_parquet('{words}') AS earlier JOIN (
+          SELECT rank, words, first FROM read_parquet('{words}') JOIN candidates USING (rank)
         ) AS pairs ON earlier.rank = first
     """,
         at_once,
@@ -166,15 +219,14 @@ def _similar_pairs(
 def _sharing_a_band(signatures: Path) -> tuple[Numbers, Numbers]:
     """Ranks of texts that share a band with an earlier one, and of the earliest in that band."""
     import numpy as np
-    import pyarrow.parquet as pq
 
-    file = pq.ParquetFile(signatures)
-    ranks = file.read(["rank"]).column(0).to_numpy()
+    file, *bands = _signature_files(signatures)
+    ranks = np.fromfile(file, np.int64)
     by_rank = np.argsort(ranks)
     ranks = ranks[by_rank]
     later = earlier = np.zeros(0, dtype=np.int64)
-    for band in range(_BANDS):
-        keys = file.read([f"band{band}"]).column(0).to_numpy()[by_rank]
+    for band in bands:
+        keys = np.fromfile(band, np.uint64)[by_rank]
         order = np.argsort(keys, kind="stable")
         new = np.ones(len(keys), dtype=bool)
         new[1:] = keys[order[1:]] != keys[order[:-1]]
@@ -219,12 +271,20 @@ def _distinct(
 
 
 class HeldOutRuns:
-    """Runs of words of the rows that no other row may repeat; `at_once` rows are read at a time."""
+    """Runs of words of the rows that no other row may repeat; `at_once` rows are read at a time.
+
+    They wait in temporary files, each for a part of all hashes, until it is asked for them.
+    """
 
     def __init__(self, at_once: int = _MOST_ROWS) -> None:
         self._at_once = at_once
-        self._runs: list[Hashes] = []
-        self._groups: list[Hashes] = []
+        self._opened = ExitStack()
+        files = (TemporaryFile() for _ in range(1 << _PART_BITS))  # noqa: SIM115 - see `close`
+        self._parts = [self._opened.enter_context(file) for file in files]
+
+    def close(self) -> None:
+        """Forget everything."""
+        self._opened.close()
 
     def add(self, connection: duckdb.DuckDBPyConnection, query: str) -> None:
         """Hold out the rows of a query that gives `words` and `group`."""
@@ -233,19 +293,26 @@ class HeldOutRuns:
         words = f'SELECT at_least(words, {OVERLAP_WORDS}), hash("group") FROM ({query})'
         for batch in _read(connection, words, self._at_once):
             hashes, starts = runs(*_flat(batch.column(0)), OVERLAP_WORDS)
-            self._runs.append(hashes)
-            self._groups.append(np.repeat(batch.column(1).to_numpy(), np.diff(starts)))
+            groups = np.repeat(batch.column(1).to_numpy(), np.diff(starts))
+            place = hashes >> np.uint64(64 - _PART_BITS)
+            order = np.argsort(place, kind="stable")
+            pairs = np.column_stack((hashes, groups))[order]
+            ends = np.searchsorted(place[order], np.arange(1, len(self._parts)))
+            for part, some in zip(self._parts, np.split(pairs, ends), strict=True):
+                part.write(some.tobytes())
 
     def _rare(self) -> Hashes:
         """Held-out runs that are not common phrases, sorted."""
         import numpy as np
 
-        empty = np.zeros(0, dtype=np.uint64)
-        hashes, _ = _distinct(
-            np.concatenate([empty, *self._runs]), np.concatenate([empty, *self._groups])
-        )
-        distinct, count = np.unique(hashes, return_counts=True)
-        return distinct[count < COMMON_GROUPS]
+        found = []
+        for part in self._parts:  # in the order of their hashes
+            part.seek(0)
+            pairs = np.frombuffer(part.read(), np.uint64).reshape(-1, 2)
+            hashes, _ = _distinct(pairs[:, 0], pairs[:, 1])
+            distinct, count = np.unique(hashes, return_counts=True)
+            found.append(distinct[count < COMMON_GROUPS])
+        return np.concatenate(found)
 
     def overlapping(self, connection: duckdb.DuckDBPyConnection, query: str) -> Iterator[int]:
         """Ranks of the rows of a query (`rank`, `words`) that repeat a held-out run."""
@@ -254,12 +321,14 @@ class HeldOutRuns:
         held_out = self._rare()
         if not len(held_out):
             return
-        shift = np.uint64(64 - _FILTER_BITS)
-        quick = np.zeros(1 << _FILTER_BITS, dtype=bool)
+        fewest, most = _FILTER_BITS
+        shift = np.uint64(64 - min(max((8 * len(held_out)).bit_length(), fewest), most))
+        quick = np.zeros(1 << (64 - int(shift)), dtype=bool)
         quick[held_out >> shift] = True
         for ranks, words, offsets in _words(connection, query, OVERLAP_WORDS, self._at_once):
             hashes, starts = runs(words, offsets, OVERLAP_WORDS)
             (possible,) = np.nonzero(quick[hashes >> shift])
+            possible = possible[np.argsort(hashes[possible])]  # to search in order is much faster
             nearest = np.searchsorted(held_out, hashes[possible]) % len(held_out)
             hits = possible[held_out[nearest] == hashes[possible]]
             rows = np.unique(np.searchsorted(starts, hits, side="right") - 1)
@@ -280,13 +349,13 @@ def overlapping(
         at_once: Most rows to hold in memory.
         golden: Gives `words` and `group` of cases that no side may repeat.
     """
-    held_out = HeldOutRuns(at_once)
-    if golden is not None:
-        held_out.add(connection, golden)
-    for held, exposed in (("evaluation", "validation"), ("validation", "training")):
-        held_out.add(connection, f"SELECT * FROM ({query}) WHERE side = '{held}'")
-        rows = f"SELECT rank, words FROM ({query}) WHERE side = '{exposed}'"
-        yield list(held_out.overlapping(connection, rows))
+    with closing(HeldOutRuns(at_once)) as held_out:
+        if golden is not None:
+            held_out.add(connection, golden)
+        for held, exposed in (("evaluation", "validation"), ("validation", "training")):
+            held_out.add(connection, f"SELECT * FROM ({query}) WHERE side = '{held}'")
+            rows = f"SELECT rank, words FROM ({query}) WHERE side = '{exposed}'"
+            yield list(held_out.overlapping(connection, rows))
 
 
 def runs(words: Hashes, offsets: Numbers, size: int) -> tuple[Hashes, Numbers]:

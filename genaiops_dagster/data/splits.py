@@ -28,9 +28,10 @@ _NO_TEXT = ["BIGINT", "UBIGINT", "DOUBLE", "BOOLEAN", "ARRAY", "OBJECT"]
 """Types of JSON values, as DuckDB calls them, that are more than a text or nothing."""
 
 _RECORD_LINE = """
-  json_object('id', id, 'group', "group", 'slices', slices::JSON, 'variables', variables::JSON,
-    'output', output)
+  '{"id":', to_json(id), ',"group":', to_json("group"), ',"slices":', slices, ',"variables":',
+  variables, ',"output":', to_json(output), '}'
 """
+"""Parts of an `Example` record; slices and variables are JSON already."""
 
 
 class SplitFile(NamedTuple):

@@ -183,6 +183,7 @@ def store_examples(
             rejected=curated.counts,
             rejected_uri=store.uri(rejected),
         )
+        checks.key_examples(connection, path)
         findings = {
             "few_rejected": checks.few_rejected(
                 connection, rows, curated.rejected, policy.maximum_rejected

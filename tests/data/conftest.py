@@ -12,6 +12,7 @@ import pytest
 
 from genaiops_dagster.data.bulk import workspace
 from genaiops_dagster.data.curation import Curated, curate
+from genaiops_dagster.data.screening import CountTokens
 from genaiops_dagster.data.sources import SourceRow, write_source_rows
 from genaiops_dagster.use_case import UseCase
 
@@ -48,6 +49,7 @@ def curated(tmp_path: Path) -> Curate:
         rows: Iterable[dict[str, Any] | SourceRow],
         use_case: UseCase | None = None,
         golden: Path | None = None,
+        count_tokens: CountTokens = lambda variables, output: len(str(variables)) + len(output),
     ) -> tuple[list[dict[str, Any]], list[dict[str, Any]], Curated]:
         found = [
             row
@@ -63,7 +65,7 @@ def curated(tmp_path: Path) -> Curate:
                 source,
                 tmp_path,
                 use_case or use_case_of(),
-                lambda variables, output: len(str(variables)) + len(output),
+                count_tokens,
                 golden,
             )
             return rows_of(result.examples), rows_of(result.rejected), result

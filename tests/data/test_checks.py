@@ -56,6 +56,7 @@ def asked(question: str) -> str:
 
 def test_clean_examples_pass(connection: duckdb.DuckDBPyConnection, tmp_path: Path) -> None:
     path = stored(tmp_path, example(1), example(2, "validation"), example(3, "evaluation"))
+    checks.key_examples(connection, path)
     assert checks.no_duplicates(connection, path).passed
     assert checks.no_leakage(connection, path, None).passed
     assert checks.no_sensitive_data(connection, path, USE_CASE.curation).passed
@@ -74,7 +75,9 @@ def test_clean_examples_pass(connection: duckdb.DuckDBPyConnection, tmp_path: Pa
 def test_duplicates_are_named(
     connection: duckdb.DuckDBPyConnection, tmp_path: Path, second: dict[str, Any], reason: str
 ) -> None:
-    finding = checks.no_duplicates(connection, stored(tmp_path, example(1), second))
+    path = stored(tmp_path, example(1), second)
+    checks.key_examples(connection, path)
+    finding = checks.no_duplicates(connection, path)
     assert not finding.passed
     assert [row["reason"] for row in finding.rows] == [reason]
 
@@ -104,6 +107,7 @@ def test_leaks_are_named(
         example(2, "evaluation", **held_out),
         example(3, variables=asked(f"{PASSAGE} again")),
     )
+    checks.key_examples(connection, path)
     finding = checks.no_leakage(connection, path, None)
     assert not finding.passed
     assert {row["id"] for row in finding.rows if row["reason"] == reason} == named
@@ -115,6 +119,7 @@ def test_a_golden_case_in_training_is_a_leak(
     golden = tmp_path / "golden.parquet"
     write_source_rows([SourceRow("golden", None, 1, asked(PASSAGE), None)], golden)
     path = stored(tmp_path, example(1, variables=asked(PASSAGE)), example(2))
+    checks.key_examples(connection, path)
     finding = checks.no_leakage(connection, path, golden)
     assert [row["id"] for row in finding.rows] == ["1"]
 

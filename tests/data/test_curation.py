@@ -195,3 +195,13 @@ def test_columns_may_have_names_that_are_no_variables(curated: Curate) -> None:
     assert json.loads(example["variables"]) == {"question": "why"}
     assert json.loads(example["slices"]) == {"~kind": "a"}
     assert example["output"] == "so"
+
+
+def test_documents_that_fill_a_models_window_fit_into_the_databases_memory(curated: Curate) -> None:
+    def document(id_: int) -> str:
+        return " ".join(f"{id_}x{n}" for n in range(50_000))
+
+    rows = (row(n, question=document(n), answer="short") for n in range(40))
+    examples, rejected, _ = curated(rows, count_tokens=lambda variables, output: 100_000)
+    assert len(examples) == 40
+    assert rejected == []

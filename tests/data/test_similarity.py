@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 
 import duckdb
@@ -8,7 +9,7 @@ import numpy as np
 import pytest
 
 from genaiops_dagster.data.bulk import workspace
-from genaiops_dagster.data.similarity import MACROS, HeldOutRuns, near_duplicates, runs
+from genaiops_dagster.data.similarity import MACROS, HeldOutRuns, near_duplicates, runs, write_words
 
 SENTENCE = (
     "the quick brown fox jumps over the lazy dog while seven old wizards watch it from the hill "
@@ -17,11 +18,28 @@ SENTENCE = (
 
 
 @pytest.fixture
+def held() -> Iterator[HeldOutRuns]:
+    with closing(HeldOutRuns()) as held:
+        yield held
+
+
+@pytest.fixture
 def database() -> Iterator[tuple[Path, duckdb.DuckDBPyConnection]]:
     with workspace() as (folder, connection):
         connection.execute(MACROS)
         connection.execute('CREATE TABLE texts (rank BIGINT, text VARCHAR, "group" VARCHAR)')
         yield folder, connection
+
+
+WORDS = "SELECT rank, word_hashes(text) AS words FROM texts"
+
+
+def alike(
+    folder: Path, connection: duckdb.DuckDBPyConnection, similarity: float
+) -> list[tuple[int, int]]:
+    words, signatures = folder / "words.parquet", folder / f"signatures-{similarity}"
+    write_words(connection, WORDS, words, signatures)
+    return list(near_duplicates(connection, words, signatures, similarity))
 
 
 def test_runs_never_cross_rows() -> None:
@@ -51,12 +69,7 @@ def test_near_duplicates_name_the_first_of_their_cluster(
             (6, "短いテキストですがスペースはありませんので文字で比べます。"),
         ],
     )
-    found = dict(
-        near_duplicates(
-            connection, "SELECT rank, word_hashes(text) AS words FROM texts", 0.8, folder
-        )
-    )
-    assert found == {5: 2, 9: 2, 6: 4}
+    assert dict(alike(folder, connection, 0.8)) == {5: 2, 9: 2, 6: 4}
 
 
 def test_nothing_similar_is_no_duplicate(
@@ -66,14 +79,7 @@ def test_nothing_similar_is_no_duplicate(
     connection.execute(
         "INSERT INTO texts SELECT i, 'text ' || md5(i::VARCHAR), '' FROM range(99) t(i)"
     )
-    assert (
-        list(
-            near_duplicates(
-                connection, "SELECT rank, word_hashes(text) AS words FROM texts", 0.8, folder
-            )
-        )
-        == []
-    )
+    assert alike(folder, connection, 0.8) == []
 
 
 def test_similarity_is_jaccards(database: tuple[Path, duckdb.DuckDBPyConnection]) -> None:
@@ -83,13 +89,12 @@ def test_similarity_is_jaccards(database: tuple[Path, duckdb.DuckDBPyConnection]
         "INSERT INTO texts VALUES (?, ?, '')",
         [(0, " ".join(words)), (1, " ".join([*words[:38], "x1", "x2", "x3", "x4"]))],
     )
-    query = "SELECT rank, word_hashes(text) AS words FROM texts"
-    assert list(near_duplicates(connection, query, 0.81, folder)) == [(1, 0)]
-    assert list(near_duplicates(connection, query, 0.82, folder)) == []
+    assert alike(folder, connection, 0.81) == [(1, 0)]
+    assert alike(folder, connection, 0.82) == []
 
 
 def test_a_held_out_run_of_words_is_found_in_longer_texts(
-    database: tuple[Path, duckdb.DuckDBPyConnection],
+    database: tuple[Path, duckdb.DuckDBPyConnection], held: HeldOutRuns
 ) -> None:
     _, connection = database
     run = " ".join(SENTENCE.split()[4:17])
@@ -104,7 +109,6 @@ def test_a_held_out_run_of_words_is_found_in_longer_texts(
             (5, "a short question", "b"),
         ],
     )
-    held = HeldOutRuns()
     held.add(
         connection, 'SELECT word_hashes(text) AS words, "group" FROM texts WHERE "group" = \'held\''
     )
@@ -113,26 +117,14 @@ def test_a_held_out_run_of_words_is_found_in_longer_texts(
 
 
 def test_a_phrase_of_many_held_out_groups_is_no_leak(
-    database: tuple[Path, duckdb.DuckDBPyConnection],
+    database: tuple[Path, duckdb.DuckDBPyConnection], held: HeldOutRuns
 ) -> None:
     _, connection = database
     connection.executemany(
         "INSERT INTO texts VALUES (?, ?, ?)",
         [(n, f"{SENTENCE} {n}", f"g{n}") for n in range(4)],
     )
-    held = HeldOutRuns()
     held.add(connection, 'SELECT word_hashes(text) AS words, "group" FROM texts WHERE rank < 2')
-    assert list(
-        held.overlapping(
-            connection, "SELECT rank, word_hashes(text) AS words FROM texts WHERE rank = 3"
-        )
-    ) == [3]
+    assert list(held.overlapping(connection, f"{WORDS} WHERE rank = 3")) == [3]
     held.add(connection, 'SELECT word_hashes(text) AS words, "group" FROM texts WHERE rank = 2')
-    assert (
-        list(
-            held.overlapping(
-                connection, "SELECT rank, word_hashes(text) AS words FROM texts WHERE rank = 3"
-            )
-        )
-        == []
-    )
+    assert list(held.overlapping(connection, f"{WORDS} WHERE rank = 3")) == []
