@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from genaiops_dagster.data import rules
-from genaiops_dagster.data.bulk import GROUPS, insert, number, rows_in, write_in_order
+from genaiops_dagster.data.bulk import GROUPS, insert, number, rows_in, spare_memory, write_in_order
 from genaiops_dagster.data.screening import CountTokens, screen, too_long
 from genaiops_dagster.data.similarity import MACROS, near_duplicates, overlapping, write_words
 from genaiops_dagster.data.sources import all_prompts, prompt_columns
@@ -65,6 +65,7 @@ def curate(
     """
     policy = use_case.curation
     prepare(connection, use_case)
+    spare_memory(connection, source)
     extracted = folder / "extracted.parquet"
     connection.execute(rules.EXTRACTED.format(source=source, target=extracted, groups=GROUPS))
     connection.execute("SET VARIABLE extracted = $path", {"path": str(extracted)})

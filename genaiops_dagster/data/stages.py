@@ -19,6 +19,7 @@ from genaiops_dagster.data.bulk import (
     file_digest,
     keep,
     number,
+    spare_memory,
     workspace,
 )
 from genaiops_dagster.data.checks import Finding
@@ -249,6 +250,7 @@ def store_sets(
     with workspace() as (folder, connection):
         prepare(connection, use_case)
         source = fetch(store, store.name_of(examples.uri), folder / "examples.parquet")
+        spare_memory(connection, source)
         files = write_splits(connection, source, prompt, folder)
         dataset_digest = fingerprint({name: file.digest for name, file in files.items()})
         prefix = f"{use_case.name}/datasets/{dataset_digest}"
