@@ -68,8 +68,10 @@ class Session:
         self._caches = ExitStack()
 
     def __enter__(self) -> Session:
-        if self._use_case.evaluation.judge:  # its client takes seconds to import: begin now
-            threading.Thread(target=self._prepare_judge, daemon=True).start()
+        if self._use_case.evaluation.judge:
+            # Its client takes seconds to import: begin now. No daemon thread, which may be unwound
+            # within a C++ library when the interpreter ends, and abort the process.
+            threading.Thread(target=self._prepare_judge).start()
         return self
 
     def _prepare_judge(self) -> None:

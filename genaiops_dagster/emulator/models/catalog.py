@@ -44,8 +44,11 @@ class ModelCatalog:
             half_written.unlink()
 
     def prepare(self) -> None:
-        """Begin to import what tuned models need, a second's work that no job then waits for."""
-        threading.Thread(target=_import_learners, daemon=True).start()
+        """Begin to import what tuned models need, a second's work that no job then waits for.
+
+        The process ends after it: a thread cut off within a C++ library may abort the process.
+        """
+        threading.Thread(target=_import_learners).start()
 
     def base_models(self) -> list[str]:
         """Names of the base models that generate text."""
