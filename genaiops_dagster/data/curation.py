@@ -14,9 +14,11 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from genaiops_dagster.data import rules
 from genaiops_dagster.data.bulk import GROUPS, insert, number, rows_in, spare_memory, write_in_order
+from genaiops_dagster.data.near_duplicates import near_duplicates, write_words
+from genaiops_dagster.data.overlap import overlapping
 from genaiops_dagster.data.screening import CountTokens, screen, too_long
-from genaiops_dagster.data.similarity import MACROS, near_duplicates, overlapping, write_words
 from genaiops_dagster.data.sources import all_prompts, prompt_columns
+from genaiops_dagster.data.words import MACROS
 from genaiops_dagster.use_case import UseCase
 
 if TYPE_CHECKING:

@@ -9,7 +9,9 @@ import numpy as np
 import pytest
 
 from genaiops_dagster.data.bulk import workspace
-from genaiops_dagster.data.similarity import MACROS, HeldOutRuns, near_duplicates, runs, write_words
+from genaiops_dagster.data.near_duplicates import near_duplicates, write_words
+from genaiops_dagster.data.overlap import HeldOutRuns
+from genaiops_dagster.data.words import MACROS, runs
 
 SENTENCE = (
     "the quick brown fox jumps over the lazy dog while seven old wizards watch it from the hill "
