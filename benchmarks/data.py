@@ -9,7 +9,7 @@ questions and answers of about 1 KB, of which 2 % are near duplicates of others,
 stages  100,000 and 1,000,000 rows from a Parquet object in the inbox to the three sets, by the
         functions that the assets call, over an emulator of Cloud Storage; then curation alone
 splits  200,000 examples to tuning JSONL, against pandas, `train_test_split` and `to_json` over a
-        file with the same questions and answers as plain columns
+        file with the same questions and answers as plain columns, and DuckDB's own `COPY` of it
 
 Peak memory is the resident set of the process and of its children, not of the emulator.
 """

@@ -5,7 +5,13 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from genaiops_dagster.data.bulk import GROUP_BYTES, GROUPS, in_small_groups, workspace
+from genaiops_dagster.data.bulk import (
+    GROUP_BYTES,
+    GROUPS,
+    in_small_groups,
+    workspace,
+    write_in_order,
+)
 
 LONG = [f"{n} {'x' * 500_000}" for n in range(20)]
 
@@ -44,3 +50,18 @@ def test_what_is_no_parquet_file_is_left_for_the_reader_to_refuse(tmp_path: Path
     path.write_bytes(b"PAR1 and no more")
     assert in_small_groups(path) == path
     assert path.exists()
+
+
+def test_rows_of_many_groups_are_written_in_order(tmp_path: Path) -> None:
+    like, target = tmp_path / "like.parquet", tmp_path / "ordered.parquet"
+    with workspace() as (_, connection):
+        connection.execute(f"""
+            COPY (SELECT i * 77_777 % 100_000 AS place, repeat('x', 900) || i AS text
+              FROM range(100_000) AS rows (i)) TO '{like}' (FORMAT parquet, {GROUPS})
+        """)
+        write_in_order(connection, f"FROM read_parquet('{like}')", "place", target, like)
+    wanted = pq.read_table(like).sort_by("place").column("text")
+    written = pq.read_table(target)
+    assert written.column_names == ["text"]
+    assert written.column("text").equals(wanted)
+    assert len(groups(target)) > 10
