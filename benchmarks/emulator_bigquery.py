@@ -11,17 +11,15 @@ from __future__ import annotations
 
 import argparse
 import io
-import json
 import os
 import statistics
 import subprocess
 import tempfile
-import urllib.request
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
-from emulator_process import megabytes, start, timed
+from emulator_process import ask, megabytes, start, timed
 
 CLIENTS = 8
 SMALL = {
@@ -35,10 +33,9 @@ SMALL = {
 }
 
 
-def at_the_server(url: str, method: str, count: int) -> list[float]:
+def at_the_server(method: str, count: int) -> list[float]:
     """Milliseconds of the last `count` requests of a method, as the emulator logged them."""
-    with urllib.request.urlopen(f"{url}/emulator/log") as answer:
-        log = json.load(answer)
+    log = ask(os.environ, "GET", "log")
     return [entry["milliseconds"] for entry in log if entry["method"] == method][-count:]
 
 
@@ -47,13 +44,13 @@ def percentile(values: list[float], part: float) -> float:
     return sorted(values)[min(len(values) - 1, int(len(values) * part))]
 
 
-def small_queries(client: Any, url: str, count: int) -> None:
+def small_queries(client: Any, count: int) -> None:
     """Latency of small queries, one after another and from several clients at once."""
     each = max(1, min(900, count // len(SMALL)))
     for name, sql in SMALL.items():
         client.query_and_wait(sql)
         seconds = [timed(lambda sql=sql: client.query_and_wait(sql)) for _ in range(each)]
-        server = at_the_server(url, "jobs.query", each)
+        server = at_the_server("jobs.query", each)
         print(
             f"{name:<18} at the server {statistics.median(server):6.2f} ms median,"
             f" {percentile(server, 0.99):6.2f} ms p99; with the client"
@@ -121,7 +118,7 @@ def main() -> None:
             client.query_and_wait("CREATE TABLE bench.counts (id INT64, n INT64)")
             print(f"memory             {megabytes(process):8.0f} MB at the start")
             bulk(client, arguments.rows)
-            small_queries(client, variables["BIGQUERY_EMULATOR_HOST"], arguments.queries)
+            small_queries(client, arguments.queries)
             memory(client, process, arguments.flat)
         finally:
             process.terminate()

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import compileall
+import json
 import os
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+import urllib.request
+from collections.abc import Callable, Mapping
 from pathlib import Path
+from typing import Any
 
 PACKAGE = Path(__file__).parents[1] / "genaiops_dagster"
 
@@ -37,6 +40,18 @@ def start(folder: Path) -> tuple[subprocess.Popen[bytes], dict[str, str]]:
     print(f"emulator ready after {time.perf_counter() - started:.2f} s")
     lines = env_file.read_text().splitlines()
     return process, {k: v.strip("'") for k, _, v in (line.partition("=") for line in lines)}
+
+
+def ask(variables: Mapping[str, str], method: str, path: str, body: Any = None) -> Any:
+    """Ask one of the emulator's own addresses, such as `stats`, with the token of `variables`."""
+    request = urllib.request.Request(
+        f"{variables['GOOGLE_VERTEX_BASE_URL']}/emulator/{path}",
+        data=None if body is None else json.dumps(body).encode(),
+        headers={"Authorization": f"Bearer {variables['VERTEX_EMULATOR_TOKEN']}"},
+        method=method,
+    )
+    with urllib.request.urlopen(request) as response:
+        return json.loads(response.read() or b"null")
 
 
 def megabytes(process: subprocess.Popen[bytes]) -> float:

@@ -29,11 +29,12 @@ import subprocess
 import sys
 import tempfile
 import time
-import urllib.request
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
+
+from emulator_process import ask
 
 from genaiops_dagster.budget.payment import Purse
 from genaiops_dagster.data.records import DatasetSplit, Example
@@ -142,7 +143,7 @@ def emulator(*faults: dict[str, Any]) -> Iterator[str]:
             name, _, value = line.partition("=")
             os.environ[name] = value.strip("'")
         url = os.environ["GOOGLE_VERTEX_BASE_URL"]
-        put_faults(url, *faults)
+        ask(os.environ, "PUT", "faults", {"faults": list(faults)})
         try:
             yield url
         finally:
@@ -150,17 +151,9 @@ def emulator(*faults: dict[str, Any]) -> Iterator[str]:
             process.wait()
 
 
-def put_faults(url: str, *faults: dict[str, Any]) -> None:
-    """Put `faults` in force in place of all others."""
-    body = json.dumps({"faults": list(faults)}).encode()
-    request = urllib.request.Request(f"{url}/emulator/faults", method="PUT", data=body)
-    urllib.request.urlopen(request).close()
-
-
-def requests_of(url: str, method: str) -> tuple[int, int]:
+def requests_of(method: str) -> tuple[int, int]:
     """How often `method` was answered well, and how often with an error."""
-    with urllib.request.urlopen(f"{url}/emulator/stats") as response:
-        stats = json.load(response)
+    stats = ask(os.environ, "GET", "stats")
     errors = sum(e["count"] for e in stats["errors"] if e["method"] == method)
     return stats["requests"].get("vertex", {}).get(method, 0) - errors, errors
 
@@ -278,8 +271,7 @@ def child(rows: int, *, warm: bool) -> None:
     """Evaluate here and print what it took."""
     if warm:
         run(8, "warm")
-        stats = f"{os.environ['GOOGLE_VERTEX_BASE_URL']}/emulator/stats"
-        urllib.request.urlopen(urllib.request.Request(stats, method="DELETE")).close()
+        ask(os.environ, "DELETE", "stats")
     before = time.process_time()
     report, seconds = run(rows)
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
@@ -303,14 +295,14 @@ def child(rows: int, *, warm: bool) -> None:
 
 def quota(rows: int = 2000) -> float:
     """Wall time against the quota's bound; rows a second."""
-    with emulator(LATENCY, *QUOTAS) as url:
+    with emulator(LATENCY, *QUOTAS):
         found = in_child(rows, warm=True)
         seconds, bound = found["seconds"], rows / PER_SECOND
         print(f"quota   {rows} rows in {seconds:.1f} s; the quota allows them in {bound:.0f} s")
         print(f"        {target(seconds / bound, 'times the bound', most=1.15)}")
         print(f"        {found['cpu']:.0f} s of one core")
         for method in METHODS:
-            good, bad = requests_of(url, method)
+            good, bad = requests_of(method)
             print(f"        {method}: {good} answered, {bad} refused")
         print(f"        {found['answered']} answered; means {figures(found['scores'])}")
     return rows / float(seconds)
@@ -333,7 +325,7 @@ def faults(rows: int = 2000) -> None:
         {"kind": "hang", "service": "vertex", "method": method, "probability": 0.01}
         for method in METHODS
     ]
-    with emulator(LATENCY, *QUOTAS, *spoiled, *hanging) as url:
+    with emulator(LATENCY, *QUOTAS, *spoiled, *hanging):
         found = in_child(rows, warm=True)
         print(f"faults  {rows} rows in {found['seconds']:.1f} s with 10 % errors and 1 % hanging")
         ratio = found["seconds"] * PER_SECOND / rows
@@ -341,21 +333,21 @@ def faults(rows: int = 2000) -> None:
         lost = rows - min(found["answered"], found["in place"], *found["scored"].values())
         print(f"        {target(lost, 'rows lost, or without a score', most=0)}")
         for method in METHODS:
-            good, bad = requests_of(url, method)
+            good, bad = requests_of(method)
             print(f"        {method}: {good} answered, {bad} with an error")
             print(f"        {target(good - rows, 'answered more than once', most=0)}")
 
 
 def kill(rows: int = 1000) -> None:
     """How many answered rows are asked again after a kill at half."""
-    with emulator(LATENCY, *QUOTAS) as url:
+    with emulator(LATENCY, *QUOTAS):
         in_child(rows, kill_at=rows // 2)
         time.sleep(1)
-        before = {method: requests_of(url, method)[0] for method in METHODS}
+        before = {method: requests_of(method)[0] for method in METHODS}
         found = in_child(rows)
         print(f"kill    at {rows // 2} of {rows} rows; started again: {found['answered']} answered")
         for method, answered in before.items():
-            again = requests_of(url, method)[0] - rows
+            again = requests_of(method)[0] - rows
             print(f"        {method}: {answered} answered before the kill")
             most = USE_CASE.evaluation.concurrency
             print(f"        {target(again, 'asked again, all under way at the kill', most=most)}")

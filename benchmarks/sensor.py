@@ -17,11 +17,10 @@ import subprocess
 import sys
 import tempfile
 import time
-import urllib.request
 from pathlib import Path
 from typing import Any
 
-from emulator_process import start
+from emulator_process import ask, start
 from emulator_storage import fill
 
 from genaiops_dagster.use_case import UseCase
@@ -109,9 +108,7 @@ def peak_mb() -> float:
 
 def requests_now() -> int:
     """Requests for objects that the emulator has counted."""
-    url = f"{os.environ['STORAGE_EMULATOR_HOST']}/emulator/stats"
-    with urllib.request.urlopen(url) as response:
-        return sum(json.load(response)["requests"]["storage"].values())
+    return sum(ask(os.environ, "GET", "stats")["requests"]["storage"].values())
 
 
 def measure(known: int, ways: list[str]) -> dict[str, dict[str, Any]]:

@@ -22,7 +22,13 @@ settings.register_profile("repeat", derandomize=True, print_blob=True)
 settings.register_profile("search", print_blob=True)
 settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "repeat"))
 
-GOOGLE_VARIABLES = ("GOOGLE_", "STORAGE_EMULATOR_HOST", "BIGQUERY_EMULATOR_HOST", "GENAIOPS_")
+GOOGLE_VARIABLES = (
+    "GOOGLE_",
+    "VERTEX_EMULATOR_",
+    "STORAGE_EMULATOR_HOST",
+    "BIGQUERY_EMULATOR_HOST",
+    "GENAIOPS_",
+)
 
 
 @dataclass
@@ -34,9 +40,28 @@ class RunningEmulator:
     state: Path
     process: subprocess.Popen[bytes]
 
+    def ask(self, method: str, path: str, body: Any = None) -> Any:
+        """Ask one of the emulator's own addresses, such as `faults`, with its token."""
+        request = urllib.request.Request(
+            f"{self.url}/emulator/{path}",
+            data=None if body is None else json.dumps(body).encode(),
+            headers={"Authorization": f"Bearer {self.variables['VERTEX_EMULATOR_TOKEN']}"},
+            method=method,
+        )
+        with urllib.request.urlopen(request) as response:
+            return json.loads(response.read() or b"null")
+
     def stats(self) -> dict[str, Any]:
-        with urllib.request.urlopen(f"{self.url}/emulator/stats") as response:
-            return json.load(response)
+        """What was asked of it so far."""
+        return self.ask("GET", "stats")
+
+    def add_fault(self, **fault: Any) -> None:
+        """Put a fault in force besides those that are."""
+        self.ask("POST", "faults", fault)
+
+    def clear_faults(self) -> None:
+        """No faults any more."""
+        self.ask("DELETE", "faults")
 
     def stop(self) -> None:
         self.process.terminate()
@@ -97,15 +122,8 @@ def emulator(
 @contextmanager
 def faults(emulator: RunningEmulator, *plan: dict[str, Any]) -> Iterator[None]:
     """Faults of the emulator that are in force for a while."""
-
-    def send(method: str, body: bytes | None = None) -> None:
-        request = urllib.request.Request(
-            f"{emulator.url}/emulator/faults", data=body, method=method
-        )
-        urllib.request.urlopen(request).close()
-
-    send("PUT", json.dumps(list(plan)).encode())
+    emulator.ask("PUT", "faults", list(plan))
     try:
         yield
     finally:
-        send("DELETE")
+        emulator.clear_faults()

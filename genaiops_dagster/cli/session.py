@@ -11,20 +11,23 @@ import sys
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from importlib.resources import files
 from pathlib import Path
 
 from genaiops_dagster.emulator.environment import read_environment_file
+from genaiops_dagster.emulator.private_files import make_private_folder
 from genaiops_dagster.google_cloud.settings import (
     BUCKET,
+    EMULATOR_TOKEN,
     PROJECT,
     VERTEX_URL,
     GoogleCloudSettings,
     SettingsError,
 )
 
+_DEFAULT_FOLDER = ".genaiops"
 _START_SECONDS = 60
 _OVERRIDDEN = ("GOOGLE_API_KEY", "GEMINI_API_KEY", "CLOUDSDK_CORE_PROJECT")
 
@@ -112,13 +115,21 @@ def require_cloud() -> GoogleCloudSettings:
 def prepare_dagster_home(folder: Path) -> Path:
     """Make `folder` hold a Dagster instance, and this process use it; the instance's folder.
 
-    `DAGSTER_HOME` of the user wins.
+    `DAGSTER_HOME` of the user wins. What is kept in `folder` is closed to other accounts.
+
+    Raises:
+        SessionError: something in the folder belongs to another account.
     """
+    try:
+        for private in _own_folders(folder):
+            make_private_folder(private)
+    except PermissionError as error:
+        raise SessionError(str(error)) from error
     chosen = os.environ.get("DAGSTER_HOME")
     if chosen:
         return Path(chosen)
     home = (folder / "dagster").resolve()
-    home.mkdir(parents=True, exist_ok=True)
+    home.mkdir(mode=0o700, parents=True, exist_ok=True)
     configuration = home / "dagster.yaml"
     if not configuration.exists():
         shipped = files("genaiops_dagster.cli").joinpath("dagster.yaml").read_text()
@@ -127,16 +138,23 @@ def prepare_dagster_home(folder: Path) -> Path:
     return home
 
 
+def _own_folders(folder: Path) -> list[Path]:
+    """Those that exist and hold nothing but what is ours; a folder as in `--folder .` does not."""
+    whole = folder.resolve().name == _DEFAULT_FOLDER
+    own = [folder] if whole else [folder / "dagster", folder / "emulator"]
+    return [part for part in own if part.exists()]
+
+
 @contextlib.contextmanager
 def _emulator(state: Path) -> Iterator[dict[str, str]]:
     """Client variables of the emulator that serves `state`; one is started when there is none."""
     environment_file = state / "environment"
     running = read_environment_file(environment_file)
-    if running and answers(running[VERTEX_URL]):
+    if running and answers(running):
         yield running
         return
     environment_file.unlink(missing_ok=True)
-    state.mkdir(parents=True, exist_ok=True)
+    state.mkdir(mode=0o700, parents=True, exist_ok=True)
     with (state / "server.log").open("ab") as log:
         process = subprocess.Popen(
             [
@@ -168,10 +186,14 @@ def _wait_until_ready(
     raise SessionError("\n".join(["the emulator did not start:", *last_lines, f"see {log}"]))
 
 
-def answers(url: str) -> bool:
-    """Whether an emulator at `url` answers."""
+def answers(variables: Mapping[str, str]) -> bool:
+    """Whether the emulator answers that printed these client variables."""
+    request = urllib.request.Request(  # noqa: S310
+        f"{variables[VERTEX_URL]}/emulator/ready",
+        headers={"Authorization": f"Bearer {variables.get(EMULATOR_TOKEN, '')}"},
+    )
     try:
-        with urllib.request.urlopen(f"{url}/emulator/ready", timeout=2) as response:  # noqa: S310
+        with urllib.request.urlopen(request, timeout=2) as response:  # noqa: S310
             return bool(json.load(response)["status"] == "ready")
     except (urllib.error.URLError, OSError, ValueError, KeyError):
         return False

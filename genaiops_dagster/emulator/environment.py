@@ -12,13 +12,17 @@ from pathlib import Path
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import rsa
 
+from genaiops_dagster.emulator.access import TOKEN_VARIABLE, access_token
 from genaiops_dagster.emulator.config import EmulatorConfig
 from genaiops_dagster.emulator.loopback import proxy_exceptions
+
+CREDENTIALS_FILE = "credentials.json"
+"""Service-account file in the state folder."""
 
 
 def write_credentials(config: EmulatorConfig, url: str) -> Path:
     """Write the service-account file, keeping the key of an earlier start; returns its path."""
-    path = config.state / "credentials.json"
+    path = config.state / CREDENTIALS_FILE
     private_key = None
     if path.exists():
         private_key = json.loads(path.read_text())["private_key"]
@@ -64,6 +68,7 @@ def client_variables(config: EmulatorConfig, url: str, credentials: Path) -> dic
         "BIGQUERY_EMULATOR_HOST": url,
         "GCSFS_EXPERIMENTAL_ZB_HNS_SUPPORT": "false",
         "GENAIOPS_BUCKET": config.bucket,
+        TOKEN_VARIABLE: access_token(credentials),
         **proxy_exceptions(),
     }
 
@@ -72,6 +77,7 @@ def write_environment_file(path: Path, variables: dict[str, str]) -> None:
     """Write `variables` as `NAME='value'` lines, in one step, for a shell or a dotenv reader."""
     lines = [f"{name}='{value}'\n" for name, value in variables.items()]
     temporary = path.with_name(path.name + ".tmp")
+    temporary.touch(mode=0o600)
     temporary.write_text("".join(lines))
     temporary.replace(path)
 

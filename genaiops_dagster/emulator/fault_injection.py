@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 
+from starlette.concurrency import run_in_threadpool
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
@@ -47,13 +48,17 @@ class FaultInjector:
         await self._meet(call, scope, receive, send)
 
     async def _meet(self, call: Call, scope: Scope, receive: Receive, send: Send) -> None:
-        for latency, dice in self._book.strike(call, Latency):
+        if self._book.has_patterns:  # a path may be long; other requests are answered meanwhile
+            rules = await run_in_threadpool(self._book.matching, call)
+        else:
+            rules = self._book.matching(call)
+        for latency, dice in self._book.strike(rules, Latency):
             await asyncio.sleep(latency.draw(dice))
-        over = self._book.over_quota(call)
+        over = self._book.over_quota(rules)
         if over:
             await self._refuse(call, quota_error(*over), scope, receive, send)
             return
-        for fault, _ in self._book.strike(call, Hang, Drop, Error, Truncate):
+        for fault, _ in self._book.strike(rules, Hang, Drop, Error, Truncate):
             if isinstance(fault, Hang):
                 await _wait_for_disconnect(receive, fault.seconds)
                 await _cut(scope, receive)

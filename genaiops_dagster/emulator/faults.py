@@ -11,7 +11,7 @@ import random
 import threading
 import time
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from datetime import UTC, datetime, timedelta
 from typing import Any, TypeVar
 
@@ -21,7 +21,7 @@ from genaiops_dagster.emulator.fault_kinds import AnyFault, Clock, FaultPlan, Jo
 _F = TypeVar("_F", bound=AnyFault)
 
 
-class _Rule:
+class Rule:
     """One fault with its dice and how often it was met."""
 
     def __init__(self, fault: Any, seed: int, place: int) -> None:
@@ -39,7 +39,7 @@ class FaultBook:
     def __init__(self, plan: FaultPlan | None = None) -> None:
         self._lock = threading.Lock()
         self._seed = 0
-        self._rules: list[_Rule] = []
+        self._rules: list[Rule] = []
         self.replace(plan or FaultPlan())
 
     def replace(self, plan: FaultPlan) -> None:
@@ -63,7 +63,7 @@ class FaultBook:
         self._rules = [
             *self._rules,
             *(
-                _Rule(fault, self._seed, place)
+                Rule(fault, self._seed, place)
                 for place, fault in enumerate(faults, len(self._rules))
             ),
         ]
@@ -87,13 +87,30 @@ class FaultBook:
     def __bool__(self) -> bool:
         return bool(self._rules)
 
-    def strike(self, call: Call, *kinds: type[_F]) -> Iterator[tuple[_F, random.Random]]:
-        """The faults of `kinds` that touch `call` this time, each with its dice, in order."""
-        for rule in self._rules:
-            if isinstance(rule.fault, kinds) and rule.fault.matches(call) and self._met(rule):
+    @property
+    def has_patterns(self) -> bool:
+        """Whether a fault has a pattern for paths, which takes a while to compare."""
+        return any(rule.fault.path is not None for rule in self._rules)
+
+    def matching(self, call: Call) -> list[Rule]:
+        """The faults in force that are about `call`, in order; no dice are thrown."""
+        return [rule for rule in self._rules if rule.fault.matches(call)]
+
+    def strike(self, rules: Iterable[Rule], *kinds: type[_F]) -> Iterator[tuple[_F, random.Random]]:
+        """The faults of `kinds` among those about a call that touch it this time.
+
+        Args:
+            rules: What `matching` found for the call.
+            kinds: The kinds that are asked for.
+
+        Yields:
+            Each fault with its dice, in order.
+        """
+        for rule in rules:
+            if isinstance(rule.fault, kinds) and self._met(rule):
                 yield rule.fault, rule.dice
 
-    def _met(self, rule: _Rule) -> bool:
+    def _met(self, rule: Rule) -> bool:
         fault = rule.fault
         with self._lock:
             rule.matched += 1
@@ -106,11 +123,15 @@ class FaultBook:
             rule.applied += 1
             return True
 
-    def over_quota(self, call: Call) -> tuple[Quota, int] | None:
-        """The quota that `call` exceeds, with the seconds until it may be tried again."""
-        for rule in self._rules:
+    def over_quota(self, rules: Iterable[Rule]) -> tuple[Quota, int] | None:
+        """The quota that a call exceeds, with the seconds until it may be tried again.
+
+        Args:
+            rules: What `matching` found for the call.
+        """
+        for rule in rules:
             quota = rule.fault
-            if not isinstance(quota, Quota) or not quota.matches(call):
+            if not isinstance(quota, Quota):
                 continue
             with self._lock:
                 now = time.monotonic()
@@ -128,7 +149,7 @@ class FaultBook:
 
     def first(self, call: Call, kind: type[_F]) -> _F | None:
         """The first fault of `kind` that touches `call` this time."""
-        return next((fault for fault, _ in self.strike(call, kind)), None)
+        return next((fault for fault, _ in self.strike(self.matching(call), kind)), None)
 
     def job(self, collection: str, model: str | None, name: str) -> Job | None:
         """What shall happen to a job; ask once, when it starts to run, and keep the answer.
@@ -148,8 +169,8 @@ class FaultBook:
             key: Everything that the judgement is about; the same key meets the same dice.
         """
         call = Call("vertex", "evaluateInstances.judge", model, "")
-        for rule in self._rules:
-            if isinstance(rule.fault, Judge) and rule.fault.matches(call) and self._met(rule):
+        for rule in self.matching(call):
+            if isinstance(rule.fault, Judge) and self._met(rule):
                 text = f"{rule.seed}\x1f{key}".encode("utf-8", "surrogatepass")
                 digest = hashlib.blake2b(text, digest_size=8).digest()
                 return rule.fault, random.Random(digest)  # noqa: S311

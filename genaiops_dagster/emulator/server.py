@@ -19,12 +19,13 @@ from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
-from starlette.types import ASGIApp, Receive, Scope, Send
 
+from genaiops_dagster.emulator.access import Access
 from genaiops_dagster.emulator.bigquery.service import BigQueryService
 from genaiops_dagster.emulator.calls import describe
 from genaiops_dagster.emulator.config import EmulatorConfig
 from genaiops_dagster.emulator.environment import (
+    CREDENTIALS_FILE,
     client_variables,
     write_credentials,
     write_environment_file,
@@ -34,7 +35,8 @@ from genaiops_dagster.emulator.fault_injection import FaultInjector
 from genaiops_dagster.emulator.fault_injection import routes as fault_routes
 from genaiops_dagster.emulator.fault_kinds import parse_plan
 from genaiops_dagster.emulator.faults import FaultBook
-from genaiops_dagster.emulator.loopback import LOOPBACK_NAMES
+from genaiops_dagster.emulator.guard import Guard
+from genaiops_dagster.emulator.private_files import keep_private
 from genaiops_dagster.emulator.protocol import EmulatorProtocol
 from genaiops_dagster.emulator.public_data import AfterPublicData, PublicData
 from genaiops_dagster.emulator.stats import Stats
@@ -43,6 +45,9 @@ from genaiops_dagster.emulator.vertex.service import VertexService
 
 ENVIRONMENT_FILE = "environment"
 """File in the state folder with the variables of the emulator that serves it, or last did."""
+
+SERVER = "vertex-emulator"
+"""The `Server` header of every answer: by it a client knows what it talks to."""
 
 _LOCK = "lock"
 _LOCK_SECONDS = 10
@@ -60,24 +65,6 @@ class StateInUseError(RuntimeError):
     """Two emulators cannot serve one state folder."""
 
 
-class LoopbackOnly:
-    """Refuses requests whose `Host` is not a loopback name, so that no web page can reach in."""
-
-    def __init__(self, app: ASGIApp) -> None:
-        self._app = app
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Answer 403, or pass the request on."""
-        if scope["type"] == "http":
-            host = dict(scope["headers"]).get(b"host", b"").decode("latin-1")
-            name = host.rsplit(":", 1)[0] if host.count(":") == 1 else host
-            if name.partition("]")[0].strip("[") not in LOOPBACK_NAMES:
-                error = ApiError(403, f"The emulator answers on loopback only, not as {host!r}.")
-                await error.response()(scope, receive, send)
-                return
-        await self._app(scope, receive, send)
-
-
 def create_app(config: EmulatorConfig, stats: Stats | None = None) -> Starlette:
     """Build the application with its services on the state folder of `config`.
 
@@ -90,14 +77,14 @@ def create_app(config: EmulatorConfig, stats: Stats | None = None) -> Starlette:
     config.state.mkdir(parents=True, exist_ok=True)
     storage = StorageService(config, stats)
     bigquery = BigQueryService(config, storage, stats)
-    vertex = VertexService(config, storage, bigquery, stats, faults)
+    access = Access(config.state / CREDENTIALS_FILE)
+    vertex = VertexService(config, storage, bigquery, stats, faults, access)
     storage.ensure_bucket(config.bucket)
     public_data = PublicData(bigquery) if config.seed_public_data else None
 
-    async def token(_: Request) -> Response:
-        return JSONResponse(
-            {"access_token": "emulated", "token_type": "Bearer", "expires_in": 3600}
-        )
+    async def token(request: Request) -> Response:
+        token = access.exchange(await request.body())
+        return JSONResponse({"access_token": token, "token_type": "Bearer", "expires_in": 3600})
 
     async def show_stats(_: Request) -> Response:
         return JSONResponse(stats.snapshot())
@@ -156,7 +143,7 @@ def create_app(config: EmulatorConfig, stats: Stats | None = None) -> Starlette:
     app.add_middleware(FaultInjector, book=faults, stats=stats)
     if public_data:
         app.add_middleware(AfterPublicData, public_data=public_data)
-    app.add_middleware(LoopbackOnly)
+    app.add_middleware(Guard, access=access)
     return app
 
 
@@ -192,7 +179,7 @@ def serve(
         OSError: the port is taken, or the fault file cannot be read.
         FaultPlanError: the fault file is not of its form.
     """
-    config.state.mkdir(parents=True, exist_ok=True)
+    keep_private(config.state)
     with _only_server_of(config.state):
         if reset:
             _clear(config.state)
@@ -216,6 +203,8 @@ def _serve(
             http=EmulatorProtocol,
             log_level="warning",
             access_log=False,
+            server_header=False,
+            headers=[("Server", SERVER)],
             lifespan="on",
             timeout_graceful_shutdown=2,
         )

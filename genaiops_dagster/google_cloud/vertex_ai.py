@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import functools
-import json
 import threading
+import urllib.error
 import urllib.request
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -26,6 +26,9 @@ if TYPE_CHECKING:
 
 _RETRIED_STATUSES = [408, 429, 500, 502, 503, 504]
 _CONNECTIONS = 64
+
+EMULATOR_SERVER = "vertex-emulator"
+"""How the `Server` header of the emulator's answers begins."""
 
 
 class VertexAI:
@@ -187,9 +190,14 @@ class VertexAI:
         address = f"{self.settings.vertex_url.rstrip('/')}/emulator/ready"
         try:
             with urllib.request.urlopen(address, timeout=10) as response:  # noqa: S310
-                return "ready" in json.load(response).get("status", "")
-        except (OSError, ValueError, AttributeError):
+                server = response.headers.get("server")
+        except (
+            urllib.error.HTTPError
+        ) as refusal:  # without its token: it says who it is all the same
+            server = refusal.headers.get("server")
+        except OSError:
             return False
+        return (server or "").startswith(EMULATOR_SERVER)
 
     @property
     def parent(self) -> str:

@@ -32,16 +32,17 @@ class TestWithoutAnything:
     def test_an_emulator_is_started_for_the_time_of_the_command(self, tmp_path: Path) -> None:
         with open_session(tmp_path) as session:
             assert session.emulator_url is not None
-            assert answers(session.emulator_url)
+            assert answers(os.environ)
+            variables = dict(os.environ)
             assert os.environ["STORAGE_EMULATOR_HOST"] == session.emulator_url
-        assert not answers(session.emulator_url)
+        assert not answers(variables)
 
     def test_an_emulator_that_already_serves_the_folder_is_used(self, tmp_path: Path) -> None:
         running = start_emulator(tmp_path / "emulator")
         try:
             with open_session(tmp_path) as session:
                 assert session.emulator_url == running.url
-            assert answers(running.url)
+            assert answers(running.variables)
         finally:
             running.stop()
 
@@ -50,7 +51,7 @@ class TestWithoutAnything:
         killed.kill()
         with open_session(tmp_path) as session:
             assert session.emulator_url != killed.url
-            assert answers(session.emulator_url or "")
+            assert answers(os.environ)
 
     def test_history_is_kept_in_the_folder(self, tmp_path: Path) -> None:
         with open_session(tmp_path):

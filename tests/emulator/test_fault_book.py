@@ -85,12 +85,13 @@ def test_a_job_is_matched_by_collection_model_and_name():
 
 def test_a_quota_lets_its_number_through_and_tells_when_to_come_back():
     faults = book("{kind: quota, requests_per_minute: 3, model: gemini-2.5-flash}")
-    found = [faults.over_quota(CALL) for _ in range(4)]
+    found = [faults.over_quota(faults.matching(CALL)) for _ in range(4)]
     assert found[:3] == [None, None, None]
     quota, wait = found[3]
     assert quota.requests_per_minute == 3
     assert 1 <= wait <= 60
-    assert faults.over_quota(Call("vertex", "generateContent", "other", "/")) is None
+    other = Call("vertex", "generateContent", "other", "/")
+    assert faults.over_quota(faults.matching(other)) is None
 
 
 @pytest.mark.parametrize(

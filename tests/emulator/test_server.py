@@ -33,7 +33,8 @@ def ask(
     connection.putrequest(verb, path, skip_host=host is not None)
     if host is not None:
         connection.putheader("Host", host)
-    connection.putheader("Authorization", "Bearer a-token")
+    token = running.variables["VERTEX_EMULATOR_TOKEN"]
+    connection.putheader("Authorization", f"Bearer {token}")
     connection.putheader("Content-Length", "2")
     connection.endheaders(b"{}")
     response = connection.getresponse()
@@ -231,9 +232,11 @@ def test_the_variables_lead_past_a_proxy(tmp_path: Path, monkeypatch: pytest.Mon
 def test_a_small_answer_comes_in_one_piece(emulator: RunningEmulator):
     where = urlsplit(emulator.url)
     with socket.create_connection((where.hostname, where.port), timeout=20) as connection:
+        token = emulator.variables["VERTEX_EMULATOR_TOKEN"]
         for _ in range(50):
             connection.sendall(
-                f"GET /emulator/ready HTTP/1.1\r\nHost: {where.netloc}\r\n\r\n".encode()
+                f"GET /emulator/ready HTTP/1.1\r\nHost: {where.netloc}\r\n"
+                f"Authorization: Bearer {token}\r\n\r\n".encode()
             )
             head, _, body = connection.recv(65536).partition(b"\r\n\r\n")
             assert head.startswith(b"HTTP/1.1 200")

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import json
-import urllib.request
 from collections.abc import Callable, Iterator
 from typing import Any
 from uuid import uuid4
@@ -144,13 +142,5 @@ def content_requests(emulator: RunningEmulator) -> int:
 def faults(emulator: RunningEmulator) -> Iterator[Callable[..., None]]:
     """Puts faults in force for one test."""
 
-    def send(method: str, *plan: dict[str, Any]) -> None:
-        request = urllib.request.Request(
-            f"{emulator.url}/emulator/faults",
-            method=method,
-            data=json.dumps({"faults": plan}).encode() if method == "PUT" else None,
-        )
-        urllib.request.urlopen(request).close()
-
-    yield lambda *plan: send("PUT", *plan)
-    send("DELETE")
+    yield lambda *plan: emulator.ask("PUT", "faults", plan)
+    emulator.clear_faults()

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import json
 import subprocess
 import sys
 import time
-import urllib.request
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -48,11 +46,7 @@ def workers(process: int) -> list[str]:
 
 def jump(emulator: RunningEmulator, seconds: float) -> None:
     """Let so much time pass on the emulator's clock."""
-    fault = {"kind": "clock", "offset_seconds": seconds}
-    request = urllib.request.Request(
-        f"{emulator.url}/emulator/faults", json.dumps(fault).encode(), method="POST"
-    )
-    urllib.request.urlopen(request).close()
+    emulator.add_fault(kind="clock", offset_seconds=seconds)
 
 
 def record(bucket: storage.Bucket, asset: str) -> bool:

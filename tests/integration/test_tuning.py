@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import json
 import signal
 import subprocess
 import sys
 import time
-import urllib.request
 from pathlib import Path
 from typing import Any
 
@@ -237,9 +235,7 @@ def test_cancelling_the_run_leaves_the_job_alone_unless_told_otherwise(
     assert run(use_case, only=["cost_estimate"]).success
     file = tmp_path / "use_case.json"
     file.write_text(use_case.model_dump_json())
-    faults = f"{emulator.url}/emulator/faults"
-    hold = json.dumps({"kind": "job", "method": "tuningJobs.run", "outcome": "pending"}).encode()
-    urllib.request.urlopen(urllib.request.Request(faults, hold, method="POST")).close()
+    emulator.add_fault(kind="job", method="tuningJobs.run", outcome="pending")
     process = subprocess.Popen([sys.executable, "-c", WORKER, str(file), ""])
     try:
         deadline = time.monotonic() + 120
@@ -256,7 +252,7 @@ def test_cancelling_the_run_leaves_the_job_alone_unless_told_otherwise(
         assert ("CANCELLED" in str(job.state)) == cancel
     finally:
         process.kill()
-        urllib.request.urlopen(urllib.request.Request(faults, method="DELETE")).close()
+        emulator.clear_faults()
     again = run(use_case, only=["tuned_model"])
     assert again.success == (not cancel), error_text(again)
     if cancel:

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import json
 import time
-import urllib.request
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -34,11 +32,7 @@ def slow(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[RunningEmu
 
 def advance(emulator: RunningEmulator, seconds: float) -> None:
     """Let so much time pass on the emulator's clock, in addition to what has passed."""
-    fault = {"kind": "clock", "offset_seconds": seconds}
-    request = urllib.request.Request(
-        f"{emulator.url}/emulator/faults", json.dumps(fault).encode(), method="POST"
-    )
-    urllib.request.urlopen(request).close()
+    emulator.add_fault(kind="clock", offset_seconds=seconds)
 
 
 def observations(instance: dg.DagsterInstance, use_case: UseCase) -> list[dict[str, Any]]:

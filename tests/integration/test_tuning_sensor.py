@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import json
 import time
-import urllib.request
 from collections.abc import Iterator
 from typing import Any
 
@@ -91,15 +89,12 @@ def store(emulator: RunningEmulator) -> ObjectStore:
 @pytest.fixture
 def hold(emulator: RunningEmulator) -> Iterator[Any]:
     """Make jobs stay as they are, until told to go on."""
-    address = f"{emulator.url}/emulator/faults"
 
     def send(outcome: str | None) -> None:
         if outcome is None:
-            request = urllib.request.Request(address, method="DELETE")
+            emulator.clear_faults()
         else:
-            fault = {"kind": "job", "method": "tuningJobs.run", "outcome": outcome}
-            request = urllib.request.Request(address, json.dumps(fault).encode(), method="POST")
-        urllib.request.urlopen(request).close()
+            emulator.add_fault(kind="job", method="tuningJobs.run", outcome=outcome)
 
     yield send
     send(None)

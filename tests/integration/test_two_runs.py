@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import json
 import subprocess
 import sys
-import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -66,12 +64,9 @@ def store(emulator: RunningEmulator) -> ObjectStore:
 @pytest.fixture
 def slow_answers(emulator: RunningEmulator) -> Iterator[None]:
     """Each answer takes half a second, so that two evaluations overlap."""
-    address = f"{emulator.url}/emulator/faults"
-    fault = {"kind": "latency", "method": "generateContent", "seconds": 0.5}
-    request = urllib.request.Request(address, json.dumps(fault).encode(), method="POST")
-    urllib.request.urlopen(request).close()
+    emulator.add_fault(kind="latency", method="generateContent", seconds=0.5)
     yield
-    urllib.request.urlopen(urllib.request.Request(address, method="DELETE")).close()
+    emulator.clear_faults()
 
 
 def run_together(

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import logging
-import urllib.request
 import uuid
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -43,14 +42,10 @@ class Cloud:
         return sum((job.labels or {}).get("genaiops_fingerprint") == label for job in listed)
 
     def fault(self, **fault: Any) -> None:
-        request = urllib.request.Request(
-            f"{self.emulator.url}/emulator/faults", json.dumps(fault).encode(), method="POST"
-        )
-        urllib.request.urlopen(request).close()
+        self.emulator.add_fault(**fault)
 
     def no_faults(self) -> None:
-        request = urllib.request.Request(f"{self.emulator.url}/emulator/faults", method="DELETE")
-        urllib.request.urlopen(request).close()
+        self.emulator.clear_faults()
 
 
 @pytest.fixture

@@ -17,10 +17,16 @@ from starlette.responses import Response
 from starlette.routing import BaseRoute, Match
 from starlette.types import Receive, Scope, Send
 
+from genaiops_dagster.emulator.environment import CREDENTIALS_FILE
 from genaiops_dagster.emulator.errors import ApiError, not_served
 from genaiops_dagster.emulator.storage.calls import Call, parse_call
 from genaiops_dagster.emulator.storage.context import StorageContext
-from genaiops_dagster.emulator.storage.downloads import download, encode_headers, media_headers
+from genaiops_dagster.emulator.storage.downloads import (
+    attachment,
+    download,
+    encode_headers,
+    media_headers,
+)
 from genaiops_dagster.emulator.storage.endpoints import Endpoint
 from genaiops_dagster.emulator.storage.object_methods import object_address
 from genaiops_dagster.emulator.storage.records import ObjectRecord
@@ -110,7 +116,7 @@ async def serve_object(context: StorageContext, request: Request) -> Response:
         request.scope["raw_path"].decode("ascii"),
         request.scope["query_string"].decode("ascii"),
         call.headers,
-        context.config.state / "credentials.json",
+        context.config.state / CREDENTIALS_FILE,
     )
     _refuse_features(call)
     if not context.buckets.exists(bucket):
@@ -152,10 +158,14 @@ async def _get(context: StorageContext, call: Call) -> Response:
         conditions=call.preconditions(),
         describe=_describe,
     )
+    headers = response.headers
     for header in ("content-type", "content-disposition"):
         wanted = call.query.get(f"response-{header}")
         if wanted:
-            response.headers[header] = quote(wanted, safe=_PRINTABLE)
+            headers[header] = quote(wanted, safe=_PRINTABLE)
+    saved = attachment(headers["content-type"], headers.get("content-disposition", ""))
+    if saved:
+        headers["content-disposition"] = saved
     return response
 
 

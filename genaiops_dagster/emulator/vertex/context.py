@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from genaiops_dagster.emulator.access import Access
 from genaiops_dagster.emulator.bigquery.service import BigQueryService
 from genaiops_dagster.emulator.config import EmulatorConfig
 from genaiops_dagster.emulator.faults import FaultBook
@@ -25,6 +26,7 @@ class VertexContext:
     catalog: ModelCatalog
     stats: Stats
     faults: FaultBook
+    access: Access
 
     def now(self) -> str:
         """The emulator's time, clock faults included, as the API prints it."""

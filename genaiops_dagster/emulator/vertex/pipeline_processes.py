@@ -13,7 +13,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from genaiops_dagster.emulator.config import EmulatorConfig
-from genaiops_dagster.emulator.environment import client_variables
+from genaiops_dagster.emulator.environment import CREDENTIALS_FILE, client_variables
 
 _AT_ONCE = 2
 _LOG_LINES = 12
@@ -46,7 +46,7 @@ class TaskProcesses:
             check: Called once `stop` would find the process; raises when the job is to end.
         """
         url = f"http://{self._config.host}:{self._config.port}"
-        variables = client_variables(self._config, url, self._config.state / "credentials.json")
+        variables = client_variables(self._config, url, self._config.state / CREDENTIALS_FILE)
         running = self._running.setdefault(job, set())
         log = folder / "log.txt"
         with log.open("wb") as output:

@@ -68,10 +68,7 @@ class _PipelineJobs:
         self._worker = worker
 
     async def create(self, request: Request) -> Response:
-        # A pipeline is code that runs here. A web page can send a request to this machine, but not
-        # with this header, which Google's clients always send.
-        if "authorization" not in request.headers:
-            raise ApiError(401, "Request is missing required authentication credential.")
+        self._context.access.require(request.headers)  # a pipeline is code that runs here
         body = parse("PipelineJob", await request.body())
         query = request.query_params
         identifier = query.get("pipelineJobId") or query.get("pipeline_job_id")

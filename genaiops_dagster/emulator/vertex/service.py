@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from starlette.routing import BaseRoute
 
+from genaiops_dagster.emulator.access import Access
 from genaiops_dagster.emulator.bigquery.service import BigQueryService
 from genaiops_dagster.emulator.config import EmulatorConfig
 from genaiops_dagster.emulator.faults import FaultBook
@@ -39,6 +40,7 @@ class VertexService:
         bigquery: BigQueryService,
         stats: Stats,
         faults: FaultBook,
+        access: Access,
     ) -> None:
         folder = config.state / "vertex"
         folder.mkdir(parents=True, exist_ok=True)
@@ -51,6 +53,7 @@ class VertexService:
             catalog=ModelCatalog(folder / "models", resources),
             stats=stats,
             faults=faults,
+            access=access,
         )
         self.jobs = tuning.TuningWorker(self.context)
         self.batches = BatchWorker(self.context)

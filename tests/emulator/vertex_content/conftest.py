@@ -73,12 +73,9 @@ def post(emulator, parent) -> Post:
 @pytest.fixture
 def set_faults(emulator) -> Iterator[Callable[..., dict[str, Any]]]:
     """Put faults in force until the end of the test; answers what the emulator says of them."""
-    url = f"{emulator.url}/emulator/faults"
 
     def send(*faults: dict[str, Any], seed: int = 0) -> dict[str, Any]:
-        data = json.dumps({"seed": seed, "faults": faults}).encode()
-        with urllib.request.urlopen(urllib.request.Request(url, data, method="PUT")) as response:
-            return json.load(response)
+        return emulator.ask("PUT", "faults", {"seed": seed, "faults": faults})
 
     yield send
-    urllib.request.urlopen(urllib.request.Request(url, method="DELETE")).close()
+    emulator.clear_faults()

@@ -190,8 +190,7 @@ def test_what_was_met_is_counted(client, set_faults, emulator):
     set_faults({"kind": "latency", "seconds": 0, "model": "gemini-2.5-*", "skip": 1})
     ask(client)
     ask(client)
-    with urllib.request.urlopen(f"{emulator.url}/emulator/faults") as response:
-        (fault,) = json.load(response)["faults"]
+    (fault,) = emulator.ask("GET", "faults")["faults"]
     assert (fault["matched"], fault["applied"]) == (2, 1)
 
 
@@ -207,7 +206,8 @@ def test_what_was_met_is_counted(client, set_faults, emulator):
     ],
 )
 def test_a_plan_that_is_none_is_refused(emulator, plan, message):
-    target = urllib.request.Request(f"{emulator.url}/emulator/faults", plan)
+    token = {"Authorization": f"Bearer {emulator.variables['VERTEX_EMULATOR_TOKEN']}"}
+    target = urllib.request.Request(f"{emulator.url}/emulator/faults", plan, token)
     with pytest.raises(urllib.error.HTTPError) as caught:
         urllib.request.urlopen(target)
     assert caught.value.code == 400

@@ -6,7 +6,6 @@ https://cloud.google.com/vertex-ai/generative-ai/docs/model-reference/evaluation
 from __future__ import annotations
 
 import json
-import urllib.request
 
 import pytest
 from google.api_core import exceptions
@@ -263,14 +262,10 @@ def test_predefined_metrics_that_are_not_served_are_refused(evaluate, name):
 def faults(emulator):
     def set_faults(**fault):
         plan = {"seed": 3, "faults": [{"kind": "judge", **fault}]}
-        request = urllib.request.Request(
-            f"{emulator.url}/emulator/faults", data=json.dumps(plan).encode(), method="POST"
-        )
-        urllib.request.urlopen(request).close()
+        emulator.ask("POST", "faults", plan)
 
     yield set_faults
-    request = urllib.request.Request(f"{emulator.url}/emulator/faults", method="DELETE")
-    urllib.request.urlopen(request).close()
+    emulator.clear_faults()
 
 
 def test_a_judge_can_be_made_to_fail(rate, faults):

@@ -6,6 +6,7 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
+import google.auth
 import pytest
 from google.cloud import aiplatform
 from google.cloud.aiplatform.utils import resource_manager_utils
@@ -17,7 +18,12 @@ ENDED = {"PIPELINE_STATE_SUCCEEDED", "PIPELINE_STATE_FAILED", "PIPELINE_STATE_CA
 
 
 def connect(running: RunningEmulator) -> None:
+    credentials, _ = google.auth.load_credentials_from_file(
+        running.variables["GOOGLE_APPLICATION_CREDENTIALS"],
+        scopes=["https://www.googleapis.com/auth/cloud-platform"],
+    )
     aiplatform.init(
+        credentials=credentials,  # it would keep those of an earlier emulator otherwise
         project=running.variables["GOOGLE_CLOUD_PROJECT"],
         location=running.variables["GOOGLE_CLOUD_LOCATION"],
         api_endpoint=running.url,

@@ -6,9 +6,7 @@ are visible once the job runs) and .../tuning-checkpoints (checkpoints come as t
 
 from __future__ import annotations
 
-import json
 import time
-import urllib.request
 from collections.abc import Callable, Iterator
 
 import pytest
@@ -38,11 +36,7 @@ def emulator(slow: RunningEmulator) -> RunningEmulator:
 
 def move_clock(emulator: RunningEmulator, seconds: float) -> None:
     """Set the emulator's clock so far ahead."""
-    faults = f"{emulator.url}/emulator/faults"
-    urllib.request.urlopen(urllib.request.Request(faults, method="DELETE")).close()
-    fault = {"kind": "clock", "offset_seconds": seconds}
-    request = urllib.request.Request(faults, json.dumps(fault).encode(), method="POST")
-    urllib.request.urlopen(request).close()
+    emulator.ask("PUT", "faults", {"kind": "clock", "offset_seconds": seconds})
 
 
 def until(client, job, done: Callable[[types.TuningJob], bool]) -> types.TuningJob:

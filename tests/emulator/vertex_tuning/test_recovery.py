@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import time
-import urllib.request
 
 import pytest
 from google.cloud import storage
@@ -66,20 +65,12 @@ def test_a_job_goes_on_after_kill_9(own_emulator):
 
 
 def set_fault(running, outcome):
-    clear_faults(running)
+    running.clear_faults()
     plan = {
         "seed": 1,
         "faults": [{"kind": "job", "outcome": outcome, "message": "Out of accelerators."}],
     }
-    request = urllib.request.Request(
-        f"{running.url}/emulator/faults", data=json.dumps(plan).encode(), method="POST"
-    )
-    urllib.request.urlopen(request).close()
-
-
-def clear_faults(running):
-    request = urllib.request.Request(f"{running.url}/emulator/faults", method="DELETE")
-    urllib.request.urlopen(request).close()
+    running.ask("POST", "faults", plan)
 
 
 def test_jobs_fail_or_wait_on_request(own_emulator):
@@ -99,5 +90,5 @@ def test_jobs_fail_or_wait_on_request(own_emulator):
         assert client.tunings.get(name=held.name).state == state
         client.tunings.cancel(name=cancelled.name)
         assert wait(client, cancelled).state == States.JOB_STATE_CANCELLED
-        clear_faults(running)
+        running.clear_faults()
         assert wait(client, client.tunings.get(name=held.name)).has_succeeded
