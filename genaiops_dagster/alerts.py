@@ -4,10 +4,13 @@ Messages name run, job, step and check, and what a check says of itself. They ho
 answer and no row.
 """
 
+import html
 from collections.abc import Callable, Iterable, Mapping
 from typing import TYPE_CHECKING
 
 import dagster as dg
+
+from genaiops_dagster.plain_text import unescape_markdown
 
 if TYPE_CHECKING:
     from dagster._core.execution.plan.objects import StepFailureData
@@ -89,7 +92,8 @@ def failed_checks(instance: dg.DagsterInstance, run_id: str) -> Iterable[str]:
         check = event.asset_check_evaluation_data
         if not check.passed and check.severity == dg.AssetCheckSeverity.ERROR:
             asset = check.asset_key.to_user_string()
-            yield f"check {check.check_name} of {asset}: {check.description or 'failed'}"
+            said = unescape_markdown(check.description or "failed")
+            yield f"check {check.check_name} of {asset}: {said}"
 
 
 def _reason(failure: "StepFailureData") -> str:
@@ -114,7 +118,13 @@ def _slack(environment: Mapping[str, str]) -> list[Send]:
                 f"{SLACK_WEBHOOK} is set, but slack_sdk is not installed: "
                 "pip install 'genaiops-dagster[alerts]'"
             ) from error
-        response = WebhookClient(webhook).send(text=f"*{subject}*\n{text}")
+        # Shown as it stands: no mention, link or preview comes of what a check or an error says.
+        response = WebhookClient(webhook).send_dict(
+            {
+                "text": html.escape(f"{subject}\n{text}", quote=False),
+                **{"mrkdwn": False, "unfurl_links": False, "unfurl_media": False},
+            }
+        )
         if response.status_code != 200:
             raise AlertsError(f"Slack answered {response.status_code}: {response.body[:200]}")
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 import dagster as dg
 
+from genaiops_dagster.plain_text import code_block, escape_markdown
 from genaiops_dagster.use_case import UseCase
 
 Stage = Literal[
@@ -72,12 +73,27 @@ def chart_image(chart: alt.Chart, text: str) -> dg.MetadataValue:
     """
     import vl_convert
 
-    png = base64.b64encode(vl_convert.vegalite_to_png(chart.to_json(), scale=1.25)).decode()
-    return dg.MetadataValue.md(f"![{text}](data:image/png;base64,{png})")
+    return png_image(vl_convert.vegalite_to_png(chart.to_json(), scale=1.25), text)
+
+
+def png_image(png: bytes, text: str) -> dg.MetadataValue:
+    """An image that the UI renders; `text` says what it shows."""
+    content = base64.b64encode(png).decode()
+    return dg.MetadataValue.md(f"![{_in_a_line(text)}](data:image/png;base64,{content})")
+
+
+def code(text: str, language: str) -> dg.MetadataValue:
+    """A text that the UI shows as code."""
+    return dg.MetadataValue.md(code_block(text, language))
+
+
+def markdown_list(items: Iterable[str]) -> dg.MetadataValue:
+    """A list of texts that the UI renders."""
+    return dg.MetadataValue.md("\n".join(f"- {_in_a_line(item)}" for item in items))
 
 
 def markdown_table(headers: Sequence[str], rows: Iterable[Sequence[Any]]) -> dg.MetadataValue:
-    """A table that the UI renders; None is shown as a dash, floats with four digits.
+    """A table of texts that the UI renders; None is shown as a dash, floats with four digits.
 
     Without padding, because the UI folds Markdown of 1000 characters away behind a link.
     """
@@ -93,4 +109,8 @@ def markdown_table(headers: Sequence[str], rows: Iterable[Sequence[Any]]) -> dg.
 def _shown(cell: Any) -> str:
     if cell is None:
         return "-"
-    return f"{cell:.4g}" if isinstance(cell, float) else str(cell).replace("|", "\\|")
+    return f"{cell:.4g}" if isinstance(cell, float) else _in_a_line(str(cell))
+
+
+def _in_a_line(text: str) -> str:
+    return escape_markdown(text).replace("\n", " ")

@@ -23,6 +23,7 @@ from genaiops_dagster.executors import build_executor
 from genaiops_dagster.google_cloud.bindings import build_resources
 from genaiops_dagster.pipelines.assets import build_assets as pipeline_assets
 from genaiops_dagster.pipelines.sensor import build_sensors as pipeline_sensors
+from genaiops_dagster.plain_text import escape_markdown
 from genaiops_dagster.promotion.assets import build_assets as promotion_assets
 from genaiops_dagster.promotion.jobs import build_jobs as promotion_jobs
 from genaiops_dagster.prompts.assets import build_assets as prompt_assets
@@ -71,7 +72,7 @@ def build_use_case(use_case: UseCase) -> dg.Definitions:
     job = dg.define_asset_job(
         lifecycle_job_name(use_case.name),
         selection=_lifecycle(use_case),
-        description=f"From data to a served champion: {use_case.description}",
+        description=escape_markdown(f"From data to a served champion: {use_case.description}"),
     )
     schedule = dg.ScheduleDefinition(
         name=f"{use_case.name}_refresh",

@@ -14,12 +14,14 @@ import pytest
 from genaiops_dagster import alerts
 from genaiops_dagster.alerts import AlertsError, build_alerts
 from genaiops_dagster.asset_options import Materialized
+from genaiops_dagster.plain_text import escape_markdown
 
 
 class Received(list[str]):
-    """What arrived, and where it has to be sent to."""
+    """The texts that arrived, all that came with the last of them, and where to send them."""
 
     port: int
+    body: dict[str, object]
 
 
 @pytest.fixture
@@ -29,7 +31,8 @@ def slack() -> Iterator[Received]:
     class Webhook(BaseHTTPRequestHandler):
         def do_POST(self) -> None:
             body = self.rfile.read(int(self.headers["Content-Length"]))
-            received.append(json.loads(body)["text"])
+            received.body = json.loads(body)
+            received.append(str(received.body["text"]))
             self.send_response(200)
             self.end_headers()
             self.wfile.write(b"ok")
@@ -116,6 +119,18 @@ def test_a_failed_run_is_told_in_slack(slack: Received):
     run_and_tick({alerts.SLACK_WEBHOOK: f"http://127.0.0.1:{slack.port}/x"}, broken)
     assert "failed" in slack[0]
     assert "step broken: the model could not be tuned" in slack[0]
+
+
+def test_what_failed_is_a_text_in_slack(slack: Received):
+    @dg.asset(check_specs=[dg.AssetCheckSpec("hostile", asset="checked")])
+    def checked() -> Materialized:
+        said = escape_markdown("<!channel> <https://evil.example|*look*> a_b & [c]")
+        result = dg.AssetCheckResult(passed=False, check_name="hostile", description=said)
+        return dg.MaterializeResult(check_results=[result])
+
+    run_and_tick({alerts.SLACK_WEBHOOK: f"http://127.0.0.1:{slack.port}/x"}, checked)
+    assert "&lt;!channel&gt; &lt;https://evil.example|*look*&gt; a_b &amp; [c]" in slack[0]
+    assert [slack.body[name] for name in ("mrkdwn", "unfurl_links", "unfurl_media")] == [False] * 3
 
 
 def test_a_failed_check_of_a_run_that_went_on_is_told_by_mail(mail: Received):

@@ -20,6 +20,7 @@ from genaiops_dagster.budget.volume import measure_run, with_evaluation_set
 from genaiops_dagster.data.records import DatasetSplit
 from genaiops_dagster.google_cloud.base_models import concerns, require_available
 from genaiops_dagster.google_cloud.resources import ObjectStoreResource, VertexAIResource
+from genaiops_dagster.plain_text import escape_markdown
 from genaiops_dagster.prompts.records import PromptVersion
 from genaiops_dagster.use_case import UseCase
 
@@ -119,7 +120,7 @@ def build_assets(
         ]
         return dg.AssetCheckResult(
             passed=not reasons,
-            description="\n".join(reasons) or None,
+            description=escape_markdown("\n".join(reasons)) or None,
             metadata={
                 "limit_usd": budget.per_run_usd,
                 "asked_usd": cost_estimate.maximum_usd,
@@ -141,7 +142,7 @@ def build_assets(
         problems = too_long(cost_estimate)
         return dg.AssetCheckResult(
             passed=not problems,
-            description="\n".join(problems) or None,
+            description=escape_markdown("\n".join(problems)) or None,
             metadata={"longest_request_tokens": cost_estimate.largest_request_tokens},
         )
 
@@ -156,7 +157,7 @@ def build_assets(
         return dg.AssetCheckResult(
             passed=not found,
             severity=dg.AssetCheckSeverity.ERROR if retired else dg.AssetCheckSeverity.WARN,
-            description="\n".join(concern.sentence for concern in found) or None,
+            description=escape_markdown("\n".join(concern.sentence for concern in found)) or None,
             metadata={concern.model: concern.standing for concern in found},
         )
 

@@ -32,6 +32,7 @@ from genaiops_dagster.cli import (
     use_cases,
 )
 from genaiops_dagster.cli.options import fail
+from genaiops_dagster.cli.umask import private_files
 from genaiops_dagster.emulator.loopback import proxy_exceptions
 
 _COMMANDS: dict[str, tuple[Callable[..., None], tuple[str, ...]]] = {
@@ -92,12 +93,14 @@ _debug = False
 
 @app.callback()
 def _all_commands(
+    context: typer.Context,
     debug: Annotated[
         bool, typer.Option("--debug", help="Show the traceback of an error that was not foreseen.")
     ] = False,
 ) -> None:
     global _debug
     _debug = debug
+    context.with_resource(private_files())
     os.environ.update(proxy_exceptions())  # the emulator and the UI are on this machine
 
 

@@ -7,11 +7,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
-from rich.console import Console
-from rich.progress import wrap_file
 
 from genaiops_dagster.cli.options import FOLDER, fail
 from genaiops_dagster.cli.session import SessionError, open_session
+from genaiops_dagster.cli.terminal import Terminal, progress, styled
 from genaiops_dagster.use_case import UseCase, UseCaseError, known_use_case
 
 if TYPE_CHECKING:
@@ -34,7 +33,7 @@ def deliver(
     from genaiops_dagster.cli.clients import object_store
     from genaiops_dagster.data.delivery import DeliveryError, inspect, object_names
 
-    console = Console()
+    console = Terminal()
     try:
         chosen = known_use_case(use_case)
         inspected = [inspect(chosen, file) for file in files]
@@ -51,7 +50,7 @@ def _upload(
     use_case: UseCase,
     inspected: list[Inspection],
     names: list[str],
-    console: Console,
+    console: Terminal,
 ) -> None:
     """Upload the files, and last the marker that completes them."""
     from genaiops_dagster.data.delivery import marker_name
@@ -60,41 +59,37 @@ def _upload(
         size = found.path.stat().st_size
         with (
             found.path.open("rb") as file,
-            wrap_file(
-                file, size, description=found.path.name, console=console, transient=True
-            ) as content,
+            progress(file, size, found.path.name, console) as content,
         ):
             store.write(name, content, "application/octet-stream")
         console.print(
-            f"[green]Delivered[/] {found.path}: {found.rows:,} rows to {store.uri(name)}",
-            highlight=False,
+            styled("Delivered", "green"),
+            f"{found.path}: {found.rows:,} rows to {store.uri(name)}",
             soft_wrap=True,
         )
         for reason, rows in found.unusable.items():
             shown = ", ".join(map(str, rows[:_SHOWN_ROWS]))
             more = ", ..." if len(rows) > _SHOWN_ROWS else ""
             console.print(
-                f"  [yellow]{len(rows):,} cannot be read[/], {reason}: row {shown}{more}",
-                highlight=False,
+                styled(f"  {len(rows):,} cannot be read,", "yellow"),
+                f"{reason}: row {shown}{more}",
             )
     if marker := marker_name(use_case, names[-1]):
         store.write(marker, b"", "text/plain")
-        console.print(f"The batch is complete: {store.uri(marker)}", highlight=False)
+        console.print(f"The batch is complete: {store.uri(marker)}")
 
 
-def _tell_next(console: Console, use_case: UseCase) -> None:
-    console.print("Now", highlight=False)
-    console.print(f"  genaiops plan {use_case.name}", highlight=False)
-    console.print(f"  genaiops run {use_case.name}", highlight=False)
+def _tell_next(console: Terminal, use_case: UseCase) -> None:
+    console.print("Now")
+    console.print(f"  genaiops plan {use_case.name}")
+    console.print(f"  genaiops run {use_case.name}")
     if use_case.automation.enabled:
         console.print(
             "or leave it to the inbox sensor, which starts that run within a minute or so where "
-            "`genaiops dev` or a deployment is up.",
-            highlight=False,
+            "`genaiops dev` or a deployment is up."
         )
     else:
         console.print(
             "or set `automation: {enabled: true}` in the use case file, and the inbox sensor of "
-            "`genaiops dev` or of a deployment starts the run.",
-            highlight=False,
+            "`genaiops dev` or of a deployment starts the run."
         )

@@ -7,21 +7,21 @@ import os
 import signal
 import socket
 import subprocess
+import sys
 import sysconfig
 import time
-import urllib.error
-import urllib.request
 from collections.abc import Iterator
 from importlib.resources import files
 from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.console import Console
 
 from genaiops_dagster.cli.options import FOLDER, fail
+from genaiops_dagster.cli.secret_file import SecretFileError
 from genaiops_dagster.cli.session import SessionError, open_session
-from genaiops_dagster.cli.ui_address import published_ui_address
+from genaiops_dagster.cli.terminal import Terminal, styled
+from genaiops_dagster.cli.ui_address import UiAddress, create_dev_token, published_ui_address
 from genaiops_dagster.use_case import UseCaseError, load_use_cases
 
 _START_SECONDS = 120
@@ -33,26 +33,29 @@ def dev(
 ) -> None:
     """Serve the Dagster UI on loopback, with the daemon that runs schedules and sensors.
 
-    Works on Google Cloud when GENAIOPS_BUCKET is set, else on an emulator. Ctrl-C stops everything.
+    Works on Google Cloud when GENAIOPS_BUCKET is set, else on an emulator. The token in the printed
+    address lets a browser in, and keeps web pages out. Ctrl-C stops everything.
     """
-    console = Console()
+    console = Terminal()
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, _interrupt)
     try:
         load_use_cases()
+        token = create_dev_token(folder)
         with open_session(folder) as session:
             _create_history()
-            url = f"http://127.0.0.1:{port or _free_port()}"
+            chosen_port = port or _free_port()
+            address = UiAddress(f"http://127.0.0.1:{chosen_port}", token)
             where = session.emulator_url or f"Google Cloud, project {session.settings.project}"
-            with _processes(_commands(url)) as processes:
-                _wait_for(url, processes)
-                with published_ui_address(folder, url):
-                    console.print(f"[bold]Dagster UI[/]  {url}")
-                    console.print(f"[bold]Vertex AI[/]   {where}")
-                    console.print(f"[bold]History[/]     {os.environ['DAGSTER_HOME']}")
+            with _processes(_commands(chosen_port, folder)) as processes:
+                _wait_for(address, processes)
+                with published_ui_address(folder, address):
+                    console.print(styled("Dagster UI ", "bold"), address.page(), soft_wrap=True)
+                    console.print(styled("Vertex AI  ", "bold"), where)
+                    console.print(styled("History    ", "bold"), os.environ["DAGSTER_HOME"])
                     console.print("Ctrl-C stops everything.")
                     _until_one_ends(processes)
-    except (UseCaseError, SessionError) as error:
+    except (UseCaseError, SessionError, SecretFileError) as error:
         fail(str(error), code=2)
     except KeyboardInterrupt:
         console.print("stopped")
@@ -74,13 +77,15 @@ def _interrupt(*_: object) -> None:
     raise KeyboardInterrupt
 
 
-def _commands(url: str) -> dict[str, list[str]]:
-    host, _, port = url.removeprefix("http://").partition(":")
-    scripts = Path(sysconfig.get_path("scripts"))
+def _commands(port: int, folder: Path) -> dict[str, list[str]]:
     workspace = ("-w", str(files("genaiops_dagster.cli").joinpath("workspace.yaml")))
     return {
-        "web server": [*(str(scripts / "dagster-webserver"), "-h", host, "-p", port, *workspace)],
-        "daemon": [str(scripts / "dagster-daemon"), "run", *workspace],
+        "web server": [
+            # -P: as in a script, no file of the working directory takes a module's place
+            *(sys.executable, "-P", "-m", "genaiops_dagster.cli.guarded_webserver"),
+            *("--port", str(port), "--folder", str(folder), *workspace),
+        ],
+        "daemon": [str(Path(sysconfig.get_path("scripts")) / "dagster-daemon"), "run", *workspace],
     }
 
 
@@ -114,16 +119,16 @@ def _signal_group(process: subprocess.Popen[bytes], number: signal.Signals) -> N
         os.killpg(process.pid, number)
 
 
-def _wait_for(url: str, processes: dict[str, subprocess.Popen[bytes]]) -> None:
+def _wait_for(address: UiAddress, processes: dict[str, subprocess.Popen[bytes]]) -> None:
     deadline = time.monotonic() + _START_SECONDS
     while time.monotonic() < deadline:
         _check(processes)
-        try:
-            with urllib.request.urlopen(f"{url}/server_info", timeout=5):  # noqa: S310
-                return
-        except (urllib.error.URLError, OSError):
-            time.sleep(0.2)
-    raise SessionError(f"the web server did not answer on {url} in {_START_SECONDS} seconds")
+        if address.answers():
+            return
+        time.sleep(0.2)
+    raise SessionError(
+        f"the web server did not answer on {address.url} in {_START_SECONDS} seconds"
+    )
 
 
 def _until_one_ends(processes: dict[str, subprocess.Popen[bytes]]) -> None:

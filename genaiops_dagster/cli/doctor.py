@@ -10,12 +10,11 @@ from dataclasses import dataclass
 
 import typer
 from rich.box import SIMPLE
-from rich.console import Console
 from rich.table import Table
-from rich.text import Text
 
 from genaiops_dagster.budget.estimate import models_of
 from genaiops_dagster.cli.session import SessionError, require_cloud
+from genaiops_dagster.cli.terminal import Terminal, styled
 from genaiops_dagster.google_cloud.base_models import availability
 from genaiops_dagster.google_cloud.settings import (
     BIGQUERY_LOCATION,
@@ -54,16 +53,16 @@ class Finding:
 
 def doctor() -> None:
     """Show what is configured, and try it; exits with 1 when something does not answer."""
-    console = Console()
+    console = Terminal()
     console.print(_configuration())
     try:
         console.print(_base_models())
     except UseCaseError as error:
-        console.print(Text(str(error), style="red"), soft_wrap=True)
+        console.print(styled(str(error), "red"), soft_wrap=True)
     try:
         settings = require_cloud()
     except SessionError as error:
-        console.print(Text(str(error), style="red"), soft_wrap=True)
+        console.print(styled(str(error), "red"), soft_wrap=True)
         console.print(
             "Until then `genaiops run` and `genaiops dev` use an emulator on this machine."
         )
@@ -82,8 +81,8 @@ def doctor() -> None:
     for heading in ("", "Check", "Found", "What to do"):
         table.add_column(heading, overflow="fold")
     for finding in findings:
-        mark = "[red]fail[/]" if finding.remedy else "[green]ok[/]"
-        table.add_row(mark, finding.name, Text(finding.detail), Text(finding.remedy))
+        mark = styled("fail", "red") if finding.remedy else styled("ok", "green")
+        table.add_row(mark, finding.name, finding.detail, finding.remedy)
     console.print(table)
     if any(finding.remedy for finding in findings):
         raise typer.Exit(1)
@@ -104,7 +103,7 @@ def _configuration() -> Table:
     for heading in ("Name", "Value", "Meaning"):
         table.add_column(heading, overflow="fold")
     for name, meaning in _VARIABLES.items():
-        table.add_row(name, os.environ.get(name) or "[dim]not set[/]", meaning)
+        table.add_row(name, os.environ.get(name) or styled("not set", "dim"), meaning)
     location = os.environ.get(LOCATION) or GoogleCloudSettings.location
     for service, address in endpoints(location).items():
         table.add_row(service, address, "address that its client calls")
@@ -123,7 +122,7 @@ def _base_models() -> Table:
         found = availability(name, dt.datetime.now(dt.UTC).date())
         users = [one for one, use_case in use_cases.items() if name in models_of(use_case)]
         table.add_row(
-            name, ", ".join(users), Text(found.sentence, style=styles.get(found.standing, ""))
+            name, ", ".join(users), styled(found.sentence, styles.get(found.standing, ""))
         )
     return table
 

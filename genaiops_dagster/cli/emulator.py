@@ -8,8 +8,10 @@ from typing import Annotated
 
 import typer
 
+from genaiops_dagster.cli.terminal import Terminal, write
 from genaiops_dagster.emulator.config import EmulatorConfig
 from genaiops_dagster.emulator.environment import write_environment_file
+from genaiops_dagster.plain_text import visible
 
 
 def emulator(
@@ -51,13 +53,13 @@ def emulator(
         if env_file is not None:
             write_environment_file(env_file, variables)
         for name, value in variables.items():
-            typer.echo(f"export {name}='{value}'")
-        typer.echo(f"# ready on {url}", err=True)
+            write(f"export {name}='{value}'\n")
+        Terminal(stderr=True).print(f"# ready on {url}", soft_wrap=True)
 
     try:
         serve(config, on_ready=announce, stop_when_input_ends=stop_with_input, reset=reset)
     except FaultPlanError as error:
-        raise typer.BadParameter(f"{faults}: {error}", param_hint="--faults") from error
+        raise typer.BadParameter(visible(f"{faults}: {error}"), param_hint="--faults") from error
     except OSError as error:
         if error.errno != errno.EADDRINUSE:
             raise

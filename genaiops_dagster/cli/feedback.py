@@ -8,10 +8,10 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.console import Console
 
 from genaiops_dagster.cli.options import FOLDER, fail
 from genaiops_dagster.cli.session import SessionError, open_session
+from genaiops_dagster.cli.terminal import Terminal, styled
 from genaiops_dagster.use_case import UseCaseError, known_use_case
 
 
@@ -47,4 +47,4 @@ def feedback(
     except (UseCaseError, SessionError) as error:
         fail(str(error), code=2)
     told = f"; the corrected answer is {uri}" if uri else ""
-    Console().print(f"[green]Recorded[/] for {request_id}{told}", highlight=False, soft_wrap=True)
+    Terminal().print(styled("Recorded", "green"), f"for {request_id}{told}", soft_wrap=True)

@@ -10,12 +10,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
-from rich.console import Console
-from rich.text import Text
 
 from genaiops_dagster.candidates import PRESETS, GenerationConfig
 from genaiops_dagster.cli.options import FOLDER, fail
 from genaiops_dagster.cli.session import Session, SessionError, open_session
+from genaiops_dagster.cli.terminal import Terminal, styled, write
+from genaiops_dagster.cli.umask import files_of_the_user
 from genaiops_dagster.use_case import UseCase, UseCaseError, known_use_case
 
 if TYPE_CHECKING:
@@ -104,7 +104,7 @@ def generate(
     try:
         chosen = known_use_case(use_case)
         with open_session(folder) as session:
-            _generate(chosen, session, options, json_file, Console())
+            _generate(chosen, session, options, json_file, Terminal())
     except (UseCaseError, SessionError, QuestionError, PromptError) as error:
         fail(str(error), code=2)
     except (
@@ -121,7 +121,7 @@ def _generate(
     session: Session,
     options: Options,
     json_file: Path | None,
-    console: Console,
+    console: Terminal,
 ) -> None:
     from genaiops_dagster.budget.admission import Requests
     from genaiops_dagster.budget.payment import Purse
@@ -158,15 +158,15 @@ def _generate(
     with paying(purse, f"generation/{run}", requests, tokens) as (payment, refused):
         if refused:
             raise RefusedError(refused["it"])
-        response = stream(clients.genai, question, _nothing if held_back else _print)
+        response = stream(clients.genai, question, _nothing if held_back else write)
         answer = read_answer(response.content, response.seconds)
         payment.add(input_tokens=answer.input_tokens, output_tokens=answer.output_tokens)
         cost = payment.cost_usd
     texts, output_findings, reason = _checked(use_case, response, question)
     if held_back and not reason:
         for number, text in enumerate(texts, start=1):
-            _print(f"[{number}] {text}\n" if question.candidates > 1 else text)
-    _print("\n")
+            write(f"[{number}] {text}\n" if question.candidates > 1 else text)
+    write("\n")
     _footer(console, response, note, cost, clients.emulated)
     if json_file is not None:
         record = {
@@ -187,10 +187,11 @@ def _generate(
             "seconds_to_first_token": response.seconds_to_first,
             "emulated": clients.emulated,
         }
-        json_file.write_text(json.dumps(record, indent=2, allow_nan=False) + "\n")
+        with files_of_the_user():
+            json_file.write_text(json.dumps(record, indent=2, allow_nan=False) + "\n")
     for finding in [*findings, *output_findings]:
         if finding.action == "redacted":
-            console.print(Text(f"Redacted: {finding.sentence}", style="yellow"))
+            console.print(styled(f"Redacted: {finding.sentence}", "yellow"))
     if reason:
         raise RefusedError(f"the answer is not shown: {reason}")
     if answer.state in ("blocked", "failed"):
@@ -345,7 +346,7 @@ def _checked(
 
 
 def _footer(
-    console: Console, response: Response, note: str, cost: float | None, emulated: bool
+    console: Terminal, response: Response, note: str, cost: float | None, emulated: bool
 ) -> None:
     """Who answered, what it took and cost, and the sources."""
     content = response.content
@@ -369,11 +370,7 @@ def _footer(
         sources = [chunk.web for chunk in grounding.grounding_chunks or [] if chunk.web]
         lines += [f"source: {source.title} {source.uri}" for source in sources]
     for line in lines:
-        console.print(Text(line, style="dim"), soft_wrap=True)
-
-
-def _print(text: str) -> None:
-    typer.echo(text, nl=False)
+        console.print(styled(line, "dim"), soft_wrap=True)
 
 
 def _nothing(_: str) -> None:

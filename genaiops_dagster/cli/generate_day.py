@@ -10,12 +10,12 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.box import SIMPLE_HEAD
-from rich.console import Console
 from rich.table import Table
 
 from genaiops_dagster.cli.lifecycle import run_job
 from genaiops_dagster.cli.options import FOLDER, fail
 from genaiops_dagster.cli.session import Session, SessionError, open_session
+from genaiops_dagster.cli.terminal import Terminal
 from genaiops_dagster.use_case import UseCase, UseCaseError, known_use_case
 
 if TYPE_CHECKING:
@@ -38,13 +38,13 @@ def generate_day(
     try:
         chosen = known_use_case(use_case)
         with open_session(folder) as session:
-            _generate_day(chosen, session, chosen_day, prompts or [], Console())
+            _generate_day(chosen, session, chosen_day, prompts or [], Terminal())
     except (UseCaseError, SessionError) as error:
         fail(str(error), code=2)
 
 
 def _generate_day(
-    use_case: UseCase, session: Session, day: dt.date, prompts: list[Path], console: Console
+    use_case: UseCase, session: Session, day: dt.date, prompts: list[Path], console: Terminal
 ) -> None:
     import dagster as dg
 
@@ -75,9 +75,9 @@ def _generate_day(
     console.print(table)
     price = "unknown" if made.paid_usd is None else f"${made.paid_usd:.6f}"
     free = ", emulated, nothing was charged" if made.emulated else ""
-    console.print(f"Paid now: {made.paid_requests} requests, {price}{free}", highlight=False)
-    console.print(f"Context cache: {made.caching.action}", highlight=False)
-    console.print(f"Rows: {made.uri}", highlight=False, soft_wrap=True)
+    console.print(f"Paid now: {made.paid_requests} requests, {price}{free}")
+    console.print(f"Context cache: {made.caching.action}")
+    console.print(f"Rows: {made.uri}", soft_wrap=True)
 
 
 def _put(store: ObjectStore, use_case: UseCase, day: dt.date, path: Path) -> None:

@@ -8,11 +8,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
-from rich.console import Console
+from rich.console import RenderableType
 from rich.table import Table
 
 from genaiops_dagster.cli.options import FOLDER, fail
 from genaiops_dagster.cli.session import SessionError, open_session
+from genaiops_dagster.cli.terminal import Terminal, joined, styled, write
 from genaiops_dagster.use_case import UseCaseError, known_use_case
 
 if TYPE_CHECKING:
@@ -54,13 +55,13 @@ def history(
             if champion
             else "there is no champion yet"
         )
-        Console().print(f"[green]The log is whole[/]; {serves}", highlight=False)
+        Terminal().print(joined(styled("The log is whole", "green"), f"; {serves}"))
 
 
 def _print(entries: Sequence[LogEntry], *, as_json: bool) -> None:
     if as_json:
         for entry in entries:
-            typer.echo(json.dumps(entry.model_dump(mode="json")))
+            write(json.dumps(entry.model_dump(mode="json")) + "\n")
         return
     table = Table("#", "when", "what", "who", "why", "digest", box=None, pad_edge=False)
     for entry in entries:
@@ -68,17 +69,18 @@ def _print(entries: Sequence[LogEntry], *, as_json: bool) -> None:
             str(entry.number),
             entry.at[:19].replace("T", " "),
             _what(entry),
-            entry.by or "-",
+            _who(entry),
             "\n".join(_why(entry)),
             entry.digest[:8],
         )
-    Console().print(table)
+    Terminal().print(table)
 
 
-def _what(entry: LogEntry) -> str:
+def _what(entry: LogEntry) -> RenderableType:
     if entry.decision:
         outcome = entry.decision.verdict.outcome
-        return f"decision on {entry.decision.challenger}: [{_STYLES[outcome]}]{outcome}[/]"
+        decided = f"decision on {entry.decision.challenger}: "
+        return joined(decided, styled(outcome, _STYLES[outcome]))
     if entry.champion:
         return f"{entry.kind}: champion {entry.champion.number} is {entry.champion.candidate}"
     if entry.rollout:
@@ -88,6 +90,12 @@ def _what(entry: LogEntry) -> str:
     if entry.completes:
         return f"champion {entry.completes} in place"
     return entry.kind
+
+
+def _who(entry: LogEntry) -> str:
+    """The name that was given, with the account that it was given from."""
+    account = f" ({entry.account})" if entry.account else ""
+    return f"{entry.by}{account}" or "-"
 
 
 def _why(entry: LogEntry) -> Iterator[str]:

@@ -10,7 +10,6 @@ from typing import Annotated, Any
 
 import typer
 from rich.box import SIMPLE
-from rich.console import Console
 from rich.table import Table
 
 from genaiops_dagster.cli.options import FOLDER, fail
@@ -23,9 +22,12 @@ from genaiops_dagster.cli.starter import (
     describe,
     guess_roles,
     instruction_of_turns,
+    literal,
     read_sample,
     use_case_text,
 )
+from genaiops_dagster.cli.terminal import Terminal, ask, styled
+from genaiops_dagster.cli.umask import files_of_the_user
 from genaiops_dagster.use_case import EXTRA_FOLDER_VARIABLE, UseCaseError, load_use_case
 
 _TABLE = re.compile(r"[\w-]+\.\w+\.[\w-]+")
@@ -54,7 +56,7 @@ def init(
     folder: FOLDER = Path(".genaiops"),
 ) -> None:
     """Write a use case file: columns are guessed from the data, shown, and confirmed by you."""
-    console = Console()
+    console = Terminal()
     asked = not yes
     source = data or typer.prompt("Data: a CSV, JSONL or Parquet file, or a BigQuery table")
     table = source if _TABLE.fullmatch(source) and not Path(source).exists() else None
@@ -68,15 +70,16 @@ def init(
             guess = _confirm(columns, guess)
         chosen = name or _name_of(source)
         if asked and not name:
-            chosen = typer.prompt("Name of the use case", default=chosen)
+            chosen = ask("Name of the use case", chosen)
         task = instruction or _instruction(guess)
         if asked and not instruction:
-            task = typer.prompt("What is the model to do?", default=task)
+            task = ask("What is the model to do?", task)
         path = _path(to, chosen)
         if path.exists() and not force:
             fail(f"{path} exists; choose another --name, or --force replaces it", code=2)
         text = use_case_text(chosen, task, task, guess, source, len(rows), table)
-        _write(path, text)
+        with files_of_the_user():
+            _write(path, text)
     except (StarterError, UseCaseError, SessionError) as error:
         fail(str(error), code=2)
     _tell_next(console, path, chosen, None if table else source)
@@ -95,7 +98,7 @@ def _table_rows(table: str, folder: Path) -> list[dict[str, Any]]:
             raise StarterError(f"{table}: {error.message}") from error
 
 
-def _show(console: Console, columns: dict[str, Column]) -> None:
+def _show(console: Terminal, columns: dict[str, Column]) -> None:
     table = Table(box=SIMPLE, title="What the data holds", title_justify="left")
     for heading in ("Column", "Filled", "Different", "Typical length", "Most frequent"):
         table.add_column(heading, overflow="fold")
@@ -121,10 +124,10 @@ def _confirm(columns: dict[str, Column], guess: Guess) -> Guess:
     """The guess after a person has looked at it."""
     if guess.turns is not None:
         return guess
-    output = typer.prompt("Column of the expected answer", default=guess.output)
+    output = ask("Column of the expected answer", guess.output)
     others = guess if output == guess.output else guess_roles(columns, output=output)
-    shown = typer.prompt("Columns for the prompt", default=", ".join(others.inputs))
-    group = typer.prompt("Column of rows that belong together (- for none)", others.group or "-")
+    shown = ask("Columns for the prompt", ", ".join(others.inputs))
+    group = ask("Column of rows that belong together (- for none)", others.group or "-")
     return guess_roles(
         columns,
         output=output,
@@ -142,8 +145,8 @@ def _name_of(source: str) -> str:
 def _instruction(guess: Guess) -> str:
     if guess.turns is not None:
         return "Answer as the examples do."
-    shown = " and ".join(name.replace("_", " ") for name in (*guess.inputs, *guess.files))
-    wanted = guess.output.replace("_", " ")
+    shown = " and ".join(literal(name.replace("_", " ")) for name in (*guess.inputs, *guess.files))
+    wanted = literal(guess.output.replace("_", " "))
     if guess.labels:
         return f"Which {wanted} fits this {shown}?"
     return f"Write the {wanted} for this {shown}."
@@ -171,13 +174,13 @@ def _write(path: Path, text: str) -> None:
     schema.write_text(json.dumps(use_case_schema(), indent=2) + "\n", encoding="utf-8")
 
 
-def _tell_next(console: Console, path: Path, name: str, data: str | None) -> None:
+def _tell_next(console: Terminal, path: Path, name: str, data: str | None) -> None:
     steps = []
     if os.environ.get(EXTRA_FOLDER_VARIABLE) != str(path.parent):
         steps.append(f"export {EXTRA_FOLDER_VARIABLE}={path.parent.resolve()}")
     if data:
         steps.append(f"genaiops deliver {name} {data}")
     steps += [f"genaiops plan {name}", f"genaiops run {name}"]
-    console.print(f"[green]Written[/] {path}: read it, change it, then", highlight=False)
+    console.print(styled("Written", "green"), f"{path}: read it, change it, then")
     for step in steps:
-        console.print(f"  {step}", highlight=False, soft_wrap=True)
+        console.print(f"  {step}", soft_wrap=True)

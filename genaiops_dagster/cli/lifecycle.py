@@ -11,6 +11,9 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal
 
+from genaiops_dagster.cli.terminal import visible_log_lines
+from genaiops_dagster.plain_text import unescape_markdown
+
 if TYPE_CHECKING:
     import dagster as dg
 
@@ -87,7 +90,7 @@ def run_job(
     """
     run_id = str(uuid.uuid4())
     steps: dict[str, StepProgress] = {}
-    with _watching(instance, run_id, steps, on_progress):
+    with visible_log_lines(), _watching(instance, run_id, steps, on_progress):
         result = job.execute_in_process(
             instance=instance,
             run_id=run_id,
@@ -104,7 +107,7 @@ def run_job(
         if event.event_type_value == "ASSET_CHECK_EVALUATION":
             check = event.asset_check_evaluation_data
             if not check.passed and check.blocking:
-                outcome.failed_checks[check.check_name] = check.description or ""
+                outcome.failed_checks[check.check_name] = unescape_markdown(check.description or "")
     for step in steps.values():
         if step.status in ("waiting", "running"):
             step.status = "skipped"
@@ -174,9 +177,10 @@ def _read_events(
         elif event.event_type_value == "ASSET_CHECK_EVALUATION":
             check = event.asset_check_evaluation_data
             if check.blocking and not check.passed:
-                step.error = check.description
+                step.error = unescape_markdown(check.description or "")
         elif event.event_type_value == "ASSET_OBSERVATION":
-            step.note = event.asset_observation_data.asset_observation.description or ""
+            said = event.asset_observation_data.asset_observation.description
+            step.note = unescape_markdown(said or "")
         elif event.is_step_skipped:
             step.status = "skipped"
         if step.started is not None:

@@ -6,11 +6,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
-from rich.console import Console
 from rich.table import Table
 
 from genaiops_dagster.cli.options import FOLDER, fail
 from genaiops_dagster.cli.session import SessionError, open_session
+from genaiops_dagster.cli.terminal import Terminal, joined, styled
 from genaiops_dagster.serving_policy import LoadTestPolicy
 from genaiops_dagster.use_case import UseCaseError, known_use_case
 
@@ -38,7 +38,7 @@ def load_test(
     from genaiops_dagster.serving.load_assets import load_test_job_name
     from genaiops_dagster.serving.load_test import LoadTest
 
-    console = Console()
+    console = Terminal()
     try:
         chosen = known_use_case(use_case)
         if chosen.serving.load_test is None:
@@ -59,7 +59,7 @@ def load_test(
         raise typer.Exit(1)
 
 
-def _print(test: LoadTest, console: Console) -> None:
+def _print(test: LoadTest, console: Terminal) -> None:
     headers = ("load", "requests", "failed", "answered/s", "p50 s", "p95 s", "p99 s", "first p95 s")
     table = Table(*headers, box=None, pad_edge=False)
     for step in test.steps:
@@ -70,8 +70,9 @@ def _print(test: LoadTest, console: Console) -> None:
             str(step.failed),
             *("-" if f is None else f"{f:.3g}" for f in (*figures, step.first_token.p95)),
         )
-    console.print(f"[bold]{test.candidate}[/] {test.model}", highlight=False)
+    console.print(styled(test.candidate, "bold"), test.model)
     console.print(table)
     if test.objective:
-        verdict = "[green]met[/]" if test.met else "[red]missed[/]"
-        console.print(f"{test.objective}: {verdict}: {'; '.join(test.reasons)}", highlight=False)
+        verdict = styled("met", "green") if test.met else styled("missed", "red")
+        reasons = "; ".join(test.reasons)
+        console.print(joined(f"{test.objective}: ", verdict, f": {reasons}"))

@@ -7,11 +7,13 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.console import Console
 
 from genaiops_dagster.cli.options import FOLDER, fail
+from genaiops_dagster.cli.secret_file import SecretFileError
 from genaiops_dagster.cli.session import prepare_dagster_home
+from genaiops_dagster.cli.terminal import Terminal
 from genaiops_dagster.cli.ui_address import read_ui_address
+from genaiops_dagster.cli.umask import files_of_the_user
 from genaiops_dagster.google_cloud.console import object_page, table_page
 from genaiops_dagster.use_case import UseCaseError, known_use_case
 
@@ -39,18 +41,22 @@ def open_page(
     else:
         pages = [_ui_page(folder, chosen.name, asset)]
     for page in pages:
-        Console().print(page, highlight=False, soft_wrap=True)
+        Terminal().print(page, soft_wrap=True)
     if browser:
-        webbrowser.open(pages[0])
+        with files_of_the_user():
+            webbrowser.open(pages[0])
 
 
 def _ui_page(folder: Path, use_case: str, asset: str | None) -> str:
-    address = read_ui_address(folder)
+    try:
+        address = read_ui_address(folder)
+    except SecretFileError as error:
+        fail(str(error), code=2)
     if address is None:
         fail(f"no Dagster UI serves {folder}; start it in another terminal with `genaiops dev`")
     if asset is None:
-        return f"{address}/asset-groups/__repository__@genaiops_dagster/{use_case}/lineage"
-    return f"{address}/assets/{use_case}/{asset}"
+        return address.page(f"/asset-groups/__repository__@genaiops_dagster/{use_case}/lineage")
+    return address.page(f"/assets/{use_case}/{asset}")
 
 
 def _console_pages(folder: Path, key: list[str]) -> list[str]:
@@ -64,7 +70,9 @@ def _console_pages(folder: Path, key: list[str]) -> list[str]:
     if materialization is None:
         fail(f"{'/'.join(key)} was never materialized in {folder}")
     found = {name: str(entry.value) for name, entry in materialization.metadata.items()}
-    pages = [value for value in found.values() if value.startswith("https://console.cloud.")]
+    pages = [
+        value for value in found.values() if value.startswith("https://console.cloud.google.com/")
+    ]
     if "dagster/table_name" in found:
         pages.append(table_page(found["dagster/table_name"]))
     addresses = (found.get(name, "") for name in ("dagster/uri", "record"))

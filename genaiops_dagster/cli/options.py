@@ -6,8 +6,8 @@ from pathlib import Path
 from typing import Annotated, NoReturn
 
 import typer
-from rich.console import Console
-from rich.text import Text
+
+from genaiops_dagster.cli.terminal import Terminal, styled
 
 FOLDER = Annotated[
     Path, typer.Option("--folder", help="Where Dagster's history and the emulator's state are.")
@@ -20,6 +20,6 @@ def fail(message: str, code: int = 1) -> NoReturn:
     Raises:
         typer.Exit: always, with `code`.
     """
-    text = Text("Error: ", style="bold red").append(message, style="default")
-    Console(stderr=True).print(text, soft_wrap=True)  # paths stay whole
+    error = styled("Error:", "bold red")
+    Terminal(stderr=True).print(error, message, soft_wrap=True)  # paths stay whole
     raise typer.Exit(code)

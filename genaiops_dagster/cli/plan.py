@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
-from rich.console import Console
 from rich.table import Table
 
 from genaiops_dagster.budget.estimate import models_of
@@ -17,6 +16,8 @@ from genaiops_dagster.budget.records import CostEstimate
 from genaiops_dagster.cli.lifecycle import run_job
 from genaiops_dagster.cli.options import FOLDER, fail
 from genaiops_dagster.cli.session import SessionError, open_session
+from genaiops_dagster.cli.terminal import Terminal, styled
+from genaiops_dagster.cli.umask import files_of_the_user
 from genaiops_dagster.evaluation.kept import kept_stages, stage_name, without
 from genaiops_dagster.google_cloud.base_models import concerns
 from genaiops_dagster.record import Record, read_record
@@ -62,7 +63,7 @@ def plan(
     budget allows the run, with 2 when the configuration is wrong, and with 1 when it does not
     allow it or the data could not be made.
     """
-    console = Console()
+    console = Terminal()
     try:
         chosen = known_use_case(use_case)
         if exact:
@@ -79,7 +80,8 @@ def plan(
         fail(str(error), code=2)
     _show(planned, console)
     if json_file is not None:
-        json_file.write_text(planned.model_dump_json(indent=2) + "\n")
+        with files_of_the_user():
+            json_file.write_text(planned.model_dump_json(indent=2) + "\n")
     if planned.refusals:
         raise typer.Exit(1)
 
@@ -132,7 +134,7 @@ def _make_data(use_case: UseCase) -> list[str]:
     ]
 
 
-def _show(planned: Plan, console: Console) -> None:
+def _show(planned: Plan, console: Terminal) -> None:
     table = Table(title=f"{planned.estimate.use_case}: what a run would cost", title_justify="left")
     for heading in ("Stage", "Candidate", "Model", "Calls", "Tokens", "Expected $", "At most $"):
         table.add_column(heading, overflow="fold")
@@ -157,11 +159,11 @@ def _show(planned: Plan, console: Console) -> None:
     )
     console.print(f"Spent and reserved this month: ${planned.spent_this_month_usd:.4f}")
     for sentence in to_pay.degradation.done if to_pay.degradation else ():
-        console.print(f"[yellow]With less: {sentence}[/]")
+        console.print(styled(f"With less: {sentence}", "yellow"))
     for concern in planned.concerns:
-        console.print(f"[yellow]{concern}[/]")
+        console.print(styled(concern, "yellow"))
     for refusal in planned.refusals:
-        console.print(f"[red]{refusal}[/]")
+        console.print(styled(refusal, "red"))
 
 
 def _usd(amount: float | None) -> str:

@@ -6,11 +6,11 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.console import Console
 from rich.table import Table
 
 from genaiops_dagster.cli.options import FOLDER, fail
 from genaiops_dagster.cli.session import SessionError, open_session
+from genaiops_dagster.cli.terminal import Terminal
 from genaiops_dagster.use_case import UseCaseError, known_use_case
 
 
@@ -28,7 +28,7 @@ def prune(
     from genaiops_dagster.promotion.log import BrokenLogError
     from genaiops_dagster.promotion.prune import delete_model, stale_models
 
-    console = Console()
+    console = Terminal()
     try:
         chosen = known_use_case(use_case)
         with open_session(folder) as session:
@@ -42,7 +42,7 @@ def prune(
                 for found in stale:
                     table.add_row(found.model, found.created[:19], str(len(found.deployments)))
                 console.print(table)
-                if not yes and not typer.confirm(f"Delete these {len(stale)} models?"):
+                if not yes and not typer.confirm("Delete these models?"):
                     console.print("Nothing was deleted.")
                     return
                 for found in stale:
@@ -50,7 +50,7 @@ def prune(
                         console.print(f"Kept, because it is needed now: {found.model}")
                         continue
                     delete_model(clients, found)
-                    console.print(f"Deleted {found.model}", highlight=False)
+                    console.print(f"Deleted {found.model}")
             except BrokenLogError as error:
                 fail(str(error))
     except (UseCaseError, SessionError) as error:

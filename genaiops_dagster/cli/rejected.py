@@ -9,12 +9,12 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from rich.box import SIMPLE
-from rich.console import Console
 from rich.table import Table
-from rich.text import Text
 
 from genaiops_dagster.cli.options import FOLDER, fail
 from genaiops_dagster.cli.session import SessionError, open_session
+from genaiops_dagster.cli.terminal import Terminal
+from genaiops_dagster.cli.umask import files_of_the_user
 from genaiops_dagster.use_case import UseCaseError, known_use_case
 
 if TYPE_CHECKING:
@@ -36,7 +36,7 @@ def rejected(
     """
     from genaiops_dagster.cli.clients import object_store
 
-    console = Console()
+    console = Terminal()
     try:
         chosen = known_use_case(use_case)
         with open_session(folder) as session, tempfile.TemporaryDirectory() as place:
@@ -45,8 +45,9 @@ def rejected(
                 fail(f"no rows of {chosen.name} were curated yet; `genaiops run {chosen.name}`")
             _print(console, found, reason, rows)
             if output is not None:
-                _write(found, reason, output)
-                console.print(f"Written {output}", highlight=False)
+                with files_of_the_user():
+                    _write(found, reason, output)
+                console.print(f"Written {output}")
     except (UseCaseError, SessionError) as error:
         fail(str(error), code=2)
 
@@ -62,7 +63,7 @@ def _fetch(store: ObjectStore, use_case: str, folder: Path) -> Path | None:
     return path
 
 
-def _print(console: Console, path: Path, reason: str | None, most: int) -> None:
+def _print(console: Terminal, path: Path, reason: str | None, most: int) -> None:
     relation = _rejected(path, reason)
     reasons = relation.aggregate("reason, count(*) AS rows", "reason").order("rows DESC, reason")
     counts = reasons.fetchall()
@@ -80,7 +81,7 @@ def _print(console: Console, path: Path, reason: str | None, most: int) -> None:
 def _table(headings: list[str], rows: list[tuple[Any, ...]]) -> Table:
     table = Table(*headings, box=SIMPLE)
     for row in rows:
-        table.add_row(*(Text("-" if cell is None else str(cell)) for cell in row))
+        table.add_row(*("-" if cell is None else str(cell) for cell in row))
     return table
 
 

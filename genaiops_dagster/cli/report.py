@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import contextlib
 import webbrowser
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
-from rich.console import Console
 
 from genaiops_dagster.cli.options import FOLDER, fail
 from genaiops_dagster.cli.session import Session, SessionError, open_session
+from genaiops_dagster.cli.terminal import Terminal, styled
+from genaiops_dagster.cli.umask import files_of_the_user
 from genaiops_dagster.use_case import UseCase, UseCaseError, known_use_case
 
 if TYPE_CHECKING:
@@ -43,11 +45,13 @@ def report(
     if content is None:
         fail(f"{chosen.name} was not compared yet; `genaiops run {chosen.name}` does that")
     page = (output or folder / f"{chosen.name}.html").resolve()
-    page.parent.mkdir(parents=True, exist_ok=True)
-    page.write_text(report_page(content), encoding="utf-8")
-    Console().print(f"[green]Report[/] is in {page}", highlight=False)
+    with files_of_the_user() if output else contextlib.nullcontext():
+        page.parent.mkdir(parents=True, exist_ok=True)
+        page.write_text(report_page(content), encoding="utf-8")
+    Terminal().print(styled("Report", "green"), f"is in {page}")
     if open_page:
-        webbrowser.open(page.as_uri())
+        with files_of_the_user():
+            webbrowser.open(page.as_uri())
 
 
 def _content(use_case: UseCase, session: Session) -> PageContent | None:

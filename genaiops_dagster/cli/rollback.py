@@ -7,10 +7,10 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.console import Console
 
 from genaiops_dagster.cli.options import FOLDER, fail
 from genaiops_dagster.cli.session import SessionError, open_session
+from genaiops_dagster.cli.terminal import Terminal, joined, styled
 from genaiops_dagster.use_case import UseCaseError, known_use_case
 
 
@@ -30,6 +30,7 @@ def rollback(
     What was rolled back from is not promoted again unless it is rolled back to. While a candidate
     is being rolled out, and without --to, its rollout is ended instead.
     """
+    from genaiops_dagster.cli.account import account
     from genaiops_dagster.cli.clients import places, vertex_ai, warehouse
     from genaiops_dagster.promotion.champion import ChampionError
     from genaiops_dagster.promotion.log import BrokenLogError
@@ -49,6 +50,7 @@ def rollback(
                     by=by,
                     reason=reason,
                     to=to,
+                    account=account(session),
                 )
             except (RollbackError, ChampionError, BrokenLogError, SmokeTestError) as error:
                 fail(str(error))
@@ -59,9 +61,9 @@ def rollback(
                 fail(f"rolled back, but {error}")
     except (UseCaseError, SessionError) as error:
         fail(str(error), code=2)
-    told = (
-        f"[green]Champion {champion.restores} serves again[/] as champion {champion.number}"
+    done, now = (
+        (f"Champion {champion.restores} serves again", f" as champion {champion.number}")
         if champion.restores
-        else f"[green]The rollout was ended[/]; champion {champion.number} answers everybody"
+        else ("The rollout was ended", f"; champion {champion.number} answers everybody")
     )
-    Console().print(f"{told}: {champion.model}", highlight=False)
+    Terminal().print(joined(styled(done, "green"), f"{now}: {champion.model}"))

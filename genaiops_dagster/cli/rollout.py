@@ -6,10 +6,10 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.console import Console
 
 from genaiops_dagster.cli.options import FOLDER, fail
 from genaiops_dagster.cli.session import SessionError, open_session
+from genaiops_dagster.cli.terminal import Terminal, styled
 from genaiops_dagster.use_case import UseCaseError, known_use_case
 
 
@@ -44,16 +44,15 @@ def rollout(
             look = read_record(object_store(session), RolloutLook, chosen.name, "rollout")
     except (UseCaseError, SessionError) as error:
         fail(str(error), code=2)
-    console = Console()
+    console = Terminal()
     if look.rollout:
         console.print(
-            f"{look.rollout.candidate.candidate} at stage {look.rollout.stage}: "
-            f"[bold]{look.action}[/]",
-            highlight=False,
+            f"{look.rollout.candidate.candidate} at stage {look.rollout.stage}:",
+            styled(look.action, "bold"),
         )
     for reason in look.reasons:
-        console.print(f"  {reason}", highlight=False)
+        console.print(f"  {reason}")
     if look.stage_after:
-        console.print(f"Stage now: {look.stage_after}", highlight=False)
+        console.print(f"Stage now: {look.stage_after}")
     if look.action == "withdraw":
         raise typer.Exit(1)

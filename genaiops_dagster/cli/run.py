@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
-from rich.console import Console
 from rich.live import Live
 
 from genaiops_dagster.cli.lifecycle import (
@@ -21,6 +20,8 @@ from genaiops_dagster.cli.lifecycle import (
 from genaiops_dagster.cli.options import FOLDER, fail
 from genaiops_dagster.cli.session import Session, SessionError, open_session
 from genaiops_dagster.cli.summary import print_summary, progress_table, summarize
+from genaiops_dagster.cli.terminal import Terminal, styled
+from genaiops_dagster.cli.umask import files_of_the_user
 from genaiops_dagster.pipelines.records import PipelineRunRecord
 from genaiops_dagster.pipelines_policy import LIFECYCLE, PipelineRun
 from genaiops_dagster.record import record_name
@@ -60,7 +61,7 @@ def run(
     challenger), with 2 when the configuration is wrong, with 3 when a tuning job is still running,
     and with 1 when something failed.
     """
-    console = Console()
+    console = Terminal()
     try:
         chosen = known_use_case(use_case)
         if via_pipelines:
@@ -75,8 +76,9 @@ def run(
         fail("interrupted; what was finished is kept, run again to go on", code=INTERRUPTED)
     for job in tuning:
         console.print(
-            f"[yellow]Still running[/]  {job}: nothing waits for it. Run again when it has ended, "
-            "or leave `genaiops dev` running: its sensor goes on by itself."
+            styled("Still running ", "yellow"),
+            f"{job}: nothing waits for it. Run again when it has ended, "
+            "or leave `genaiops dev` running: its sensor goes on by itself.",
         )
     if not completed or tuning:
         raise typer.Exit(STILL_RUNNING if completed else 1)
@@ -87,7 +89,7 @@ def _run(
     session: Session,
     json_file: Path | None,
     verbose: bool,
-    console: Console,
+    console: Terminal,
     *,
     again: bool,
 ) -> tuple[bool, list[str]]:
@@ -113,7 +115,7 @@ def _run(
     from genaiops_dagster.tuning.pending import pending_jobs
 
     where = f"the emulator at {session.emulator_url}" if session.emulator_url else "Google Cloud"
-    console.print(f"[bold]{use_case.name}[/] on {where}, project {session.settings.project}")
+    console.print(styled(use_case.name, "bold"), f"on {where}, project {session.settings.project}")
     definitions = build_definitions([use_case])
     job = definitions.resolve_job_def(lifecycle_job_name(use_case.name))
     names, checks = _step_names(definitions, job)
@@ -132,8 +134,9 @@ def _run(
     print_summary(summary, console)
     _tell_of_pipelines(use_case, store, console)
     if json_file is not None:
-        json_file.write_text(json.dumps(summary.as_json(), indent=2, allow_nan=False) + "\n")
-        console.print(f"[dim]Results are in {json_file}[/]")
+        with files_of_the_user():
+            json_file.write_text(json.dumps(summary.as_json(), indent=2, allow_nan=False) + "\n")
+        console.print(styled(f"Results are in {json_file}", "dim"))
     left = (one for one in pending_jobs(store, use_case.name) if one.run_id == outcome.run_id)
     return outcome.completed, [one.job for one in left]
 
@@ -148,7 +151,7 @@ def _with_pipeline(use_case: UseCase) -> UseCase:
     return use_case.model_copy(update={"pipelines": {**use_case.pipelines, **added}})
 
 
-def _tell_of_pipelines(use_case: UseCase, store: ObjectStore, console: Console) -> None:
+def _tell_of_pipelines(use_case: UseCase, store: ObjectStore, console: Terminal) -> None:
     """Say how many steps of the use case's pipeline ran, and how many came from the cache."""
     for name in use_case.lifecycle_pipelines:
         found = store.read(record_name(use_case.name, "vertex_pipeline_run", name))
@@ -180,7 +183,7 @@ def _step_names(
 
 @contextmanager
 def _progress(
-    console: Console, names: dict[str, str], checks: set[str]
+    console: Terminal, names: dict[str, str], checks: set[str]
 ) -> Iterator[Callable[[dict[str, StepProgress]], None]]:
     """Show steps as they go: a table that is redrawn on a terminal, else a line for each end."""
     if console.is_terminal:

@@ -8,6 +8,8 @@ from typing import Annotated, Any
 
 import typer
 
+from genaiops_dagster.cli.terminal import Terminal, write
+from genaiops_dagster.cli.umask import files_of_the_user
 from genaiops_dagster.use_case import UseCase
 
 
@@ -20,12 +22,13 @@ def schema(
 
       # yaml-language-server: $schema=./use_case.schema.json
     """
-    text = json.dumps(use_case_schema(), indent=2)
+    text = json.dumps(use_case_schema(), indent=2) + "\n"
     if output is None:
-        typer.echo(text)
+        write(text)
         return
-    output.write_text(text + "\n", encoding="utf-8")
-    typer.echo(f"Written {output}")
+    with files_of_the_user():
+        output.write_text(text, encoding="utf-8")
+    Terminal().print(f"Written {output}", soft_wrap=True)
 
 
 def use_case_schema() -> dict[str, Any]:

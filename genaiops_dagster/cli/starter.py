@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from genaiops_dagster.data.formats import OBJECT_FORMATS, TEXT_FORMATS, ending, read_rows
+from genaiops_dagster.plain_text import visible
 from genaiops_dagster.prompts.rendering import CONTENTS
 
 MODELS = {
@@ -319,7 +320,7 @@ def use_case_text(
     environment = jinja2.Environment(  # noqa: S701 - makes YAML; values go through `tojson`
         trim_blocks=True, lstrip_blocks=True, keep_trailing_newline=True
     )
-    environment.filters["variable"] = variable_name
+    environment.filters |= {"variable": variable_name, "literal": literal, "visible": visible}
     environment.policies["json.dumps_kwargs"] = {"ensure_ascii": False}
     template = files("genaiops_dagster.cli").joinpath("use_case.yaml.jinja").read_text()
     return environment.from_string(template).render(
@@ -335,6 +336,11 @@ def use_case_text(
         metric="exact_match" if guess.labels else "rouge_l_sum",
         minimum_rows=max(20, min(100, rows // 10)),
     )
+
+
+def literal(text: str) -> str:
+    """A text of the data for a line of the prompt's template, in which it is no code."""
+    return re.sub(r"\{(?=[{%#])", "{{ '{' }}", " ".join(visible(text).split()))
 
 
 def _query(table: str, guess: Guess) -> str:

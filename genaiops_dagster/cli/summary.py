@@ -6,12 +6,11 @@ from collections.abc import Mapping, Sequence
 from typing import Any, TypeVar
 
 from rich.box import SIMPLE_HEAD
-from rich.console import Console, Group
-from rich.panel import Panel
+from rich.console import Group, RenderableType
 from rich.table import Table
-from rich.text import Text
 
 from genaiops_dagster.cli.lifecycle import GATE_CHECK, RunOutcome, StepProgress
+from genaiops_dagster.cli.terminal import Terminal, joined, panel, styled
 from genaiops_dagster.comparison.records import Comparison
 from genaiops_dagster.evaluation.records import EvaluationReport, MetricSummary
 from genaiops_dagster.google_cloud.object_store import ObjectStore
@@ -139,34 +138,34 @@ def summarize(
     )
 
 
-def print_summary(summary: RunSummary, console: Console) -> None:
+def print_summary(summary: RunSummary, console: Terminal) -> None:
     """Print the leaderboard, the verdict with its reasons, the champion and the cost."""
     if summary.comparison is not None:
         console.print(_leaderboard(summary.comparison, console))
     if summary.decision is not None:
         console.print(_verdict(summary.decision))
     if summary.waits is not None:
-        console.print(Text("Waiting", "bold yellow").append(f"   {summary.waits}", "not bold"))
+        console.print(styled("Waiting  ", "bold yellow"), styled(summary.waits, "yellow"))
     champion = summary.champion
     if champion is None:
-        console.print("[bold]Champion[/]  none yet")
+        console.print(styled("Champion ", "bold"), "none yet")
     else:
         console.print(
-            f"[bold]Champion[/]  {champion.candidate} (number {champion.number}), "
-            f"served by {champion.model}"
+            styled("Champion ", "bold"),
+            f"{champion.candidate} (number {champion.number}), served by {champion.model}",
         )
     if summary.samples is not None:
         states = ", ".join(f"{n} {state}" for state, n in sorted(summary.samples.states.items()))
-        console.print(f"[bold]Samples[/]   {states or 'none in the use case file'}")
+        console.print(styled("Samples  ", "bold"), states or "none in the use case file")
     if summary.comparison is not None:
         cost = "unknown" if summary.cost_usd is None else f"${summary.cost_usd:.4f}"
         note = " at Google's prices; emulated, nothing was charged" if summary.emulated else ""
-        console.print(f"[bold]Cost[/]      {cost}{note}")
+        console.print(styled("Cost     ", "bold"), f"{cost}{note}")
     for error in summary.errors:
-        console.print(Text(f"Failed: {error}", style="red"))
+        console.print(styled(f"Failed: {error}", "red"))
 
 
-def _leaderboard(comparison: Comparison, console: Console) -> Table:
+def _leaderboard(comparison: Comparison, console: Terminal) -> Table:
     """Candidates with all metrics; with the primary one alone where they have no room."""
     primary = comparison.primary_metric
     metrics = [name for name in comparison.leaderboard[0].metrics if name != primary]
@@ -213,24 +212,19 @@ def _metric(metric: MetricSummary | None, *, interval: bool) -> str:
     return f"{metric.mean:.3f} ({metric.low:.2f} to {metric.high:.2f})"
 
 
-def _verdict(decision: Decision) -> Panel:
-    style = _VERDICT_STYLES[decision.verdict.outcome]
+def _verdict(decision: Decision) -> RenderableType:
     marks = {
-        "PROMOTE": "[green]pass[/]",
-        "REJECT": "[red]fail[/]",
-        "INSUFFICIENT": "[yellow]?[/]",
-        "WAIVED": "[yellow]waived[/]",
+        "PROMOTE": styled("pass", "green"),
+        "REJECT": styled("fail", "red"),
+        "INSUFFICIENT": styled("?", "yellow"),
+        "WAIVED": styled("waived", "yellow"),
     }
     lines = [
-        Text.from_markup(f"{marks[rule.outcome]}  ").append(f"{rule.rule}: {rule.reason}")
+        joined(marks[rule.outcome], f"  {rule.rule}: {rule.reason}")
         for rule in decision.verdict.rules
     ]
-    return Panel(
-        Group(*lines),
-        title=f"Gate: {decision.verdict.outcome} {decision.challenger}",
-        border_style=style,
-        title_align="left",
-    )
+    outcome = decision.verdict.outcome
+    return panel(Group(*lines), f"Gate: {outcome} {decision.challenger}", _VERDICT_STYLES[outcome])
 
 
 def progress_table(
@@ -238,11 +232,11 @@ def progress_table(
 ) -> Table:
     """Every asset with its status and seconds; checks only where they failed."""
     marks = {
-        "waiting": "[dim]...[/]",
-        "running": "[cyan]run[/]",
-        "done": "[green]ok[/]",
-        "failed": "[red]fail[/]",
-        "skipped": "[yellow]skip[/]",
+        "waiting": styled("...", "dim"),
+        "running": styled("run", "cyan"),
+        "done": styled("ok", "green"),
+        "failed": styled("fail", "red"),
+        "skipped": styled("skip", "yellow"),
     }
     table = Table.grid(padding=(0, 2))
     for key, step in steps.items():

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import typer
 from rich.box import SIMPLE
-from rich.console import Console
 from rich.table import Table
 
 from genaiops_dagster.cli.options import fail
+from genaiops_dagster.cli.terminal import Terminal
 from genaiops_dagster.use_case import UseCaseError, load_use_case, load_use_cases, use_case_files
 
 
@@ -25,7 +25,7 @@ def use_cases() -> None:
                 problems.append(str(error))
             else:
                 table.add_row(found.name, found.description, ", ".join(found.candidates), path.name)
-        Console().print(table)
+        Terminal().print(table)
         if not problems:
             load_use_cases()  # finds names that two files share
     except UseCaseError as error:

@@ -23,6 +23,7 @@ from genaiops_dagster.comparison.tables import MODEL_COMPARISONS
 from genaiops_dagster.comparison.trend import TrendPoint, read_trend
 from genaiops_dagster.evaluation.records import ChampionEvaluation, EvaluationReport
 from genaiops_dagster.google_cloud.resources import ObjectStoreResource, WarehouseResource
+from genaiops_dagster.plain_text import escape_markdown
 from genaiops_dagster.prompts.records import PromptVersion
 from genaiops_dagster.use_case import CHAMPION, UseCase
 
@@ -76,7 +77,9 @@ def build_assets(use_case: UseCase) -> list[dg.AssetsDefinition]:
             comparison, rows = compare_stored(store, use_case, [*reports.values()], champion)
         except IncomparableError as error:
             yield dg.AssetCheckResult(
-                passed=False, check_name=COMPARABLE_CHECK, description=str(error)
+                passed=False,
+                check_name=COMPARABLE_CHECK,
+                description=escape_markdown(str(error)),
             )
             raise dg.Failure(str(error), allow_retries=False) from error
         with warehouse.get_warehouse() as tables:
@@ -144,8 +147,6 @@ def _metadata(
             for name, chart in images.items()
             if chart is not None
         },
-        "pareto_front": dg.MetadataValue.md(
-            ", ".join(comparison.pareto) or "(cost or latency unknown)"
-        ),
+        "pareto_front": ", ".join(comparison.pareto) or "(cost or latency unknown)",
         "champion": comparison.champion or "(none yet)",
     }

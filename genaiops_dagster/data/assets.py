@@ -28,6 +28,7 @@ from genaiops_dagster.google_cloud.resources import (
     VertexAIResource,
     WarehouseResource,
 )
+from genaiops_dagster.plain_text import escape_markdown
 from genaiops_dagster.prompts.records import PromptVersion
 from genaiops_dagster.use_case import UseCase
 
@@ -78,7 +79,9 @@ def _inbox(use_case: UseCase) -> dg.AssetSpec:
     options = asset_options(use_case, "data")
     return dg.AssetSpec(
         key=asset_key(use_case, "inbox"),
-        description=f"Objects delivered under {use_case.inbox}: JSONL, CSV or Parquet.",
+        description=escape_markdown(
+            f"Objects delivered under {use_case.inbox}: JSONL, CSV or Parquet."
+        ),
         kinds={"gcs"},
         group_name=options["group_name"],
         owners=options["owners"],
@@ -92,7 +95,9 @@ def _source_tables(use_case: UseCase) -> list[Any]:
     @dg.asset(
         **asset_options(use_case, "data"),
         name="source_tables",
-        description=f"Tables and columns of {dataset}, to look at before writing SQL.",
+        description=escape_markdown(
+            f"Tables and columns of {dataset}, to look at before writing SQL."
+        ),
         kinds={"bigquery"},
         code_version="1",
         dagster_type=SourceTables,

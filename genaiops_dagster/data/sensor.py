@@ -13,6 +13,7 @@ from genaiops_dagster.data import inbox
 from genaiops_dagster.data.inbox import Cursor
 from genaiops_dagster.google_cloud.object_store import ObjectStore, StoredObject
 from genaiops_dagster.google_cloud.resources import ObjectStoreResource
+from genaiops_dagster.plain_text import escape_markdown
 from genaiops_dagster.use_case import UseCase
 
 REPORTED_PER_TICK = 500
@@ -28,7 +29,9 @@ def build_sensor(
         name=f"{use_case.name}_inbox",
         job=job,
         minimum_interval_seconds=60,
-        description=f"Requests a run when new objects under {use_case.inbox} are complete.",
+        description=escape_markdown(
+            f"Requests a run when new objects under {use_case.inbox} are complete."
+        ),
         default_status=(
             dg.DefaultSensorStatus.RUNNING
             if use_case.automation.enabled

@@ -40,6 +40,7 @@ from genaiops_dagster.google_cloud.resources import (
 )
 from genaiops_dagster.google_cloud.vertex_ai import VertexAI
 from genaiops_dagster.google_cloud.warehouse import Warehouse
+from genaiops_dagster.plain_text import escape_markdown
 from genaiops_dagster.prompts.records import PromptVersion
 from genaiops_dagster.prompts.rendering import candidate_prompt
 from genaiops_dagster.record import Record
@@ -110,7 +111,9 @@ def _base_report(use_case: UseCase, candidate: str) -> dg.AssetsDefinition:
 
     @dg.asset(
         **_options(use_case, candidate, EvaluationReport, "evaluation_set", "prompt"),
-        description=f"Answers of `{chosen.model}` to the evaluation set, with their scores.",
+        description=escape_markdown(
+            f"Answers of {chosen.model} to the evaluation set, with their scores."
+        ),
     )
     def base_report(
         context: dg.AssetExecutionContext,

@@ -8,6 +8,7 @@ evaluation that was killed pays only for what was under way when it is started a
 from __future__ import annotations
 
 import json
+import re
 import threading
 import time
 import uuid
@@ -28,6 +29,7 @@ CacheMode = Literal["reuse", "strict", "refresh"]
 SEGMENT_ROWS = 500
 SEGMENT_SECONDS = 2.0
 _READERS = 16
+_IDENTITY = re.compile(r"[0-9a-f]{32}")
 
 
 class CacheMissError(RuntimeError):
@@ -78,7 +80,13 @@ class RecordCache(Generic[R]):
         name = f"{self._prefix}identity"
         if self._store.read(name) is None:
             self._store.write_once(name, uuid.uuid4().hex.encode(), "text/plain")
-        return (self._store.read(name) or b"").decode()
+        found = (self._store.read(name) or b"").decode(errors="replace")
+        if not _IDENTITY.fullmatch(found):  # it becomes the name of a file on this machine
+            raise ValueError(
+                f"{self._store.uri(name)} is not the identity of a cache, which is 32 hexadecimal "
+                "digits; delete the object, and a new one is made"
+            )
+        return found
 
     def _segment_lines(self) -> Iterator[bytes]:
         """Lines of all segments, oldest first."""

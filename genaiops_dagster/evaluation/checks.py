@@ -9,6 +9,7 @@ import dagster as dg
 from genaiops_dagster.asset_options import asset_key, markdown_table
 from genaiops_dagster.evaluation.records import EvaluationReport, SuiteReport
 from genaiops_dagster.evaluation.suites.cases import GOLDEN
+from genaiops_dagster.plain_text import escape_markdown
 from genaiops_dagster.use_case import ThresholdRule, UseCase
 
 REPORT = "evaluation_report"
@@ -74,8 +75,10 @@ def check_results(use_case: UseCase, report: EvaluationReport) -> Iterator[dg.As
     yield dg.AssetCheckResult(
         check_name="complete",
         passed=report.rows > 0 and share >= evaluation.minimum_coverage,
-        description=f"{share:.1%} of {report.rows} rows answered; "
-        f"at least {evaluation.minimum_coverage:.1%} are needed.",
+        description=escape_markdown(
+            f"{share:.1%} of {report.rows} rows answered; "
+            f"at least {evaluation.minimum_coverage:.1%} are needed."
+        ),
         metadata={"answered share": share, **dict(report.states.items())},
     )
     if evaluation.judge:
@@ -84,8 +87,10 @@ def check_results(use_case: UseCase, report: EvaluationReport) -> Iterator[dg.As
         yield dg.AssetCheckResult(
             check_name="judge_errors",
             passed=worst <= evaluation.maximum_judge_errors,
-            description=f"The judge failed on {worst:.1%} of the answers; "
-            f"at most {evaluation.maximum_judge_errors:.1%} are allowed.",
+            description=escape_markdown(
+                f"The judge failed on {worst:.1%} of the answers; "
+                f"at most {evaluation.maximum_judge_errors:.1%} are allowed."
+            ),
             metadata=errors,
         )
     for name, suite in report.suites.items():
@@ -97,7 +102,8 @@ def check_results(use_case: UseCase, report: EvaluationReport) -> Iterator[dg.As
             check_name="thresholds",
             passed=not missed,
             severity=dg.AssetCheckSeverity.WARN,
-            description="; ".join(_missed(report, rule) for rule in missed) or "All are met.",
+            description=escape_markdown("; ".join(_missed(report, rule) for rule in missed))
+            or "All are met.",
         )
 
 
@@ -113,7 +119,7 @@ def _suite_result(name: str, suite: SuiteReport) -> dg.AssetCheckResult:
         check_name=name,
         passed=passed,
         severity=dg.AssetCheckSeverity.WARN if name == "off_task" else dg.AssetCheckSeverity.ERROR,
-        description=f"{share}{base}.",
+        description=escape_markdown(f"{share}{base}."),
         metadata={
             "blocked": suite.blocked,
             "refused": suite.refused,

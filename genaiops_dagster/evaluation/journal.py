@@ -9,8 +9,13 @@ from __future__ import annotations
 import contextlib
 import getpass
 import os
+import stat
 import tempfile
 from pathlib import Path
+
+
+class JournalFolderError(RuntimeError):
+    """Somebody else can reach the journals' folder; the message says which, and what to do."""
 
 
 class Journal:
@@ -18,12 +23,13 @@ class Journal:
 
     Args:
         identity: Names the cache; the same for all sessions that write to it.
+
+    Raises:
+        JournalFolderError: the folder is a link, another account's, or open to other accounts.
     """
 
     def __init__(self, identity: str) -> None:
-        folder = Path(tempfile.gettempdir()) / f"genaiops-{getpass.getuser()}"
-        folder.mkdir(mode=0o700, exist_ok=True)
-        self._path = folder / f"{identity}.jsonl"
+        self._path = _private_folder() / f"{identity}.jsonl"
         self.left_over = self._read()
         """Lines that a session before wrote here and did not live to write to the bucket."""
         self._file = os.open(self._path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600)
@@ -45,3 +51,27 @@ class Journal:
         if everything_is_written:
             with contextlib.suppress(OSError):  # another session may hold or have removed it
                 self._path.unlink()
+
+
+def _private_folder() -> Path:
+    """This account's folder among the temporary files, where every account may make one first."""
+    folder = Path(tempfile.gettempdir()) / f"genaiops-{getpass.getuser()}"
+    with contextlib.suppress(FileExistsError):
+        folder.mkdir(mode=0o700)
+    found = folder.lstat()
+    wrong, remedy = "", "look at what it is, and move it away"
+    if stat.S_ISLNK(found.st_mode):
+        wrong = "is a link"
+    elif not stat.S_ISDIR(found.st_mode):
+        wrong = "is not a folder"
+    elif found.st_uid != os.getuid():
+        wrong = f"belongs to another account (user id {found.st_uid})"
+    elif found.st_mode & (stat.S_IRWXG | stat.S_IRWXO):
+        wrong = f"is open to other accounts (mode {stat.S_IMODE(found.st_mode):04o})"
+        remedy = f"if its files are yours, run `chmod 700 {folder}`; else move it away"
+    if wrong:
+        raise JournalFolderError(
+            f"answers that were paid for are not kept in {folder}, because it {wrong}; {remedy}, "
+            "or set TMPDIR to a folder of your own"
+        )
+    return folder

@@ -32,6 +32,7 @@ from genaiops_dagster.google_cloud.resources import (
     VertexAIResource,
     WarehouseResource,
 )
+from genaiops_dagster.plain_text import escape_markdown
 from genaiops_dagster.prompts.records import PromptVersion
 from genaiops_dagster.record import Record
 from genaiops_dagster.use_case import UseCase
@@ -132,9 +133,11 @@ def _agreement_check(found: JudgeCalibration, least: float) -> dg.AssetCheckResu
     return dg.AssetCheckResult(
         check_name="agreement",
         passed=not low,
-        description=f"Cohen's kappa of {said}; at least {least:g} is needed."
-        if low
-        else f"Cohen's kappa is at least {least:g} in every rated metric.",
+        description=escape_markdown(
+            f"Cohen's kappa of {said}; at least {least:g} is needed."
+            if low
+            else f"Cohen's kappa is at least {least:g} in every rated metric."
+        ),
     )
 
 
@@ -164,9 +167,9 @@ def _preference(use_case: UseCase, judge: Judge, metric: PairwiseMetric) -> dg.A
                 ),
             ],
         ),
-        description=(
-            f"Whether the judge likes the answers of `{challenger}` better than those of "
-            f"`{metric.baseline}`, shown in both orders."
+        description=escape_markdown(
+            f"Whether the judge likes the answers of {challenger} better than those of "
+            f"{metric.baseline}, shown in both orders."
         ),
         output_required=False,
     )
@@ -223,8 +226,10 @@ def _not_asked(incomplete: Sequence[str]) -> Iterator[dg.AssetCheckResult]:
             check_name=name,
             passed=False,
             severity=dg.AssetCheckSeverity.WARN,
-            description=f"The judge was not asked: the report of {', '.join(incomplete)} is "
-            "incomplete, and a preference on the other rows would say little. See its checks.",
+            description=escape_markdown(
+                f"The judge was not asked: the report of {', '.join(incomplete)} is incomplete, "
+                "and a preference on the other rows would say little. See its checks."
+            ),
         )
 
 
@@ -256,8 +261,10 @@ def _bias_check(found: PreferenceReport) -> dg.AssetCheckResult:
         check_name=BIAS_CHECK,
         passed=not biased,
         severity=dg.AssetCheckSeverity.WARN,
-        description=f"Choices for the first place minus those for the second: {said}. Each pair "
-        "was shown in both orders, so that the preference is not moved by it.",
+        description=escape_markdown(
+            f"Choices for the first place minus those for the second: {said}. Each pair was shown "
+            "in both orders, so that the preference is not moved by it."
+        ),
     )
 
 
@@ -266,6 +273,8 @@ def _errors_check(found: PreferenceReport, most: float) -> dg.AssetCheckResult:
     return dg.AssetCheckResult(
         check_name=ERRORS_CHECK,
         passed=share <= most,
-        description=f"{found.preference.errors} of {found.pairs} pairs were not judged "
-        f"({share:.1%}); at most {most:.1%} are allowed.",
+        description=escape_markdown(
+            f"{found.preference.errors} of {found.pairs} pairs were not judged ({share:.1%}); "
+            f"at most {most:.1%} are allowed."
+        ),
     )

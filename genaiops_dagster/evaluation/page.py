@@ -5,13 +5,12 @@ Texts are shown only where the use case says so.
 
 from __future__ import annotations
 
-import base64
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 import dagster as dg
 
-from genaiops_dagster.asset_options import column_schema, markdown_table
+from genaiops_dagster.asset_options import column_schema, markdown_table, png_image
 from genaiops_dagster.evaluation.records import (
     Classification,
     EvaluationReport,
@@ -62,7 +61,7 @@ def report_metadata(
         "emulated": report.emulated,
         "fingerprint": report.fingerprint,
         "metrics": metric_table(report.metrics),
-        "chart": dg.MetadataValue.md(f"![Metrics](data:image/png;base64,{chart(report.metrics)})"),
+        "chart": png_image(chart(report.metrics), "Metrics"),
         "rows": markdown_table(["ended as", "rows"], report.states.items()),
         "worst rows": _worst(rows, primary, show_texts=evaluation.show_texts),
         "tokens": markdown_table(["in", "out"], [[report.input_tokens, report.output_tokens]]),
@@ -192,11 +191,11 @@ def _worst(rows: Sequence[RowResult], metric: str, *, show_texts: bool) -> dg.Me
 
 def _cell(text: str | None) -> str:
     """The beginning of a text, as it fits into a table."""
-    return " ".join((text or "").split()).replace("|", "\\|")[:200]
+    return " ".join((text or "").split())[:200]
 
 
-def chart(metrics: Mapping[str, MetricSummary]) -> str:
-    """Means with their intervals; a PNG in base64."""
+def chart(metrics: Mapping[str, MetricSummary]) -> bytes:
+    """Means with their intervals; a PNG."""
     import altair as alt
     import vl_convert
 
@@ -210,5 +209,4 @@ def chart(metrics: Mapping[str, MetricSummary]) -> str:
     bars = base.mark_rule(strokeWidth=2).encode(x=low, x2="high:Q")
     points = base.mark_point(filled=True, size=70).encode(x="mean:Q")
     figure = (bars + points).properties(width=420)
-    png = vl_convert.vegalite_to_png(figure.to_json(), scale=2)
-    return base64.b64encode(png).decode()
+    return vl_convert.vegalite_to_png(figure.to_json(), scale=2)

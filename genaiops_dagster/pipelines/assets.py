@@ -21,6 +21,7 @@ from genaiops_dagster.pipelines.records import PipelineRunRecord
 from genaiops_dagster.pipelines.states import console_url, describe_progress, has_ended
 from genaiops_dagster.pipelines.wait import FOLDER, wait_for_run
 from genaiops_dagster.pipelines_policy import LIFECYCLE
+from genaiops_dagster.plain_text import escape_markdown
 from genaiops_dagster.record import read_record
 from genaiops_dagster.tuning.pending import clear_pending
 from genaiops_dagster.use_case import UseCase
@@ -60,7 +61,7 @@ def _pipeline_run(use_case: UseCase, name: str) -> dg.AssetsDefinition:
             "Data, tuning and evaluation as a pipeline on Vertex AI; what comes after finds what "
             "it made."
             if is_lifecycle
-            else f"A run of the compiled pipeline {run.template} on Vertex AI."
+            else escape_markdown(f"A run of the compiled pipeline {run.template} on Vertex AI.")
         ),
         kinds={"googlecloud", "kubernetes"},
         code_version="1",

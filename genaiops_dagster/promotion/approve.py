@@ -29,7 +29,39 @@ def find_approval(
     )
 
 
-def approve(use_case: UseCase, log: DecisionLog, *, by: str, reason: str) -> LogEntry:
+def approver(use_case: UseCase, *, named: str, signed_in: str, unknown: str) -> str:
+    """Who approves by a run of Dagster, where names can be typed but not trusted.
+
+    Args:
+        use_case: Whose policy names approvers, or none.
+        named: Who the run's config says it is; empty if it names nobody.
+        signed_in: Who launched the run, as a proxy in front of Dagster says; empty if unknown.
+        unknown: Why that is unknown; empty if it is not.
+
+    Raises:
+        ApprovalError: the policy names approvers, and it is unknown who launched the run or the
+            config names somebody else; or nobody is named at all.
+    """
+    policy = use_case.gate.approval
+    if policy is None or not policy.approvers:
+        return named or signed_in
+    if not signed_in:
+        raise ApprovalError(
+            f"the policy of {use_case.name} names who may approve, and {unknown}; approve with "
+            f"`genaiops approve {use_case.name}` at a terminal, or launch this job through a proxy "
+            "that authenticates, as docs/how-to/production.md shows"
+        )
+    if named and named != signed_in:
+        raise ApprovalError(
+            f"this run was launched by {signed_in}, but its config says `by: {named}`; "
+            "leave `by` out, and launch it again"
+        )
+    return signed_in
+
+
+def approve(
+    use_case: UseCase, log: DecisionLog, *, by: str, reason: str, account: str = ""
+) -> LogEntry:
     """Approve the newest decision of a use case; a second approval of it changes nothing.
 
     Args:
@@ -37,6 +69,7 @@ def approve(use_case: UseCase, log: DecisionLog, *, by: str, reason: str) -> Log
         log: The decision log.
         by: Who approves.
         reason: Why.
+        account: What is known of who that is, besides the name given.
 
     Raises:
         ApprovalError: nothing waits for approval, or `by` may not approve.
@@ -63,6 +96,8 @@ def approve(use_case: UseCase, log: DecisionLog, *, by: str, reason: str) -> Log
         if found:
             return found
         try:
-            return log.append(entries, "approval", approves=decision.id, by=by, reason=reason)
+            return log.append(
+                entries, "approval", approves=decision.id, by=by, reason=reason, account=account
+            )
         except LogMovedError:
             continue

@@ -9,6 +9,7 @@ from genaiops_dagster.asset_options import (
     Materialized,
     asset_key,
     asset_options,
+    markdown_list,
     markdown_table,
 )
 from genaiops_dagster.budget.degrade import read_terms
@@ -25,6 +26,7 @@ from genaiops_dagster.google_cloud.resources import (
     VertexAIResource,
     WarehouseResource,
 )
+from genaiops_dagster.plain_text import escape_markdown
 from genaiops_dagster.promotion import smoke_test as smoke_tests
 from genaiops_dagster.promotion.approve import find_approval
 from genaiops_dagster.promotion.champion import ChampionError, Places, pointer_name
@@ -112,7 +114,7 @@ def _gate(use_case: UseCase) -> dg.AssetChecksDefinition:
             description = description if passed else approval_request(use_case)
         return dg.AssetCheckResult(
             passed=passed,
-            description=f"{verdict.outcome}: {description}",
+            description=escape_markdown(f"{verdict.outcome}: {description}"),
             metadata=verdict_metadata(verdict),
         )
 
@@ -258,7 +260,5 @@ def verdict_metadata(verdict: Verdict) -> dict[str, dg.MetadataValue]:
             ["rule", "", "found", "limit"],
             [[rule.rule, marks[rule.outcome], rule.found, rule.limit] for rule in verdict.rules],
         ),
-        "reasons": dg.MetadataValue.md(
-            "\n".join(f"- {rule.rule}: {rule.reason}" for rule in deciding)
-        ),
+        "reasons": markdown_list(f"{rule.rule}: {rule.reason}" for rule in deciding),
     }

@@ -125,6 +125,7 @@ def change_champion(
     rollout: Rollout | None = None,
     by: str = "",
     reason: str = "",
+    account: str = "",
 ) -> Champion:
     """Change who serves: entry, pointer, alias, completion; what the pointer says after that.
 
@@ -136,6 +137,7 @@ def change_champion(
         rollout: The stage that begins or is the last one, for the latter two.
         by: Who changes it.
         reason: Why.
+        account: What is known of who that is, besides the name given.
 
     Raises:
         OvertakenError: somebody else wrote to the log since `entries` were read; nothing changed.
@@ -143,7 +145,13 @@ def change_champion(
     """
     try:
         entry = places.log.append(
-            entries, kind, champion=champion, rollout=rollout, by=by, reason=reason
+            entries,
+            kind,
+            champion=champion,
+            rollout=rollout,
+            by=by,
+            reason=reason,
+            account=account,
         )
     except LogMovedError as error:
         raise OvertakenError(f"the champion was not changed: {error}") from error

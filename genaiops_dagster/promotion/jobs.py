@@ -11,20 +11,22 @@ from genaiops_dagster.google_cloud.resources import (
     VertexAIResource,
     WarehouseResource,
 )
-from genaiops_dagster.promotion.approve import ApprovalError, approve
+from genaiops_dagster.plain_text import escape_markdown
+from genaiops_dagster.promotion.approve import ApprovalError, approve, approver
 from genaiops_dagster.promotion.champion import ChampionError, Places, read_champion
 from genaiops_dagster.promotion.log import BrokenLogError, DecisionLog
 from genaiops_dagster.promotion.registry import Registry
 from genaiops_dagster.promotion.rollback import RollbackError, rollback
 from genaiops_dagster.promotion.smoke_test import SmokeTestError, evaluation, smoke_test
 from genaiops_dagster.promotion.tables import publish_log
+from genaiops_dagster.run_coordinator import launched_by
 from genaiops_dagster.use_case import UseCase
 
 
 class ApproveConfig(dg.Config):
-    """Who approves the newest decision, and why."""
+    """Who approves the newest decision, and why; who may be left out where a proxy says it."""
 
-    by: str
+    by: str | None = None
     reason: str
 
 
@@ -50,8 +52,10 @@ def _approve(use_case: UseCase) -> dg.JobDefinition:
         warehouse: WarehouseResource,
     ) -> None:
         log = DecisionLog(object_store.get_store(), use_case.name)
+        user, unknown = launched_by(context.run, context.instance)
         try:
-            entry = approve(use_case, log, by=config.by, reason=config.reason)
+            by = approver(use_case, named=config.by or "", signed_in=user, unknown=unknown)
+            entry = approve(use_case, log, by=by, reason=config.reason, account=_account(user))
         except (ApprovalError, BrokenLogError) as error:
             raise dg.Failure(str(error), allow_retries=False) from error
         with warehouse.get_warehouse() as tables:
@@ -64,6 +68,7 @@ def _approve(use_case: UseCase) -> dg.JobDefinition:
 def _rollback(use_case: UseCase) -> dg.JobDefinition:
     @dg.op(name=f"{use_case.name}_former_champion", out={})
     def former_champion(
+        context: dg.OpExecutionContext,
         config: RollbackConfig,
         object_store: ObjectStoreResource,
         warehouse: WarehouseResource,
@@ -79,6 +84,7 @@ def _rollback(use_case: UseCase) -> dg.JobDefinition:
                 by=config.by,
                 reason=config.reason,
                 to=config.to,
+                account=_account(launched_by(context.run, context.instance).user),
             )
         except (RollbackError, ChampionError, BrokenLogError, SmokeTestError) as error:
             raise dg.Failure(str(error), allow_retries=False) from error
@@ -86,7 +92,9 @@ def _rollback(use_case: UseCase) -> dg.JobDefinition:
             publish_log(tables, log)
         yield dg.AssetMaterialization(
             asset_key(use_case, "champion"),
-            description=f"Rolled back to champion {champion.restores} by {config.by}",
+            description=escape_markdown(
+                f"Rolled back to champion {champion.restores} by {config.by}"
+            ),
             metadata={
                 "champion": champion.number,
                 "restores": champion.restores,
@@ -105,6 +113,11 @@ def _rollback(use_case: UseCase) -> dg.JobDefinition:
 
     description = "Bring a former champion back, after it was asked whether it answers."
     return _job(f"{use_case.name}_rollback", description, former_champion)
+
+
+def _account(user: str) -> str:
+    """What the decision log says of a user whom a proxy named."""
+    return f"proxy: {user}" if user else ""
 
 
 def _job(name: str, description: str, op: Any) -> dg.JobDefinition:

@@ -84,8 +84,11 @@ class DecisionLog:
             digest="",
             **content,
         )
-        entry = entry.model_copy(update={"digest": _digest(entry.model_dump(mode="json"))})
-        body = entry.model_dump_json(indent=2).encode()
+        # Earlier releases know no `account`; they can read all entries that have none.
+        left_out = set() if entry.account else {"account"}
+        stored = entry.model_dump(mode="json", exclude=left_out)
+        entry = entry.model_copy(update={"digest": _digest(stored)})
+        body = entry.model_dump_json(indent=2, exclude=left_out).encode()
         if not self._store.write_once(self._name(entry.number), body):
             raise LogMovedError(
                 f"{self.uri(entry.number)} was written by somebody else in between; "

@@ -155,7 +155,9 @@ class LogEntry(Record):
             `withdrawal`, before its candidate gets no more traffic; the `completion` of one of
             these four, written after pointer and alias have moved.
         at: When it was written, ISO 8601 in UTC.
-        by, reason: Who caused it and why.
+        by, reason: Who caused it and why, as they say.
+        account: What was known of that person besides, such as `operating system: ann@laptop`;
+            empty in entries of earlier releases and in those that no person causes.
         decision: The decision that a `decision` records.
         approves: Id of the decision that an `approval` approves.
         champion: The champion that a `promotion` or `rollback` installs.
@@ -170,6 +172,7 @@ class LogEntry(Record):
     kind: EntryKind
     at: str
     by: str = ""
+    account: str = ""
     reason: str = ""
     decision: Decision | None = None
     approves: str | None = None

@@ -24,7 +24,13 @@ class RollbackError(RuntimeError):
 
 
 def rollback(
-    places: Places, smoke_test: SmokeTest, *, by: str, reason: str, to: int | None = None
+    places: Places,
+    smoke_test: SmokeTest,
+    *,
+    by: str,
+    reason: str,
+    to: int | None = None,
+    account: str = "",
 ) -> Champion:
     """Make a former champion the champion again; it gets a number of its own.
 
@@ -40,6 +46,7 @@ def rollback(
         by: Who rolls back.
         reason: Why.
         to: Number of the champion to restore; None: the one before the present one.
+        account: What is known of who that is, besides the name given.
 
     Raises:
         RollbackError: there is no such champion, or something else was installed at the same
@@ -51,7 +58,7 @@ def rollback(
     entries = places.log.read()
     pointer = changes[-1].pointer if (changes := moves(entries)) else None
     if to is None and pointer is not None and pointer.rollout is not None:
-        return withdraw(places, pointer.rollout, by=by, reason=reason)
+        return withdraw(places, pointer.rollout, by=by, reason=reason, account=account)
     history = champions(entries)
     target = _target(history, to, places.use_case)
     smoke_test(target)
@@ -64,7 +71,15 @@ def rollback(
     )
     while True:
         try:
-            change_champion(places, entries, "rollback", champion=restored, by=by, reason=reason)
+            change_champion(
+                places,
+                entries,
+                "rollback",
+                champion=restored,
+                by=by,
+                reason=reason,
+                account=account,
+            )
         except OvertakenError as error:
             entries = places.log.read()
             found = moves(entries)[-1].pointer

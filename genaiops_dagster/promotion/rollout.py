@@ -84,6 +84,7 @@ def withdraw(
     reason: str,
     by: str = AUTOMATIC,
     is_candidate: bool = True,
+    account: str = "",
 ) -> Champion:
     """End a rollout; the champion, who answers everybody again.
 
@@ -93,13 +94,16 @@ def withdraw(
         reason: Why.
         by: Who says so.
         is_candidate: Whether the candidate is the reason, so that it is not promoted again.
+        account: What is known of who that is, besides the name given.
 
     Raises:
         ChampionError: the rollout is no longer at that stage, or somebody changed the champion.
     """
     entries = _entries_at(places, rollout)
     ended = rollout.model_copy(update={"is_candidate": is_candidate})
-    return change_champion(places, entries, "withdrawal", rollout=ended, by=by, reason=reason)
+    return change_champion(
+        places, entries, "withdrawal", rollout=ended, by=by, reason=reason, account=account
+    )
 
 
 def _entries_at(places: Places, rollout: Rollout) -> list[LogEntry]:

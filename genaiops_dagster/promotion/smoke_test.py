@@ -11,6 +11,7 @@ import dagster as dg
 from genaiops_dagster.asset_options import asset_key
 from genaiops_dagster.evaluation.inference import content_config, read_answer
 from genaiops_dagster.evaluation.records import Answer
+from genaiops_dagster.plain_text import escape_markdown
 from genaiops_dagster.promotion.records import Champion
 from genaiops_dagster.prompts.records import PromptVersion
 from genaiops_dagster.prompts.rendering import request_contents
@@ -87,7 +88,9 @@ def check_result(answers: Sequence[Answer], error: str = "") -> dg.AssetCheckRes
     return dg.AssetCheckResult(
         check_name=CHECK,
         passed=not error,
-        description=error or (passed if answers else "serves already; asked when it was promoted"),
+        description=escape_markdown(
+            error or (passed if answers else "serves already; asked when it was promoted")
+        ),
         metadata={"questions": len(answers), "longest_seconds": max(seconds, default=0.0)},
     )
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dagster as dg
 
-from genaiops_dagster.asset_options import asset_options
+from genaiops_dagster.asset_options import asset_options, code
 from genaiops_dagster.prompts.records import PromptVersion
 from genaiops_dagster.prompts.rendering import template_variables, version
 from genaiops_dagster.use_case import UseCase
@@ -27,7 +27,7 @@ def build_assets(use_case: UseCase) -> list[dg.AssetsDefinition]:
             data_version=dg.DataVersion(current.digest),
             metadata={
                 "digest": current.digest,
-                "template": dg.MetadataValue.md(f"```jinja\n{current.template}\n```"),
+                "template": code(current.template, "jinja"),
                 "system_instruction": current.system_instruction or "(none)",
                 "variables": ", ".join(template_variables(current.template)),
             },

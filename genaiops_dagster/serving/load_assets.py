@@ -26,6 +26,7 @@ from genaiops_dagster.google_cloud.resources import (
     VertexAIResource,
     WarehouseResource,
 )
+from genaiops_dagster.plain_text import escape_markdown
 from genaiops_dagster.promotion.assets import read_challenge
 from genaiops_dagster.promotion.champion import gated_champion
 from genaiops_dagster.prompts.rendering import request_contents
@@ -166,7 +167,7 @@ def _load_test(use_case: UseCase, policy: LoadTestPolicy) -> dg.AssetsDefinition
                 dg.AssetCheckResult(
                     check_name=CHECK,
                     passed=test.met is not False,
-                    description="; ".join(test.reasons),
+                    description=escape_markdown("; ".join(test.reasons)),
                     metadata={"objective": test.objective or "none"},
                 )
             ],

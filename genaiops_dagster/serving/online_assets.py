@@ -16,6 +16,7 @@ from genaiops_dagster.google_cloud.resources import (
     VertexAIResource,
     WarehouseResource,
 )
+from genaiops_dagster.plain_text import escape_markdown
 from genaiops_dagster.serving.drift import Kind
 from genaiops_dagster.serving.online_evaluation import OnlineEvaluation, evaluate_day
 from genaiops_dagster.serving_policy import Monitoring
@@ -76,7 +77,9 @@ def _online_evaluation(use_case: UseCase, policy: Monitoring) -> dg.AssetsDefini
         code_version="1",
         check_specs=[
             dg.AssetCheckSpec(
-                name, asset=key, description=f"The day's {kind}s are those of the evaluation set."
+                name,
+                asset=key,
+                description=escape_markdown(f"The day's {kind}s are those of the evaluation set."),
             )
             for name, kind in CHECKS.items()
         ],
@@ -123,7 +126,7 @@ def _check(found: OnlineEvaluation, name: str, kind: Kind) -> dg.AssetCheckResul
     return dg.AssetCheckResult(
         check_name=name,
         passed=not alarms,
-        description="; ".join(words) or silent,
+        description=escape_markdown("; ".join(words) or silent),
         metadata={"day": found.day, "compared": len(compared)},
     )
 

@@ -4,12 +4,18 @@ from typing import Any
 
 import dagster as dg
 
-from genaiops_dagster.asset_options import asset_key, asset_options, markdown_table
+from genaiops_dagster.asset_options import (
+    asset_key,
+    asset_options,
+    markdown_list,
+    markdown_table,
+)
 from genaiops_dagster.google_cloud.resources import (
     ObjectStoreResource,
     VertexAIResource,
     WarehouseResource,
 )
+from genaiops_dagster.plain_text import escape_markdown
 from genaiops_dagster.promotion.champion import ChampionError, Places
 from genaiops_dagster.promotion.log import BrokenLogError, DecisionLog
 from genaiops_dagster.promotion.registry import Registry
@@ -105,7 +111,8 @@ def _check(use_case: UseCase) -> dg.AssetChecksDefinition:
     )
     def within_limits(rollout: RolloutLook) -> dg.AssetCheckResult:
         return dg.AssetCheckResult(
-            passed=rollout.action != "withdraw", description="; ".join(rollout.reasons)
+            passed=rollout.action != "withdraw",
+            description=escape_markdown("; ".join(rollout.reasons)),
         )
 
     return within_limits
@@ -121,7 +128,7 @@ def _metadata(look: RolloutLook) -> dict[str, Any]:
         "stage": look.rollout.stage,
         "action": look.action,
         "stage_after": look.stage_after or "none",
-        "reasons": dg.MetadataValue.md("\n".join(f"- {reason}" for reason in look.reasons)),
+        "reasons": markdown_list(look.reasons),
         "figures": markdown_table(
             ["", "requests", "failed", "blocked", "p95 s", "quality"],
             [

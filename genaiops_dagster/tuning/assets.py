@@ -19,6 +19,7 @@ from genaiops_dagster.google_cloud.resources import (
     VertexAIResource,
     WarehouseResource,
 )
+from genaiops_dagster.plain_text import escape_markdown
 from genaiops_dagster.tuning.losses import loss_chart, read_losses
 from genaiops_dagster.tuning.progress import progress_of
 from genaiops_dagster.tuning.recipe import TuningRecipe, tuning_recipe
@@ -94,7 +95,9 @@ def _tuned_model(
             variant,
             lambda progress: context.log_event(
                 dg.AssetObservation(
-                    context.asset_key, description=str(progress), metadata=progress.metadata()
+                    context.asset_key,
+                    description=escape_markdown(str(progress)),
+                    metadata=progress.metadata(),
                 )
             ),
         )
@@ -139,7 +142,9 @@ def _tuned_model(
         passed = tuned_model.state == "JOB_STATE_SUCCEEDED"
         return dg.AssetCheckResult(
             passed=passed,
-            description=None if passed else f"{tuned_model.job} ended as {tuned_model.state}",
+            description=None
+            if passed
+            else escape_markdown(f"{tuned_model.job} ended as {tuned_model.state}"),
             metadata={"state": tuned_model.state, "job": tuned_model.job},
         )
 
@@ -154,7 +159,7 @@ def _tuned_model(
         return dg.AssetCheckResult(
             passed=share <= use_case.tuning.maximum_dropped_share,
             severity=dg.AssetCheckSeverity.WARN,
-            description=f"{dropped} examples were left out ({share:.1%})",
+            description=escape_markdown(f"{dropped} examples were left out ({share:.1%})"),
             metadata={
                 "dropped": dropped,
                 "share": share,

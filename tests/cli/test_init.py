@@ -16,6 +16,7 @@ from typer.testing import CliRunner
 
 from genaiops_dagster.cli.app import app
 from genaiops_dagster.cli.starter import StarterError, describe, guess_roles, read_sample
+from genaiops_dagster.prompts.rendering import request_contents, version
 from genaiops_dagster.use_case import load_use_case
 
 QUEUES = ["billing", "shipping", "account"]
@@ -100,6 +101,21 @@ def test_addresses_of_files_are_attached(tmp_path: Path) -> None:
     init(tmp_path / "photos.parquet", "--yes", "--to", tmp_path)
     use_case = load_use_case(tmp_path / "photos.yaml")
     assert use_case.prompt.files == ["photo"]
+
+
+def test_columns_and_labels_are_no_code_of_the_template(tmp_path: Path) -> None:
+    column, labels = "asked\nsplit: {seed: 1} {{ 7 * 7 }} \x1b[2J", ["{% raw %}", "{{ 7 * 7 }}"]
+    path = tmp_path / "rows.jsonl"
+    rows = [{column: f"Parcel {n} is late", "queue": labels[n % 2]} for n in range(40)]
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    init(path, "--yes", "--to", tmp_path)
+    use_case = load_use_case(tmp_path / "rows.yaml")
+    assert use_case.split.seed == 7
+    [variable] = use_case.columns.variables
+    [turn] = request_contents(version(use_case.prompt), {variable: "Parcel 1 is late"})
+    asked = turn["parts"][0]["text"]
+    assert "Choose one of: {% raw %}, {{ 7 * 7 }}." in asked
+    assert "split: {seed: 1} {{ 7 * 7 }} \\x1b[2j: Parcel 1 is late" in asked
 
 
 @pytest.mark.parametrize("instruction", [None, 'You sort: "tickets".'])

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import http.server
-import threading
+import urllib.request
 from pathlib import Path
 
 import dagster as dg
@@ -12,8 +11,9 @@ from typer.testing import CliRunner
 
 from genaiops_dagster.cli.app import app
 from genaiops_dagster.cli.session import prepare_dagster_home
-from genaiops_dagster.cli.ui_address import published_ui_address
+from genaiops_dagster.cli.ui_address import create_dev_token, published_ui_address
 from genaiops_dagster.google_cloud.console import object_page, table_page
+from tests.cli.guarded import guarded
 
 CONSOLE = "https://console.cloud.google.com"
 
@@ -36,27 +36,26 @@ def test_without_a_ui_it_says_how_to_start_one(tmp_path: Path) -> None:
 
 
 def test_the_page_of_the_ui_that_serves_the_folder(tmp_path: Path) -> None:
-    with http.server.HTTPServer(("127.0.0.1", 0), _Answering) as server:
-        threading.Thread(target=server.serve_forever, daemon=True).start()
-        url = f"http://127.0.0.1:{server.server_port}"
-        with published_ui_address(tmp_path, url):
-            code, output = open_page(tmp_path, "python_modules", "evaluation_report/pro")
-            assert (code, output.strip()) == (
-                0,
-                f"{url}/assets/python_modules/evaluation_report/pro",
-            )
-            assert "/python_modules/lineage" in open_page(tmp_path)[1]
-        server.shutdown()
+    with (
+        guarded(create_dev_token(tmp_path)) as server,
+        published_ui_address(tmp_path, server.address),
+    ):
+        code, output = open_page(tmp_path, "python_modules", "evaluation_report/pro")
+        page = output.strip()
+        assert code == 0
+        assert page.startswith(
+            f"{server.address.url}/assets/python_modules/evaluation_report/pro?token="
+        )
+        browser = urllib.request.build_opener(urllib.request.HTTPCookieProcessor())
+        with browser.open(page) as response:  # follows on to the page, with the cookie
+            assert response.url == page.partition("?")[0]
+        assert server.reached == ["GET /assets/python_modules/evaluation_report/pro"]
+        assert "/python_modules/lineage?token=" in open_page(tmp_path)[1]
+        (tmp_path / "dev_token").chmod(0o644)
+        code, output = open_page(tmp_path)
+        assert code == 2
+        assert "open to other users" in output
     assert open_page(tmp_path)[0] == 1
-
-
-class _Answering(http.server.BaseHTTPRequestHandler):
-    def do_GET(self) -> None:
-        self.send_response(200)
-        self.end_headers()
-
-    def log_message(self, format: str, *args: object) -> None:
-        pass
 
 
 def test_console_pages_of_what_the_latest_materialization_made(tmp_path: Path) -> None:

@@ -5,10 +5,10 @@ from __future__ import annotations
 import io
 
 import pytest
-from rich.console import Console
 
 from genaiops_dagster.cli.lifecycle import RunOutcome, StepProgress
 from genaiops_dagster.cli.summary import RunSummary, print_summary, progress_table, summarize
+from genaiops_dagster.cli.terminal import Terminal
 from genaiops_dagster.comparison.compare import compare
 from genaiops_dagster.comparison.records import Comparison
 from genaiops_dagster.promotion.records import Decision, RuleResult, Verdict
@@ -44,7 +44,7 @@ def printed(comparison: Comparison, width: int, decision: Decision | None = None
         tuned_model=None,
         champion=None,
     )
-    console = Console(width=width, record=True, file=io.StringIO())
+    console = Terminal(width=width, record=True, file=io.StringIO())
     print_summary(summary, console)
     return console.export_text()
 
@@ -93,7 +93,7 @@ def test_a_step_that_runs_says_how_far_it_is() -> None:
         "b": StepProgress("b", "done", note, started=1.0, seconds=2.0),
     }
     stream = io.StringIO()
-    Console(file=stream, width=80).print(progress_table(steps, {}, set()))
+    Terminal(file=stream, width=80).print(progress_table(steps, {}, set()))
     running, done = stream.getvalue().splitlines()
     assert note in running
     assert note not in done
@@ -121,7 +121,7 @@ def test_a_decision_that_waits_for_approval_says_so(waits: bool):
     )
     names = {"decide": "promotion_decision"}
     summary = summarize("modules", outcome, names, Records(make_decision(rule)))
-    console = Console(width=120, record=True, file=io.StringIO())
+    console = Terminal(width=120, record=True, file=io.StringIO())
     print_summary(summary, console)
 
     assert ("`genaiops approve modules`" in console.export_text()) == waits

@@ -14,6 +14,7 @@ import yaml
 ROOT = Path(__file__).parents[2]
 DEPLOY = ROOT / "deploy"
 VALUES = yaml.safe_load((DEPLOY / "values.yaml").read_text())
+IDENTITY = yaml.safe_load((DEPLOY / "values-identity.yaml").read_text())
 GUIDE = (ROOT / "docs" / "how-to" / "production.md").read_text()
 
 CHART_KEYS = {
@@ -40,6 +41,7 @@ def snake(name: str) -> str:
 
 def test_values_name_only_keys_of_the_chart():
     assert VALUES.keys() <= CHART_KEYS
+    assert IDENTITY.keys() <= CHART_KEYS
 
 
 def test_the_run_launcher_takes_its_values():
@@ -77,6 +79,27 @@ def test_the_run_coordinator_the_monitoring_and_the_pools_are_dagsters(tmp_path)
         runs = instance.get_concurrency_config().run_queue_config
         assert runs is not None
         assert runs.max_concurrent_runs == 4
+
+
+def test_behind_a_proxy_dagster_reads_who_is_signed_in(tmp_path):
+    from genaiops_dagster.run_coordinator import UserRunCoordinator
+
+    coordinator = IDENTITY["dagsterDaemon"]["runCoordinator"]
+    assert (coordinator["enabled"], coordinator["type"]) == (True, "CustomRunCoordinator")
+    limits = {"runs": {"max_concurrent_runs": VALUES["concurrency"]["runs"]["maxConcurrentRuns"]}}
+    config = {
+        "run_coordinator": coordinator["config"]["customRunCoordinator"],  # as the chart does
+        "concurrency": limits,
+        "telemetry": {"enabled": False},
+    }
+    (tmp_path / "dagster.yaml").write_text(yaml.safe_dump(config))
+    with dg.DagsterInstance.from_config(str(tmp_path)) as instance:
+        assert isinstance(instance.run_coordinator, UserRunCoordinator)
+        assert instance.run_coordinator.user_header == "X-Goog-Authenticated-User-Email"
+        assert instance.get_concurrency_config().run_queue_config.max_concurrent_runs == 4
+    (deployment,) = VALUES["dagster-user-deployments"]["deployments"]
+    for part in ("dagsterDaemon", "dagsterWebserver"):
+        assert IDENTITY[part]["image"] == deployment["image"], "where the coordinator's class is"
 
 
 def test_the_deployment_has_what_the_settings_need():

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import dagster as dg
@@ -18,6 +19,12 @@ EXAMPLES = [
     for page in PAGES
     for number, block in enumerate(blocks_of(page))
     if block.language == "yaml" and not block.kind
+]
+INSTANCES = [
+    pytest.param(block.body, id=name_of(page))
+    for page in PAGES
+    for block in blocks_of(page)
+    if (block.language, block.kind) == ("yaml", "instance")
 ]
 RUN_CONFIGS = [example for example in EXAMPLES if "ops" in example.values[0]]
 FAULTS = [example for example in EXAMPLES if "faults" in example.values[0]]
@@ -52,10 +59,18 @@ def test_a_plan_of_faults_is_valid(example: dict[str, Any]) -> None:
     assert FaultPlan.model_validate(example).faults
 
 
+@pytest.mark.parametrize("example", INSTANCES)
+def test_an_instance_is_one_that_dagster_takes(example: str, tmp_path: Path) -> None:
+    (tmp_path / "dagster.yaml").write_text(example)
+    with dg.DagsterInstance.from_config(str(tmp_path)) as instance:
+        assert instance.run_coordinator is not None
+
+
 def test_there_are_examples_of_each_kind() -> None:
     assert len(SECTIONS) > 12
     assert RUN_CONFIGS
     assert FAULTS
+    assert INSTANCES
 
 
 def _default_use_case_with_a_judge() -> dict[str, Any]:

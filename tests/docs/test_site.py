@@ -48,6 +48,11 @@ def test_nothing_is_fetched_when_a_page_is_read(site: Path) -> None:
         assert fetched == [], page
 
 
+def test_every_block_is_shown_as_one(site: Path) -> None:
+    """A fence that is not understood swallows what follows it, headings included."""
+    assert [page for page in site.rglob("*.html") if "```" in page.read_text()] == []
+
+
 @pytest.mark.parametrize("page", PAGES, ids=name_of)
 def test_commands_are_ones_that_exist(page: Path) -> None:
     command = typer.main.get_command(app)

@@ -90,7 +90,7 @@ def environment(emulator: RunningEmulator, use_cases: Path) -> dict[str, str]:
 def served(
     folder: Path, variables: dict[str, str]
 ) -> Iterator[tuple[str, subprocess.Popen[bytes]]]:
-    """`genaiops dev` until the end of the block: address of the UI, and the process."""
+    """`genaiops dev` until the end of the block: address of the UI as printed, and the process."""
     log = folder / "dev.log"
     with log.open("wb") as output:
         process = subprocess.Popen(
@@ -116,12 +116,12 @@ def served(
         process.wait(90)
 
 
-def wait_for_run_of(url: str, sensor: str, seconds: float = 300) -> tuple[str, str]:
+def wait_for_run_of(address: str, sensor: str, seconds: float = 300) -> tuple[str, str]:
     """Id and final status of the first run that a sensor requested."""
     tags = [{"key": "dagster/sensor_name", "value": sensor}]
     deadline = time.monotonic() + seconds
     while time.monotonic() < deadline:
-        runs = ask(url, RUNS, filter={"tags": tags})["runsOrError"]["results"]
+        runs = ask(address, RUNS, filter={"tags": tags})["runsOrError"]["results"]
         if runs and runs[-1]["status"] in ENDED:
             return runs[-1]["runId"], runs[-1]["status"]
         time.sleep(1)

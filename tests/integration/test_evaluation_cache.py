@@ -119,3 +119,12 @@ def test_journals_of_different_buckets_do_not_meet(
         assert len(cache) == 0
     assert first.exists()
     first.unlink()
+
+
+def test_a_cache_whose_identity_is_no_name_of_a_file_is_refused(
+    emulator: RunningEmulator, store: ObjectStore, prefix: str
+) -> None:
+    """Whoever may write to the bucket does not thereby choose files on this machine."""
+    store.write(f"{prefix}identity", b"../../home/ann/notes")
+    with pytest.raises(ValueError, match=r"identity is not the identity of a cache.*delete"):
+        open_cache(store, prefix)

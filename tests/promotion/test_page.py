@@ -18,6 +18,8 @@ from genaiops_dagster.promotion.gate import evaluate_gate
 from genaiops_dagster.promotion.page import PageContent, report_page
 from genaiops_dagster.promotion.records import Decision
 from tests.comparison.examples import NO_CHAMPION, make_report, make_rows, make_use_case
+from tests.hostile import TEXTS
+from tests.promotion.examples import make_champion
 
 RULES = [
     {"rule": "threshold", "metric": "exact_match", "at_least": 0.5},
@@ -32,23 +34,27 @@ setTimeout(measure, 3000);
 HOSTILE = "</script><script>window.hacked = true</script>"
 
 
-def make_content(**evaluation: bool) -> PageContent:
-    use_case = make_use_case(RULES)
+def make_content(answer: str = HOSTILE, text: str = "a text", **evaluation: bool) -> PageContent:
+    """What a page shows: `answer` in rows, and `text` in all that need not be a name."""
+    use_case = make_use_case(RULES).model_copy(update={"description": text})
     use_case = use_case.model_copy(
         update={"evaluation": use_case.evaluation.model_copy(update=evaluation)}
     )
     rows = {"flash": make_rows(0.3, seed=1), "pro": make_rows(0.6), "tuned": make_rows(0.8, seed=3)}
-    rows["tuned"] = [row.model_copy(update={"answer": HOSTILE}) for row in rows["tuned"]]
-    reports = [make_report(name, found) for name, found in rows.items()]
+    changed = {"answer": answer, "reference": answer}
+    rows["tuned"] = [row.model_copy(update=changed) for row in rows["tuned"]]
+    reports = [make_report(name, found, model=text, rows_uri=text) for name, found in rows.items()]
     comparison = compare(use_case, reports, NO_CHAMPION, rows)
     now = dt.datetime(2026, 11, 21, tzinfo=dt.UTC)
     current = Current("models/tuned", "report-of-tuned", "data", "prompt", "", None, now)
+    verdict = evaluate_gate(comparison, use_case.gate, use_case.evaluation, current)
+    said = [rule.model_copy(update={"rule": f"{rule.rule} {text}"}) for rule in verdict.rules]
     decision = Decision(
         id="decision",
         use_case="modules",
         challenger="tuned",
         model="models/tuned",
-        verdict=evaluate_gate(comparison, use_case.gate, use_case.evaluation, current),
+        verdict=verdict.model_copy(update={"rules": said}),
         comparison_id=comparison.id,
         comparison_digest=comparison.digest(),
         report_fingerprint="report",
@@ -62,9 +68,10 @@ def make_content(**evaluation: bool) -> PageContent:
     trend = [
         TrendPoint(f"2026-11-{day:02d}T12:00:00+00:00", name, 0.5 + day / 100)
         for day in (1, 8, 15)
-        for name in rows
+        for name in (*rows, text)
     ]
-    return PageContent(use_case, comparison, rows, decision, None, trend)
+    champion = make_champion(candidate=text)
+    return PageContent(use_case, comparison, rows, decision, champion, trend)
 
 
 @pytest.fixture(scope="module")
@@ -101,6 +108,34 @@ def test_the_page_needs_no_network(page: str):
 def test_texts_of_rows_cannot_break_out(page: str):
     assert HOSTILE not in page
     assert "&lt;/script&gt;" in page
+
+
+class _Structure(html.parser.HTMLParser):
+    """Elements and attributes in their order, and all text outside of scripts and styles."""
+
+    def __init__(self, page: str) -> None:
+        super().__init__()
+        self.elements: list[object] = []
+        self.text = ""
+        self.feed(page)
+
+    def handle_starttag(self, tag, attrs):
+        names = [(name, value) for name, value in attrs if name != "data-value"]
+        self.elements.append((tag, names))
+
+    def handle_data(self, data):
+        if not self.cdata_elem:
+            self.text += data
+
+
+@pytest.mark.parametrize("text", TEXTS, ids=ascii)
+def test_a_text_adds_no_element_to_the_page(text: str):
+    found = _Structure(report_page(make_content(text, text, show_texts=True)))
+    expected = _Structure(report_page(make_content("plain7text", "plain7text", show_texts=True)))
+    assert found.elements == expected.elements
+    shown = expected.text.count("plain7text")
+    assert shown > 20
+    assert found.text.count(text) >= shown - 1, "a reason shortens the name of the model"
 
 
 def test_texts_of_rows_are_left_out_unless_the_use_case_shows_them():
