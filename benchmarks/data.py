@@ -245,15 +245,16 @@ def splits(folder: Path, _: Sequence[int]) -> None:
 
     raw, path = folder / "rows.parquet", folder / "examples.parquet"
     generate(raw, SPLIT_ROWS)
-    duckdb.execute(f"""
-        COPY (
-          SELECT id, author AS "group", json_object('topic', topic)::VARCHAR AS slices,
-            json_object('question', question)::VARCHAR AS variables, answer AS output,
-            CASE WHEN file_row_number < {SPLIT_ROWS * 0.8} THEN 'training' ELSE 'evaluation' END
-              AS side, file_row_number AS position
-          FROM read_parquet('{raw}', file_row_number = true) ORDER BY file_row_number
-        ) TO '{path}' (FORMAT parquet, COMPRESSION zstd, COMPRESSION_LEVEL 1, {GROUPS})
-    """)
+    with duckdb.connect() as connection:
+        connection.execute(f"""
+            COPY (
+              SELECT id, author AS "group", json_object('topic', topic)::VARCHAR AS slices,
+                json_object('question', question)::VARCHAR AS variables, answer AS output,
+                CASE WHEN file_row_number < {SPLIT_ROWS * 0.8} THEN 'training' ELSE 'evaluation' END
+                  AS side, file_row_number AS position
+              FROM read_parquet('{raw}', file_row_number = true) ORDER BY file_row_number
+            ) TO '{path}' (FORMAT parquet, COMPRESSION zstd, COMPRESSION_LEVEL 1, {GROUPS})
+        """)
     found: dict[str, tuple[float, float]] = {}
     for _ in range(ROUNDS):
         for what, source in (("splits", path), ("guide", raw), ("copy", raw)):

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import shutil
 import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -18,6 +20,8 @@ from genaiops_dagster.cli.umask import files_of_the_user
 from genaiops_dagster.use_case import UseCaseError, known_use_case
 
 if TYPE_CHECKING:
+    from duckdb import DuckDBPyRelation
+
     from genaiops_dagster.google_cloud.object_store import ObjectStore
 
 
@@ -43,11 +47,12 @@ def rejected(
             found = _fetch(object_store(session), chosen.name, Path(place))
             if found is None:
                 fail(f"no rows of {chosen.name} were curated yet; `genaiops run {chosen.name}`")
-            _print(console, found, reason, rows)
-            if output is not None:
-                with files_of_the_user():
-                    _write(found, reason, output)
-                console.print(f"Written {output}")
+            with _rows(found, reason) as relation:
+                _print(console, relation, rows)
+                if output is not None:
+                    with files_of_the_user():
+                        relation.to_csv(str(output))
+                    console.print(f"Written {output}")
     except (UseCaseError, SessionError) as error:
         fail(str(error), code=2)
 
@@ -63,8 +68,7 @@ def _fetch(store: ObjectStore, use_case: str, folder: Path) -> Path | None:
     return path
 
 
-def _print(console: Terminal, path: Path, reason: str | None, most: int) -> None:
-    relation = _rejected(path, reason)
+def _print(console: Terminal, relation: DuckDBPyRelation, most: int) -> None:
     reasons = relation.aggregate("reason, count(*) AS rows", "reason").order("rows DESC, reason")
     counts = reasons.fetchall()
     if not counts:
@@ -85,18 +89,15 @@ def _table(headings: list[str], rows: list[tuple[Any, ...]]) -> Table:
     return table
 
 
-def _write(path: Path, reason: str | None, output: Path) -> None:
-    _rejected(path, reason).to_csv(str(output))
-
-
-def _rejected(path: Path, reason: str | None) -> Any:
-    """Rows of the file, of one reason if given."""
+@contextmanager
+def _rows(path: Path, reason: str | None) -> Iterator[DuckDBPyRelation]:
+    """Rows of the file, of one reason if given, for as long as the context lasts."""
     import duckdb
 
     columns = "reason, detail, id, source_uri, source_row"
-    found = duckdb.read_parquet(str(path)).project(columns).order("reason, source_uri, source_row")
-    return (
-        found.filter(duckdb.ColumnExpression("reason") == duckdb.ConstantExpression(reason))
-        if reason
-        else found
-    )
+    with duckdb.connect() as connection:
+        found = connection.read_parquet(str(path)).project(columns)
+        if reason:
+            wanted = duckdb.ConstantExpression(reason)
+            found = found.filter(duckdb.ColumnExpression("reason") == wanted)
+        yield found.order("reason, source_uri, source_row")

@@ -56,7 +56,9 @@ def test_known_kinds_are_found_hinted_and_redacted(kind: str, sample: str) -> No
     assert sample not in redact(text, found)
     assert redact(text, found).endswith("Thank you.")
     assert find_sensitive(redact(text, found)) == []
-    (hinted,) = duckdb.execute("SELECT regexp_matches($t, $h)", {"t": text, "h": HINT}).fetchone()
+    with duckdb.connect() as connection:
+        query = "SELECT regexp_matches($t, $h)"
+        (hinted,) = connection.execute(query, {"t": text, "h": HINT}).fetchone()
     assert hinted
 
 
