@@ -15,10 +15,13 @@ from typing import Any
 
 import pytest
 import yaml
-from google.cloud import bigquery
+from google.cloud import bigquery, storage
 
 from genaiops_dagster.use_case import SHIPPED
 from tests.conftest import GOOGLE_VARIABLES, RunningEmulator, start_emulator
+from tests.surface.conftest import HERE
+from tests.surface.listing import pattern
+from tests.surface.story import NAME
 
 BASE_CANDIDATES = ("flash_lite", "flash", "pro")
 
@@ -132,20 +135,33 @@ def test_a_second_run_pays_for_nothing_again(first_run: dict[str, Any], project:
     assert after["generateContent"] == before["generateContent"]
 
 
+def test_its_objects_are_in_the_picture_of_a_run(
+    first_run: dict[str, Any], project: Project
+) -> None:
+    """A smaller use case stands for all in `tests/surface`; this one has a candidate more."""
+    picture = json.loads((HERE / "run.json").read_text())["objects"]
+    names = (blob.name for blob in _bucket(project).list_blobs())
+    found = {pattern(name.replace("python_modules/", f"{NAME}/")) for name in names}
+    assert found - picture.keys() == {f"{NAME}/assets/evaluation_report/flash_lite.json"}
+
+
 def _lines(project: Project, use_case: str, asset: str) -> list[dict[str, Any]]:
     """Lines of the JSONL file that an asset recorded."""
+    bucket = _bucket(project)
+    record = json.loads(bucket.blob(f"{use_case}/assets/{asset}.json").download_as_bytes())
+    name = record["uri"].partition(f"{bucket.name}/")[2]
+    return [json.loads(line) for line in bucket.blob(name).download_as_bytes().splitlines()]
+
+
+def _bucket(project: Project) -> storage.Bucket:
     from google.auth.credentials import AnonymousCredentials
-    from google.cloud import storage
 
     client = storage.Client(
         project="any",
         credentials=AnonymousCredentials(),
         client_options={"api_endpoint": project.emulator.url},
     )
-    bucket = client.bucket(project.emulator.variables["GENAIOPS_BUCKET"])
-    record = json.loads(bucket.blob(f"{use_case}/assets/{asset}.json").download_as_bytes())
-    name = record["uri"].partition(f"{bucket.name}/")[2]
-    return [json.loads(line) for line in bucket.blob(name).download_as_bytes().splitlines()]
+    return client.bucket(project.emulator.variables["GENAIOPS_BUCKET"])
 
 
 def _default() -> dict[str, Any]:
