@@ -40,7 +40,6 @@ def build_schedule(use_case: UseCase) -> list[dg.ScheduleDefinition]:
     job = dg.define_asset_job(
         f"{use_case.name}_online_evaluation_day",
         selection=dg.AssetSelection.assets(asset_key(use_case, "online_evaluation")),
-        partitions_def=dg.DailyPartitionsDefinition(FIRST_DAY),
         description="Score a sample of a day's requests, and look for drift.",
     )
 
