@@ -33,7 +33,7 @@ from genaiops_dagster.cli import (
 )
 from genaiops_dagster.cli.options import fail
 from genaiops_dagster.cli.umask import private_files
-from genaiops_dagster.emulator.loopback import proxy_exceptions
+from vertex_emulator.loopback import proxy_exceptions
 
 _COMMANDS: dict[str, tuple[Callable[..., None], tuple[str, ...]]] = {
     "init": (init.init, ("tickets.csv", "tickets.csv --output queue --input subject --yes")),

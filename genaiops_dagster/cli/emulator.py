@@ -9,9 +9,9 @@ from typing import Annotated
 import typer
 
 from genaiops_dagster.cli.terminal import Terminal, write
-from genaiops_dagster.emulator.config import EmulatorConfig
-from genaiops_dagster.emulator.environment import write_environment_file
 from genaiops_dagster.plain_text import visible
+from vertex_emulator.config import EmulatorConfig
+from vertex_emulator.environment import write_environment_file
 
 
 def emulator(
@@ -38,8 +38,8 @@ def emulator(
     ] = False,
 ) -> None:
     """Serve Google's APIs on loopback, and print the variables that point clients here."""
-    from genaiops_dagster.emulator.fault_kinds import FaultPlanError
-    from genaiops_dagster.emulator.server import serve
+    from vertex_emulator.fault_kinds import FaultPlanError
+    from vertex_emulator.server import serve
 
     if env_file is not None:
         # Whoever waits for this file must not find that of an earlier start.

@@ -16,8 +16,6 @@ from dataclasses import dataclass
 from importlib.resources import files
 from pathlib import Path
 
-from genaiops_dagster.emulator.environment import read_environment_file
-from genaiops_dagster.emulator.private_files import make_private_folder
 from genaiops_dagster.google_cloud.settings import (
     BUCKET,
     EMULATOR_TOKEN,
@@ -26,6 +24,8 @@ from genaiops_dagster.google_cloud.settings import (
     GoogleCloudSettings,
     SettingsError,
 )
+from vertex_emulator.environment import read_environment_file
+from vertex_emulator.private_files import make_private_folder
 
 _DEFAULT_FOLDER = ".genaiops"
 _START_SECONDS = 60

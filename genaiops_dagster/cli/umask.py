@@ -10,7 +10,7 @@ import contextlib
 import os
 from collections.abc import Iterator
 
-from genaiops_dagster.emulator.private_files import OTHERS
+from vertex_emulator.private_files import OTHERS
 
 _umask_of_user: int | None = None
 

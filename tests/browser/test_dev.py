@@ -10,9 +10,9 @@ from urllib.parse import quote
 import pytest
 from playwright.sync_api import BrowserContext, Page, Response
 
+from conftest import GOOGLE_VARIABLES
 from tests.browser import attacks
 from tests.browser.conftest import Site
-from tests.conftest import GOOGLE_VARIABLES
 from tests.integration.dev import served
 from tests.integration.test_dev import ask, parts
 

@@ -12,10 +12,10 @@ import pytest
 from google.cloud import storage
 from typer.testing import CliRunner, Result
 
+from conftest import RunningEmulator
 from genaiops_dagster.cli.app import app
 from genaiops_dagster.data.delivery import DeliveryError, inspect, object_names
 from genaiops_dagster.use_case import EXTRA_FOLDER_VARIABLE
-from tests.conftest import RunningEmulator
 from tests.data.conftest import use_case_of
 
 USE_CASE = """

@@ -8,9 +8,9 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner
 
+from conftest import GOOGLE_VARIABLES, start_emulator
 from genaiops_dagster.cli.app import app
 from genaiops_dagster.cli.session import answers, open_session
-from tests.conftest import GOOGLE_VARIABLES, start_emulator
 
 
 @pytest.fixture

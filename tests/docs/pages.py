@@ -9,7 +9,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 ROOT = Path(__file__).parents[2]
-PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
+PAGES = [
+    *(ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))),
+    *sorted((ROOT / "emulator").rglob("*.md")),
+]
 
 _BLOCK = re.compile(
     r"(?:^[ \t]*<!-- (?P<directive>[^\n]+?) -->\n)?"

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.conftest import GOOGLE_VARIABLES
+from conftest import GOOGLE_VARIABLES
 from tests.docs.pages import PAGES, ROOT, blocks_of, name_of
 
 RUNNABLE = [page for page in PAGES if any(block.is_run for block in blocks_of(page))]

@@ -10,9 +10,9 @@ import pytest
 import yaml
 
 from genaiops_dagster.definitions import build_definitions
-from genaiops_dagster.emulator.fault_kinds import FaultPlan
 from genaiops_dagster.use_case import SHIPPED, UseCase, load_use_cases
 from tests.docs.pages import PAGES, blocks_of, name_of
+from vertex_emulator.fault_kinds import FaultPlan
 
 EXAMPLES = [
     pytest.param(yaml.safe_load(block.body), id=f"{name_of(page)} {number}")

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
+from conftest import RunningEmulator
 from genaiops_dagster.tuning.records import TunedModel
-from tests.conftest import RunningEmulator
 from tests.integration.promotion_bench import Bench, tune
 
 

@@ -16,7 +16,7 @@ from typing import Any
 import yaml
 from google.cloud import storage
 
-from tests.conftest import RunningEmulator
+from conftest import RunningEmulator
 from tests.integration.test_dev import ask
 
 COLOURS = ("red", "green", "blue")

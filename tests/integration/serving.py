@@ -6,6 +6,7 @@ from typing import Any
 
 import dagster as dg
 
+from conftest import RunningEmulator
 from genaiops_dagster.asset_options import asset_key
 from genaiops_dagster.candidates import GenerationConfig
 from genaiops_dagster.definitions import generate_schedule
@@ -18,7 +19,6 @@ from genaiops_dagster.serving.assets import build_assets, generate_job_name
 from genaiops_dagster.serving.records import GeneratedContent, GeneratedRow
 from genaiops_dagster.serving.tables import from_parquet
 from genaiops_dagster.use_case import UseCase
-from tests.conftest import RunningEmulator
 from tests.integration.lifecycle import record_of
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dagster as dg
 import pytest
 
+from conftest import RunningEmulator
 from genaiops_dagster.budget.assets import build_assets as budget_assets
 from genaiops_dagster.evaluation.assets import build_assets as evaluation_assets
 from genaiops_dagster.evaluation.checkpoints import CheckpointScore, best_checkpoint
@@ -13,7 +14,6 @@ from genaiops_dagster.google_cloud.object_store import ObjectStore
 from genaiops_dagster.tuning.assets import build_assets as tuning_assets
 from genaiops_dagster.tuning.records import Checkpoint
 from genaiops_dagster.use_case import UseCase
-from tests.conftest import RunningEmulator
 from tests.integration.lifecycle import (
     colours_use_case,
     error_text,

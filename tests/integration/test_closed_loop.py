@@ -12,6 +12,7 @@ import dagster as dg
 import pytest
 from google.cloud import bigquery
 
+from conftest import RunningEmulator
 from genaiops_dagster.definitions import build_definitions, lifecycle_job_name
 from genaiops_dagster.google_cloud.bindings import build_resources
 from genaiops_dagster.google_cloud.object_store import ObjectStore
@@ -24,7 +25,6 @@ from genaiops_dagster.serving import Router
 from genaiops_dagster.serving.feedback import Feedback, give_feedback
 from genaiops_dagster.serving.requests import RequestLog
 from genaiops_dagster.use_case import UseCase
-from tests.conftest import RunningEmulator
 from tests.integration.lifecycle import error_text, open_store
 
 WORDS = {

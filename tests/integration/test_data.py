@@ -13,6 +13,7 @@ import pyarrow.parquet as pq
 import pytest
 from google.cloud import storage
 
+from conftest import RunningEmulator
 from genaiops_dagster.budget.assets import build_assets as build_budget_assets
 from genaiops_dagster.data.assets import build_assets
 from genaiops_dagster.data.sources import SourceError
@@ -21,7 +22,6 @@ from genaiops_dagster.google_cloud.bindings import build_resources
 from genaiops_dagster.prompts.assets import build_assets as build_prompt_assets
 from genaiops_dagster.tuning.assets import build_assets as build_tuning
 from genaiops_dagster.use_case import UseCase
-from tests.conftest import RunningEmulator
 from tests.data.conftest import use_case_of
 
 

@@ -9,6 +9,7 @@ from typing import Any
 import dagster as dg
 import pytest
 
+from conftest import RunningEmulator
 from genaiops_dagster.budget.assets import build_assets as budget_assets
 from genaiops_dagster.budget.degrade import read_terms
 from genaiops_dagster.comparison.assets import build_assets as comparison_assets
@@ -20,7 +21,6 @@ from genaiops_dagster.promotion.assets import build_assets as promotion_assets
 from genaiops_dagster.record import read_record
 from genaiops_dagster.tuning.assets import build_assets as tuning_assets
 from genaiops_dagster.use_case import UseCase
-from tests.conftest import RunningEmulator
 from tests.integration.lifecycle import (
     colours_use_case,
     error_text,

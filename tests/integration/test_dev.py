@@ -19,7 +19,7 @@ import pytest
 from websockets.exceptions import InvalidStatus
 from websockets.sync.client import connect
 
-from tests.conftest import GOOGLE_VARIABLES
+from conftest import GOOGLE_VARIABLES
 
 LAUNCH = """
 mutation Launch($params: ExecutionParams!) {

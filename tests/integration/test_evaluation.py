@@ -14,6 +14,7 @@ import dagster as dg
 import pytest
 import yaml
 
+from conftest import RunningEmulator
 from genaiops_dagster.evaluation.assets import PromptParityError
 from genaiops_dagster.evaluation.cache import CacheMissError
 from genaiops_dagster.evaluation.records import ChampionEvaluation, EvaluationReport
@@ -21,7 +22,6 @@ from genaiops_dagster.evaluation.report import read_rows
 from genaiops_dagster.google_cloud.object_store import ObjectStore
 from genaiops_dagster.prompts.rendering import version
 from genaiops_dagster.use_case import load_use_cases
-from tests.conftest import RunningEmulator
 from tests.integration.evaluation import (
     MODULES,
     checks_of,

@@ -6,10 +6,10 @@ from collections.abc import Callable
 
 import pytest
 
+from conftest import RunningEmulator
 from genaiops_dagster.evaluation.batch import BatchFailedError
 from genaiops_dagster.evaluation.report import read_rows
 from genaiops_dagster.google_cloud.object_store import ObjectStore
-from tests.conftest import RunningEmulator
 from tests.integration.evaluation import (
     content_requests,
     faults,

@@ -11,10 +11,10 @@ from uuid import uuid4
 import dagster as dg
 import pytest
 
+from conftest import RunningEmulator
 from genaiops_dagster.evaluation.report import read_rows
 from genaiops_dagster.google_cloud.object_store import ObjectStore
 from genaiops_dagster.use_case import UseCase
-from tests.conftest import RunningEmulator
 from tests.integration.evaluation import (
     checks_of,
     faults,

@@ -17,6 +17,7 @@ from google.genai.errors import APIError
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from conftest import RunningEmulator
 from genaiops_dagster.data.records import Example
 from genaiops_dagster.evaluation.cache import RecordCache
 from genaiops_dagster.evaluation.concurrency import (
@@ -33,7 +34,6 @@ from genaiops_dagster.evaluation.scoring import score_row
 from genaiops_dagster.evaluation_policy import Judge, JudgedMetric
 from genaiops_dagster.google_cloud.object_store import ObjectStore
 from genaiops_dagster.use_case import GenerationConfig
-from tests.conftest import RunningEmulator
 from tests.integration.evaluation import store
 
 __all__ = ["store"]  # fixture

@@ -10,12 +10,12 @@ import pytest
 import yaml
 from typer.testing import CliRunner, Result
 
+from conftest import RunningEmulator
 from genaiops_dagster.cli.app import app
-from tests.conftest import RunningEmulator
 from tests.integration.lifecycle import colours_use_case, open_store
 from tests.integration.promotion_bench import Bench
 from tests.integration.serving import asked
-from tests.media import mp4, pdf, png, wav
+from vertex_emulator.testing.media import mp4, pdf, png, wav
 
 
 @pytest.fixture

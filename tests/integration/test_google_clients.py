@@ -7,7 +7,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-from tests.conftest import GOOGLE_VARIABLES, RunningEmulator
+from conftest import GOOGLE_VARIABLES, RunningEmulator
 
 SCRIPT = """
 import json, os, time

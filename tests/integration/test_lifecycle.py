@@ -17,8 +17,8 @@ import pytest
 import yaml
 from google.cloud import bigquery, storage
 
+from conftest import GOOGLE_VARIABLES, RunningEmulator, start_emulator
 from genaiops_dagster.use_case import SHIPPED
-from tests.conftest import GOOGLE_VARIABLES, RunningEmulator, start_emulator
 from tests.surface.conftest import HERE
 from tests.surface.listing import pattern
 from tests.surface.story import NAME

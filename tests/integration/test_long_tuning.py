@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 from google.cloud import storage
 
-from tests.conftest import RunningEmulator, start_emulator
+from conftest import RunningEmulator, start_emulator
 from tests.integration.dev import (
     bucket_of,
     deliver,

@@ -8,6 +8,7 @@ from typing import Any
 import dagster as dg
 import pytest
 
+from conftest import RunningEmulator
 from genaiops_dagster.budget.assets import build_assets as budget_assets
 from genaiops_dagster.budget.ledger import Ledger
 from genaiops_dagster.budget.records import CostEstimate
@@ -16,7 +17,6 @@ from genaiops_dagster.evaluation.kept import kept_stages, left_to_pay
 from genaiops_dagster.google_cloud.object_store import ObjectStore
 from genaiops_dagster.tuning.assets import build_assets as tuning_assets
 from genaiops_dagster.use_case import UseCase
-from tests.conftest import RunningEmulator
 from tests.integration.dev import paid_calls
 from tests.integration.lifecycle import (
     colours_use_case,

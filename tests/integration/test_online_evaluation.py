@@ -10,6 +10,7 @@ from typing import Any
 import dagster as dg
 import pytest
 
+from conftest import RunningEmulator
 from genaiops_dagster.data.records import DatasetSplit, Example
 from genaiops_dagster.definitions import build_use_case
 from genaiops_dagster.google_cloud.bindings import build_resources
@@ -19,7 +20,6 @@ from genaiops_dagster.serving.feedback import Feedback, give_feedback
 from genaiops_dagster.serving.online_evaluation import OnlineEvaluation
 from genaiops_dagster.serving.requests import REQUESTS, new_request_id
 from genaiops_dagster.serving_policy import Serving
-from tests.conftest import RunningEmulator
 from tests.integration.lifecycle import error_text
 from tests.integration.promotion_bench import Bench
 from tests.serving.test_drift import question

@@ -8,6 +8,7 @@ import dagster as dg
 import pytest
 from google.cloud import bigquery
 
+from conftest import RunningEmulator
 from genaiops_dagster.budget.assets import build_assets as budget_assets
 from genaiops_dagster.budget.ledger import Ledger
 from genaiops_dagster.budget.records import CostEstimate
@@ -17,7 +18,6 @@ from genaiops_dagster.evaluation.report import read_rows
 from genaiops_dagster.google_cloud.object_store import ObjectStore
 from genaiops_dagster.tuning.assets import build_assets as tuning_assets
 from genaiops_dagster.use_case import UseCase
-from tests.conftest import RunningEmulator
 from tests.integration.lifecycle import (
     colours_use_case,
     error_text,

@@ -12,6 +12,7 @@ import pytest
 from google.cloud import storage
 from kfp import compiler
 
+from conftest import RunningEmulator
 from genaiops_dagster.asset_options import asset_key
 from genaiops_dagster.google_cloud.bindings import build_resources
 from genaiops_dagster.google_cloud.settings import GoogleCloudSettings
@@ -22,7 +23,6 @@ from genaiops_dagster.pipelines.recipe import EXAMPLES
 from genaiops_dagster.pipelines.sensor import build_sensors
 from genaiops_dagster.tuning.pending import pending_jobs
 from genaiops_dagster.use_case import UseCase
-from tests.conftest import RunningEmulator
 from tests.integration.lifecycle import colours_use_case, error_text, open_store
 from tests.integration.pipelines_to_run import napping, needing
 

@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 from google.auth.transport.requests import AuthorizedSession
 
+from conftest import RunningEmulator
 from genaiops_dagster.data.inbox import Cursor
 from genaiops_dagster.data.sensor import look
 from genaiops_dagster.google_cloud.bindings import build_resources
@@ -26,7 +27,6 @@ from genaiops_dagster.promotion.rollback import RollbackError, rollback
 from genaiops_dagster.promotion.smoke_test import SmokeTestError, smoke_test
 from genaiops_dagster.tuning.records import TunedModel
 from tests.comparison.examples import make_rows, make_use_case
-from tests.conftest import RunningEmulator
 from tests.integration.evaluation import faults as faults
 from tests.integration.promotion_bench import BETTER_THAN_FLASH, Bench, label, tune
 

@@ -11,7 +11,7 @@ from pathlib import Path
 import dagster as dg
 import pytest
 
-from tests.conftest import RunningEmulator, start_emulator
+from conftest import RunningEmulator, start_emulator
 from tests.integration.dev import (
     deliver,
     environment,

@@ -8,6 +8,7 @@ from typing import Any
 import dagster as dg
 import pytest
 
+from conftest import RunningEmulator, faults
 from genaiops_dagster.definitions import build_use_case
 from genaiops_dagster.google_cloud.bindings import build_resources
 from genaiops_dagster.google_cloud.warehouse import Warehouse
@@ -17,7 +18,6 @@ from genaiops_dagster.serving.requests import RequestLog
 from genaiops_dagster.serving.rollout import RolloutLook
 from genaiops_dagster.serving_policy import Serving
 from tests.comparison.examples import make_rows
-from tests.conftest import RunningEmulator, faults
 from tests.integration.promotion_bench import Bench
 
 POLICY: dict[str, Any] = {

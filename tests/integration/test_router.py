@@ -14,6 +14,7 @@ from typing import Any
 import pytest
 import yaml
 
+from conftest import RunningEmulator, faults
 from genaiops_dagster.budget_policy import ModelPrice
 from genaiops_dagster.google_cloud.object_store import ObjectStore
 from genaiops_dagster.google_cloud.warehouse import Warehouse
@@ -25,7 +26,6 @@ from genaiops_dagster.serving import NoChampionError, Router
 from genaiops_dagster.serving.requests import RequestLog
 from genaiops_dagster.serving_policy import RolloutPolicy, Serving
 from tests.comparison.examples import make_rows
-from tests.conftest import RunningEmulator, faults
 from tests.integration.promotion_bench import Bench
 from tests.integration.serving import asked
 

@@ -12,6 +12,7 @@ from typing import Any
 import dagster as dg
 import pytest
 
+from conftest import RunningEmulator
 from genaiops_dagster.budget.assets import build_assets as budget_assets
 from genaiops_dagster.budget.ledger import Ledger
 from genaiops_dagster.budget.records import CostEstimate
@@ -21,7 +22,6 @@ from genaiops_dagster.google_cloud.vertex_ai import VertexAI
 from genaiops_dagster.tuning.assets import build_assets as tuning_assets
 from genaiops_dagster.tuning.records import TunedModel
 from genaiops_dagster.use_case import UseCase
-from tests.conftest import RunningEmulator
 from tests.integration.lifecycle import (
     colours_use_case,
     error_text,

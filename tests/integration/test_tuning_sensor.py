@@ -9,6 +9,7 @@ from typing import Any
 import dagster as dg
 import pytest
 
+from conftest import RunningEmulator
 from genaiops_dagster.asset_options import asset_key
 from genaiops_dagster.budget.assets import build_assets as budget_assets
 from genaiops_dagster.definitions import build_definitions, lifecycle_job_name
@@ -22,7 +23,6 @@ from genaiops_dagster.tuning.pending import pending_jobs
 from genaiops_dagster.tuning.sensor import build_sensor, rest_of_run
 from genaiops_dagster.tuning.states import has_ended
 from genaiops_dagster.use_case import UseCase
-from tests.conftest import RunningEmulator
 from tests.integration.lifecycle import (
     UPSTREAM,
     colours_use_case,

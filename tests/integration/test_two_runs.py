@@ -10,11 +10,11 @@ from typing import Any
 
 import pytest
 
+from conftest import RunningEmulator
 from genaiops_dagster.budget.assets import build_assets as budget_assets
 from genaiops_dagster.budget.ledger import Ledger
 from genaiops_dagster.google_cloud.object_store import ObjectStore
 from genaiops_dagster.use_case import UseCase
-from tests.conftest import RunningEmulator
 from tests.integration.lifecycle import (
     colours_use_case,
     materialize,
