@@ -13,7 +13,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-PACKAGE = Path(__file__).parents[1] / "genaiops_dagster"
+PACKAGE = Path(__file__).parents[1] / "emulator" / "src" / "vertex_emulator"
 
 
 def start(folder: Path) -> tuple[subprocess.Popen[bytes], dict[str, str]]:
@@ -26,7 +26,7 @@ def start(folder: Path) -> tuple[subprocess.Popen[bytes], dict[str, str]]:
     started = time.perf_counter()
     process = subprocess.Popen(
         [
-            *(sys.executable, "-m", "genaiops_dagster.cli", "emulator", "--port", "0"),
+            *(sys.executable, "-m", "vertex_emulator", "--port", "0"),
             *("--state", str(folder / "state"), "--env-file", str(env_file), "--stop-with-input"),
         ],
         stdin=subprocess.PIPE,

@@ -132,7 +132,7 @@ def emulator(*faults: dict[str, Any]) -> Iterator[str]:
     with tempfile.TemporaryDirectory() as folder:
         variables = Path(folder) / "variables"
         command = [
-            *(sys.executable, "-m", "genaiops_dagster.cli", "emulator", "--port", "0"),
+            *(sys.executable, "-m", "vertex_emulator", "--port", "0"),
             *("--state", f"{folder}/state", "--env-file", str(variables), "--stop-with-input"),
         ]
         quiet = subprocess.DEVNULL

@@ -15,19 +15,31 @@ from mkdocs.structure.files import File, Files
 from mkdocs.structure.pages import Page
 
 ROOT = Path(__file__).resolve().parents[2]
-FOLDERS = {ROOT / "docs": "", ROOT / "emulator" / "docs": "emulator/"}
-"""Each folder of pages, and where its pages are on the site."""
+PLACES = {
+    ROOT / "docs": "",
+    ROOT / "emulator" / "docs": "emulator/",
+    ROOT / "emulator" / "README.md": "emulator/install.md",
+}
+"""Folders of pages, and a page, with where they are on the site."""
 
 _LINK = re.compile(r"(?<=\]\()(?!\w+:)([^)#\s]+)")
 
 
 def on_files(files: Files, config: MkDocsConfig) -> Files:
     """Add the emulator's pages to the site."""
-    folder = ROOT / "emulator" / "docs"
-    for path in sorted(folder.rglob("*.*")):
-        place = FOLDERS[folder] + path.relative_to(folder).as_posix()
-        files.append(File.generated(config, place, abs_src_path=str(path)))
+    emulator = ROOT / "emulator"
+    for path in [emulator / "README.md", *sorted((emulator / "docs").rglob("*.*"))]:
+        if place := _place(path):
+            files.append(File.generated(config, place, abs_src_path=str(path)))
     return files
+
+
+def _place(path: Path) -> str | None:
+    """Where a file is on the site; None when it is not."""
+    for root, place in PLACES.items():
+        if path.is_relative_to(root):
+            return place + (path.relative_to(root).as_posix() if path != root else "")
+    return None
 
 
 def on_page_markdown(markdown: str, page: Page, **_: Any) -> str:
@@ -38,10 +50,7 @@ def on_page_markdown(markdown: str, page: Page, **_: Any) -> str:
     to_the_top = "../" * page.file.src_uri.count("/")
 
     def link(match: re.Match[str]) -> str:
-        target = (Path(source).parent / match[1]).resolve()
-        for folder, place in FOLDERS.items():
-            if target.is_relative_to(folder):
-                return to_the_top + place + target.relative_to(folder).as_posix()
-        return match[0]
+        place = _place((Path(source).parent / match[1]).resolve())
+        return match[0] if place is None else to_the_top + place
 
     return _LINK.sub(link, markdown)

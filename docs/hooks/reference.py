@@ -168,7 +168,7 @@ def _tables() -> list[Table]:
     found: dict[str, Table] = {}
     prefix = f"{genaiops_dagster.__name__}."
     for module in pkgutil.walk_packages(genaiops_dagster.__path__, prefix):
-        if ".emulator" not in module.name and not module.name.endswith("__main__"):
+        if not module.name.endswith("__main__"):
             members = vars(importlib.import_module(module.name)).values()
             found |= {value.name: value for value in members if isinstance(value, Table)}
     return [found[name] for name in sorted(found)]

@@ -13,9 +13,9 @@ from hypothesis import strategies as st
 from starlette.routing import BaseRoute, Route
 from starlette.testclient import TestClient
 
-from conftest import RunningEmulator
 from vertex_emulator.config import EmulatorConfig
 from vertex_emulator.server import create_app
+from vertex_emulator.testing import RunningEmulator
 
 CALM = settings(
     max_examples=400, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]

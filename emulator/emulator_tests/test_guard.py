@@ -17,7 +17,7 @@ from google.auth.crypt import RSASigner
 from google.cloud import storage
 from google.oauth2 import service_account
 
-from conftest import RunningEmulator, faults, start_emulator
+from vertex_emulator.testing import RunningEmulator, faults, start_emulator
 
 READ = "/storage/v1/b/emulated-bucket"
 STORE = "/upload/storage/v1/b/emulated-bucket/o?uploadType=media&name="

@@ -11,8 +11,8 @@ from pathlib import Path
 
 from google.cloud import storage
 
-from conftest import RunningEmulator
 from vertex_emulator.private_files import make_private_folder
+from vertex_emulator.testing import RunningEmulator
 
 
 def open_to_others(folder: Path) -> dict[str, str]:

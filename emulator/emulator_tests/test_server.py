@@ -19,8 +19,8 @@ from urllib.parse import urlsplit
 import pytest
 from google.cloud import aiplatform_v1, aiplatform_v1beta1
 
-from conftest import RunningEmulator, start_emulator
 from vertex_emulator.loopback import proxy_exceptions
+from vertex_emulator.testing import RunningEmulator, start_emulator
 
 PARENT = "projects/p/locations/us-central1"
 
@@ -163,7 +163,7 @@ def test_paths_of_no_api_are_not_found(emulator: RunningEmulator):
 
 def run_to_its_end(*options: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
-        [sys.executable, "-m", "genaiops_dagster.cli", "emulator", *options],
+        [sys.executable, "-m", "vertex_emulator", *options],
         capture_output=True,
         text=True,
         timeout=120,
@@ -200,7 +200,7 @@ def test_reset_clears_the_state(tmp_path: Path):
 
 def test_the_help_names_every_option():
     result = subprocess.run(
-        [sys.executable, "-m", "genaiops_dagster.cli", "emulator", "--help"],
+        [sys.executable, "-m", "vertex_emulator", "--help"],
         capture_output=True,
         text=True,
         check=True,
@@ -211,6 +211,7 @@ def test_the_help_names_every_option():
 
 
 def test_the_variables_lead_past_a_proxy(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.delenv("no_proxy", raising=False)
     monkeypatch.setenv("NO_PROXY", "intranet.example.com")
     running = start_emulator(tmp_path / "state")
     try:

@@ -31,9 +31,9 @@ from genaiops_dagster.cli import (
     schema,
     use_cases,
 )
+from genaiops_dagster.cli.loopback import proxy_exceptions
 from genaiops_dagster.cli.options import fail
 from genaiops_dagster.cli.umask import private_files
-from vertex_emulator.loopback import proxy_exceptions
 
 _COMMANDS: dict[str, tuple[Callable[..., None], tuple[str, ...]]] = {
     "init": (init.init, ("tickets.csv", "tickets.csv --output queue --input subject --yes")),

@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-import errno
+import os
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from genaiops_dagster.cli.terminal import Terminal, write
-from genaiops_dagster.plain_text import visible
-from vertex_emulator.config import EmulatorConfig
-from vertex_emulator.environment import write_environment_file
+from genaiops_dagster.cli.emulator_process import EmulatorError, command
+from genaiops_dagster.cli.options import fail
 
 
 def emulator(
@@ -38,31 +36,14 @@ def emulator(
     ] = False,
 ) -> None:
     """Serve Google's APIs on loopback, and print the variables that point clients here."""
-    from vertex_emulator.fault_kinds import FaultPlanError
-    from vertex_emulator.server import serve
-
+    options = ["--port", str(port), "--state", str(state), "--tuning-seconds", str(tuning_seconds)]
     if env_file is not None:
-        # Whoever waits for this file must not find that of an earlier start.
-        env_file.parent.mkdir(parents=True, exist_ok=True)
-        env_file.unlink(missing_ok=True)
-    config = EmulatorConfig(
-        state=state.resolve(), port=port, tuning_seconds=tuning_seconds, faults=faults
-    )
-
-    def announce(url: str, variables: dict[str, str]) -> None:
-        if env_file is not None:
-            write_environment_file(env_file, variables)
-        for name, value in variables.items():
-            write(f"export {name}='{value}'\n")
-        Terminal(stderr=True).print(f"# ready on {url}", soft_wrap=True)
-
+        options += ["--env-file", str(env_file)]
+    if faults is not None:
+        options += ["--faults", str(faults)]
+    options += ["--reset"] * reset + ["--stop-with-input"] * stop_with_input
     try:
-        serve(config, on_ready=announce, stop_when_input_ends=stop_with_input, reset=reset)
-    except FaultPlanError as error:
-        raise typer.BadParameter(visible(f"{faults}: {error}"), param_hint="--faults") from error
-    except OSError as error:
-        if error.errno != errno.EADDRINUSE:
-            raise
-        raise typer.BadParameter(
-            f"{port} is taken by another process; 0 takes a free one", param_hint="--port"
-        ) from error
+        start = command(*options)
+    except EmulatorError as error:
+        fail(str(error), code=2)
+    os.execv(start[0], start)  # noqa: S606 - the emulator takes the place of this process

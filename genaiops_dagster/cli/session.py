@@ -3,32 +3,24 @@
 from __future__ import annotations
 
 import contextlib
-import json
 import logging
 import os
-import subprocess
-import sys
-import time
-import urllib.error
-import urllib.request
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import dataclass
 from importlib.resources import files
 from pathlib import Path
 
+from genaiops_dagster.cli.emulator_process import EmulatorError, serving
+from genaiops_dagster.cli.private_folders import make_private_folder
 from genaiops_dagster.google_cloud.settings import (
     BUCKET,
-    EMULATOR_TOKEN,
     PROJECT,
     VERTEX_URL,
     GoogleCloudSettings,
     SettingsError,
 )
-from vertex_emulator.environment import read_environment_file
-from vertex_emulator.private_files import make_private_folder
 
 _DEFAULT_FOLDER = ".genaiops"
-_START_SECONDS = 60
 _OVERRIDDEN = ("GOOGLE_API_KEY", "GEMINI_API_KEY", "CLOUDSDK_CORE_PROJECT")
 
 
@@ -68,7 +60,11 @@ def open_session(folder: Path) -> Iterator[Session]:
         yield Session(folder, require_cloud(), os.environ.get(VERTEX_URL) or None)
         return
     logging.getLogger("urllib3.connectionpool").addFilter(_NoAllowedLocations())
-    with _emulator(folder / "emulator") as variables:
+    with contextlib.ExitStack() as stack:
+        try:
+            variables = stack.enter_context(serving(folder / "emulator"))
+        except EmulatorError as error:
+            raise SessionError(str(error)) from error
         for name in _OVERRIDDEN:
             os.environ.pop(name, None)
         os.environ.update(variables)
@@ -143,57 +139,3 @@ def _own_folders(folder: Path) -> list[Path]:
     whole = folder.resolve().name == _DEFAULT_FOLDER
     own = [folder] if whole else [folder / "dagster", folder / "emulator"]
     return [part for part in own if part.exists()]
-
-
-@contextlib.contextmanager
-def _emulator(state: Path) -> Iterator[dict[str, str]]:
-    """Client variables of the emulator that serves `state`; one is started when there is none."""
-    environment_file = state / "environment"
-    running = read_environment_file(environment_file)
-    if running and answers(running):
-        yield running
-        return
-    environment_file.unlink(missing_ok=True)
-    state.mkdir(mode=0o700, parents=True, exist_ok=True)
-    with (state / "server.log").open("ab") as log:
-        process = subprocess.Popen(
-            [
-                *(sys.executable, "-m", "genaiops_dagster.cli", "emulator", "--port", "0"),
-                *("--state", str(state), "--stop-with-input"),
-            ],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.DEVNULL,
-            stderr=log,
-            start_new_session=True,  # Ctrl-C is for the command; the emulator ends after it
-        )
-    try:
-        yield _wait_until_ready(process, environment_file, Path(log.name))
-    finally:
-        process.terminate()
-        process.wait(30)
-
-
-def _wait_until_ready(
-    process: subprocess.Popen[bytes], environment_file: Path, log: Path
-) -> dict[str, str]:
-    deadline = time.monotonic() + _START_SECONDS
-    while time.monotonic() < deadline and process.poll() is None:
-        variables = read_environment_file(environment_file)
-        if variables:
-            return variables
-        time.sleep(0.02)
-    last_lines = log.read_text(errors="replace").splitlines()[-5:]
-    raise SessionError("\n".join(["the emulator did not start:", *last_lines, f"see {log}"]))
-
-
-def answers(variables: Mapping[str, str]) -> bool:
-    """Whether the emulator answers that printed these client variables."""
-    request = urllib.request.Request(  # noqa: S310
-        f"{variables[VERTEX_URL]}/emulator/ready",
-        headers={"Authorization": f"Bearer {variables.get(EMULATOR_TOKEN, '')}"},
-    )
-    try:
-        with urllib.request.urlopen(request, timeout=2) as response:  # noqa: S310
-            return bool(json.load(response)["status"] == "ready")
-    except (urllib.error.URLError, OSError, ValueError, KeyError):
-        return False

@@ -10,7 +10,7 @@ import contextlib
 import os
 from collections.abc import Iterator
 
-from vertex_emulator.private_files import OTHERS
+from genaiops_dagster.cli.private_folders import OTHERS
 
 _umask_of_user: int | None = None
 

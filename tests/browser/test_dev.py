@@ -10,11 +10,11 @@ from urllib.parse import quote
 import pytest
 from playwright.sync_api import BrowserContext, Page, Response
 
-from conftest import GOOGLE_VARIABLES
 from tests.browser import attacks
 from tests.browser.conftest import Site
 from tests.integration.dev import served
 from tests.integration.test_dev import ask, parts
+from vertex_emulator.testing import GOOGLE_VARIABLES
 
 pytestmark = pytest.mark.slow
 

@@ -10,9 +10,9 @@ import pytest
 from google.cloud import storage
 from playwright.sync_api import BrowserContext, Error
 
-from conftest import RunningEmulator
 from tests.browser import attacks
 from tests.browser.conftest import Site
+from vertex_emulator.testing import RunningEmulator
 
 pytestmark = pytest.mark.slow
 

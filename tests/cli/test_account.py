@@ -10,10 +10,10 @@ from pathlib import Path
 
 import pytest
 
-from conftest import RunningEmulator
 from genaiops_dagster.cli.account import account
 from genaiops_dagster.cli.session import Session
 from genaiops_dagster.google_cloud.settings import GoogleCloudSettings
+from vertex_emulator.testing import RunningEmulator
 
 LOGGED_IN = f"operating system: {pwd.getpwuid(os.getuid()).pw_name}@{platform.node()}"
 

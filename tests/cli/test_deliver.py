@@ -12,11 +12,11 @@ import pytest
 from google.cloud import storage
 from typer.testing import CliRunner, Result
 
-from conftest import RunningEmulator
 from genaiops_dagster.cli.app import app
 from genaiops_dagster.data.delivery import DeliveryError, inspect, object_names
 from genaiops_dagster.use_case import EXTRA_FOLDER_VARIABLE
 from tests.data.conftest import use_case_of
+from vertex_emulator.testing import RunningEmulator
 
 USE_CASE = """
 name: {name}

@@ -8,9 +8,10 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner
 
-from conftest import GOOGLE_VARIABLES, start_emulator
 from genaiops_dagster.cli.app import app
-from genaiops_dagster.cli.session import answers, open_session
+from genaiops_dagster.cli.emulator_process import answers
+from genaiops_dagster.cli.session import open_session
+from vertex_emulator.testing import GOOGLE_VARIABLES, start_emulator
 
 
 @pytest.fixture

@@ -11,8 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from conftest import GOOGLE_VARIABLES
 from genaiops_dagster.cli.session import SessionError, prepare_dagster_home
+from vertex_emulator.testing import GOOGLE_VARIABLES
 
 USUAL_UMASK = 0o022
 

@@ -156,7 +156,9 @@ def test_the_image_runs_in_the_definitions_module_and_copies_what_exists():
 
 
 @pytest.mark.parametrize(
-    "script", [DEPLOY / "setup.sh", ROOT / ".ci" / "run"], ids=lambda script: script.name
+    "script",
+    [DEPLOY / "setup.sh", ROOT / ".ci" / "run", ROOT / ".ci" / "alone"],
+    ids=lambda script: script.name,
 )
 def test_the_scripts_are_clean(script):
     shellcheck = Path(sys.executable).with_name("shellcheck")

@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from conftest import GOOGLE_VARIABLES
 from tests.docs.pages import PAGES, ROOT, blocks_of, name_of
+from vertex_emulator.testing import GOOGLE_VARIABLES
 
 RUNNABLE = [page for page in PAGES if any(block.is_run for block in blocks_of(page))]
 
@@ -44,7 +44,7 @@ def test_commands_of(
         folder.mkdir()
     else:
         shutil.copytree(after_a_run, folder)
-    for shared in ("genaiops_dagster", "benchmarks", "deploy"):  # as in a checkout
+    for shared in ("genaiops_dagster", "emulator", "benchmarks", "deploy"):  # as in a checkout
         if (ROOT / shared).exists() and page.name != "tutorial.md":
             (folder / shared).symlink_to(ROOT / shared)
     script = []

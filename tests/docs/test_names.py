@@ -16,8 +16,8 @@ from tests.docs.pages import PAGES, ROOT, name_of, text_of
 COMMANDS = typer.main.get_command(app).commands
 SCHEMA = use_case_schema()
 FIELDS = {field for part in SCHEMA["$defs"].values() for field in part.get("properties", ())}
-FILE = re.compile(r"(genaiops_dagster|tests|deploy|benchmarks|docs)/[\w/.]+")
-MODULE = re.compile(r"genaiops_dagster(\.\w+)+")
+FILE = re.compile(r"(genaiops_dagster|emulator|tests|deploy|benchmarks|docs)/[\w/.]+")
+MODULE = re.compile(r"(genaiops_dagster|vertex_emulator)(\.\w+)+")
 FIELD = re.compile(r"([a-z_]+(?:\.[a-z_]+)+)(?:: .*)?")
 
 

@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from conftest import RunningEmulator
 from genaiops_dagster.tuning.records import TunedModel
 from tests.integration.promotion_bench import Bench, tune
+from vertex_emulator.testing import RunningEmulator
 
 
 @pytest.fixture(scope="session")

@@ -16,8 +16,8 @@ from typing import Any
 import yaml
 from google.cloud import storage
 
-from conftest import RunningEmulator
 from tests.integration.test_dev import ask
+from vertex_emulator.testing import RunningEmulator
 
 COLOURS = ("red", "green", "blue")
 PAID = ("tuningJobs.create", "generateContent", "evaluateInstances", "batchPredictionJobs.create")

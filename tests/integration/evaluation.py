@@ -10,7 +10,6 @@ from uuid import uuid4
 import dagster as dg
 import pytest
 
-from conftest import RunningEmulator
 from genaiops_dagster.data.records import DatasetSplit, Example
 from genaiops_dagster.evaluation.assets import build_assets
 from genaiops_dagster.evaluation.records import EvaluationReport
@@ -19,6 +18,7 @@ from genaiops_dagster.google_cloud.object_store import ObjectStore
 from genaiops_dagster.prompts.rendering import version
 from genaiops_dagster.tuning.records import TunedModel
 from genaiops_dagster.use_case import UseCase
+from vertex_emulator.testing import RunningEmulator
 
 MODULES = ["argparse", "asyncio", "calendar", "csv", "datetime", "decimal", "json", "logging"]
 

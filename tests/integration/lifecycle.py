@@ -10,7 +10,6 @@ from typing import Any
 import dagster as dg
 from google.cloud import storage
 
-from conftest import RunningEmulator
 from genaiops_dagster.asset_options import asset_key
 from genaiops_dagster.data.records import DatasetSplit, Example
 from genaiops_dagster.fingerprint import fingerprint
@@ -21,6 +20,7 @@ from genaiops_dagster.prompts.records import PromptVersion
 from genaiops_dagster.prompts.rendering import tuning_line, version
 from genaiops_dagster.record import Record
 from genaiops_dagster.use_case import UseCase
+from vertex_emulator.testing import RunningEmulator
 
 UPSTREAM = ("training_set", "validation_set", "evaluation_set", "prompt")
 

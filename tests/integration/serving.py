@@ -6,7 +6,6 @@ from typing import Any
 
 import dagster as dg
 
-from conftest import RunningEmulator
 from genaiops_dagster.asset_options import asset_key
 from genaiops_dagster.candidates import GenerationConfig
 from genaiops_dagster.definitions import generate_schedule
@@ -20,6 +19,7 @@ from genaiops_dagster.serving.records import GeneratedContent, GeneratedRow
 from genaiops_dagster.serving.tables import from_parquet
 from genaiops_dagster.use_case import UseCase
 from tests.integration.lifecycle import record_of
+from vertex_emulator.testing import RunningEmulator
 
 
 def crown(store: ObjectStore, use_case: UseCase, **changes: Any) -> Champion:

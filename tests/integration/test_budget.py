@@ -9,7 +9,6 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 from google.cloud import storage
 
-from conftest import RunningEmulator
 from genaiops_dagster.budget import ledger as ledger_module
 from genaiops_dagster.budget.assets import spend_metadata
 from genaiops_dagster.budget.ledger import Ledger, spend_by_month
@@ -18,6 +17,7 @@ from genaiops_dagster.budget.records import CostEstimate, StageCost, totals
 from genaiops_dagster.budget_policy import Budget
 from genaiops_dagster.google_cloud.object_store import ObjectStore
 from genaiops_dagster.google_cloud.settings import GoogleCloudSettings
+from vertex_emulator.testing import RunningEmulator
 
 
 @pytest.fixture

@@ -5,7 +5,6 @@ from __future__ import annotations
 import dagster as dg
 import pytest
 
-from conftest import RunningEmulator
 from genaiops_dagster.budget.assets import build_assets as budget_assets
 from genaiops_dagster.evaluation.assets import build_assets as evaluation_assets
 from genaiops_dagster.evaluation.checkpoints import CheckpointScore, best_checkpoint
@@ -22,6 +21,7 @@ from tests.integration.lifecycle import (
     record_of,
     store_data,
 )
+from vertex_emulator.testing import RunningEmulator
 
 BEST = {
     "flash": {"model": "gemini-2.5-flash", "generation": {"max_output_tokens": 8}},

@@ -12,7 +12,6 @@ import dagster as dg
 import pytest
 from google.cloud import bigquery
 
-from conftest import RunningEmulator
 from genaiops_dagster.definitions import build_definitions, lifecycle_job_name
 from genaiops_dagster.google_cloud.bindings import build_resources
 from genaiops_dagster.google_cloud.object_store import ObjectStore
@@ -26,6 +25,7 @@ from genaiops_dagster.serving.feedback import Feedback, give_feedback
 from genaiops_dagster.serving.requests import RequestLog
 from genaiops_dagster.use_case import UseCase
 from tests.integration.lifecycle import error_text, open_store
+from vertex_emulator.testing import RunningEmulator
 
 WORDS = {
     "harbour": ["ship", "crane", "anchor", "tide", "dock", "cargo", "pilot", "buoy", "hull"],

@@ -9,7 +9,6 @@ import pyarrow.parquet as pq
 import pytest
 from google.api_core.exceptions import GoogleAPICallError
 
-from conftest import RunningEmulator
 from genaiops_dagster.comparison.tables import EVALUATION_RUNS, run_row
 from genaiops_dagster.evaluation.records import EvaluationReport
 from genaiops_dagster.google_cloud.warehouse import Warehouse
@@ -17,6 +16,7 @@ from genaiops_dagster.tuning.records import TunedModel
 from genaiops_dagster.use_case import SHIPPED, load_use_case
 from tests.comparison.examples import make_rows
 from tests.integration.promotion_bench import Bench
+from vertex_emulator.testing import RunningEmulator
 
 GUIDE_COLUMNS = {
     *("eval_date", "evaluated_model", "sample_prompt"),

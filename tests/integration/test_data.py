@@ -13,7 +13,6 @@ import pyarrow.parquet as pq
 import pytest
 from google.cloud import storage
 
-from conftest import RunningEmulator
 from genaiops_dagster.budget.assets import build_assets as build_budget_assets
 from genaiops_dagster.data.assets import build_assets
 from genaiops_dagster.data.sources import SourceError
@@ -23,6 +22,7 @@ from genaiops_dagster.prompts.assets import build_assets as build_prompt_assets
 from genaiops_dagster.tuning.assets import build_assets as build_tuning
 from genaiops_dagster.use_case import UseCase
 from tests.data.conftest import use_case_of
+from vertex_emulator.testing import RunningEmulator
 
 
 @pytest.fixture

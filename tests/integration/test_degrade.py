@@ -9,7 +9,6 @@ from typing import Any
 import dagster as dg
 import pytest
 
-from conftest import RunningEmulator
 from genaiops_dagster.budget.assets import build_assets as budget_assets
 from genaiops_dagster.budget.degrade import read_terms
 from genaiops_dagster.comparison.assets import build_assets as comparison_assets
@@ -29,6 +28,7 @@ from tests.integration.lifecycle import (
     record_of,
     store_data,
 )
+from vertex_emulator.testing import RunningEmulator
 
 ROWS = 30
 JUDGE = {"model": "gemini-2.5-pro", "metrics": {"kind": {"criteria": "The answer is kind."}}}

@@ -19,7 +19,7 @@ import pytest
 from websockets.exceptions import InvalidStatus
 from websockets.sync.client import connect
 
-from conftest import GOOGLE_VARIABLES
+from vertex_emulator.testing import GOOGLE_VARIABLES
 
 LAUNCH = """
 mutation Launch($params: ExecutionParams!) {

@@ -14,7 +14,6 @@ import dagster as dg
 import pytest
 import yaml
 
-from conftest import RunningEmulator
 from genaiops_dagster.evaluation.assets import PromptParityError
 from genaiops_dagster.evaluation.cache import CacheMissError
 from genaiops_dagster.evaluation.records import ChampionEvaluation, EvaluationReport
@@ -34,6 +33,7 @@ from tests.integration.evaluation import (
     store,
     use_case_of,
 )
+from vertex_emulator.testing import RunningEmulator
 
 __all__ = ["faults", "store"]  # fixtures
 

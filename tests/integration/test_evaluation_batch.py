@@ -6,7 +6,6 @@ from collections.abc import Callable
 
 import pytest
 
-from conftest import RunningEmulator
 from genaiops_dagster.evaluation.batch import BatchFailedError
 from genaiops_dagster.evaluation.report import read_rows
 from genaiops_dagster.google_cloud.object_store import ObjectStore
@@ -19,6 +18,7 @@ from tests.integration.evaluation import (
     store,
     use_case_of,
 )
+from vertex_emulator.testing import RunningEmulator
 
 __all__ = ["faults", "store"]  # fixtures
 

@@ -9,12 +9,12 @@ from uuid import uuid4
 
 import pytest
 
-from conftest import RunningEmulator
 from genaiops_dagster.evaluation.cache import SEGMENT_ROWS, CacheMissError, RecordCache
 from genaiops_dagster.evaluation.records import Judgement
 from genaiops_dagster.fingerprint import fingerprint
 from genaiops_dagster.google_cloud.object_store import ObjectStore
 from tests.integration.evaluation import store
+from vertex_emulator.testing import RunningEmulator
 
 __all__ = ["store"]  # fixture
 

@@ -11,7 +11,6 @@ from uuid import uuid4
 import dagster as dg
 import pytest
 
-from conftest import RunningEmulator
 from genaiops_dagster.evaluation.report import read_rows
 from genaiops_dagster.google_cloud.object_store import ObjectStore
 from genaiops_dagster.use_case import UseCase
@@ -25,6 +24,7 @@ from tests.integration.evaluation import (
     store,
     use_case_of,
 )
+from vertex_emulator.testing import RunningEmulator
 
 __all__ = ["faults", "store"]  # fixtures
 

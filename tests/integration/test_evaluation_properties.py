@@ -17,7 +17,6 @@ from google.genai.errors import APIError
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from conftest import RunningEmulator
 from genaiops_dagster.data.records import Example
 from genaiops_dagster.evaluation.cache import RecordCache
 from genaiops_dagster.evaluation.concurrency import (
@@ -35,6 +34,7 @@ from genaiops_dagster.evaluation_policy import Judge, JudgedMetric
 from genaiops_dagster.google_cloud.object_store import ObjectStore
 from genaiops_dagster.use_case import GenerationConfig
 from tests.integration.evaluation import store
+from vertex_emulator.testing import RunningEmulator
 
 __all__ = ["store"]  # fixture
 

@@ -12,7 +12,6 @@ from typing import Any
 
 import pytest
 
-from conftest import RunningEmulator
 from genaiops_dagster.data.inbox import Cursor
 from genaiops_dagster.data.sensor import look
 from genaiops_dagster.data.stages import store_source_rows
@@ -28,6 +27,7 @@ from genaiops_dagster.serving.requests import RequestLog
 from genaiops_dagster.serving_policy import Serving
 from genaiops_dagster.use_case import UseCase
 from tests.integration.promotion_bench import Bench
+from vertex_emulator.testing import RunningEmulator
 
 
 @pytest.fixture

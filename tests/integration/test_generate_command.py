@@ -10,11 +10,11 @@ import pytest
 import yaml
 from typer.testing import CliRunner, Result
 
-from conftest import RunningEmulator
 from genaiops_dagster.cli.app import app
 from tests.integration.lifecycle import colours_use_case, open_store
 from tests.integration.promotion_bench import Bench
 from tests.integration.serving import asked
+from vertex_emulator.testing import RunningEmulator
 from vertex_emulator.testing.media import mp4, pdf, png, wav
 
 

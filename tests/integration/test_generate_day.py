@@ -9,12 +9,12 @@ import pytest
 import yaml
 from typer.testing import CliRunner, Result
 
-from conftest import RunningEmulator
 from genaiops_dagster.cli.app import app
 from genaiops_dagster.google_cloud.object_store import ObjectStore
 from genaiops_dagster.use_case import UseCase
 from tests.integration.lifecycle import colours_use_case, open_store
 from tests.integration.serving import asked, crown, rows
+from vertex_emulator.testing import RunningEmulator
 
 DAY = "2026-11-19"
 

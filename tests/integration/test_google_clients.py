@@ -7,7 +7,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-from conftest import GOOGLE_VARIABLES, RunningEmulator
+from vertex_emulator.testing import GOOGLE_VARIABLES, RunningEmulator
 
 SCRIPT = """
 import json, os, time

@@ -17,11 +17,11 @@ import pytest
 import yaml
 from google.cloud import bigquery, storage
 
-from conftest import GOOGLE_VARIABLES, RunningEmulator, start_emulator
 from genaiops_dagster.use_case import SHIPPED
 from tests.surface.conftest import HERE
 from tests.surface.listing import pattern
 from tests.surface.story import NAME
+from vertex_emulator.testing import GOOGLE_VARIABLES, RunningEmulator, start_emulator
 
 BASE_CANDIDATES = ("flash_lite", "flash", "pro")
 

@@ -14,7 +14,6 @@ import dagster as dg
 import pytest
 import yaml
 
-from conftest import RunningEmulator, faults
 from genaiops_dagster.definitions import build_use_case
 from genaiops_dagster.google_cloud.bindings import build_resources
 from genaiops_dagster.google_cloud.object_store import ObjectStore
@@ -27,6 +26,7 @@ from tests.integration.lifecycle import (
     record_of,
     store_data,
 )
+from vertex_emulator.testing import RunningEmulator, faults
 
 SLOW = {"kind": "latency", "service": "vertex", "method": "streamGenerateContent", "seconds": 2.0}
 

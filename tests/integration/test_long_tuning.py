@@ -12,7 +12,6 @@ from pathlib import Path
 import pytest
 from google.cloud import storage
 
-from conftest import RunningEmulator, start_emulator
 from tests.integration.dev import (
     bucket_of,
     deliver,
@@ -23,6 +22,7 @@ from tests.integration.dev import (
     write_use_case,
 )
 from tests.integration.test_dev import materialize
+from vertex_emulator.testing import RunningEmulator, start_emulator
 
 TEN_MINUTES = 600
 BOUND = 5

@@ -14,9 +14,9 @@ import pytest
 import yaml
 from google.cloud import storage
 
-from conftest import RunningEmulator, start_emulator
 from genaiops_dagster.budget.ledger import Month
 from genaiops_dagster.use_case import SHIPPED
+from vertex_emulator.testing import RunningEmulator, start_emulator
 
 pytestmark = pytest.mark.slow
 PAID = ("tuningJobs.create", "generateContent", "evaluateInstances", "batchPredictionJobs.create")

@@ -10,7 +10,6 @@ from typing import Any
 import dagster as dg
 import pytest
 
-from conftest import RunningEmulator
 from genaiops_dagster.data.records import DatasetSplit, Example
 from genaiops_dagster.definitions import build_use_case
 from genaiops_dagster.google_cloud.bindings import build_resources
@@ -23,6 +22,7 @@ from genaiops_dagster.serving_policy import Serving
 from tests.integration.lifecycle import error_text
 from tests.integration.promotion_bench import Bench
 from tests.serving.test_drift import question
+from vertex_emulator.testing import RunningEmulator
 
 DAY = dt.date(2026, 11, 20)
 KNOWN = ["json", "threads", "dates"]

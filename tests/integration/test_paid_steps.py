@@ -8,7 +8,6 @@ import dagster as dg
 import pytest
 from google.cloud import bigquery
 
-from conftest import RunningEmulator
 from genaiops_dagster.budget.assets import build_assets as budget_assets
 from genaiops_dagster.budget.ledger import Ledger
 from genaiops_dagster.budget.records import CostEstimate
@@ -26,6 +25,7 @@ from tests.integration.lifecycle import (
     record_of,
     store_data,
 )
+from vertex_emulator.testing import RunningEmulator
 
 JUDGE = {"model": "gemini-2.5-pro", "metrics": {"kind": {"criteria": "The answer is kind."}}}
 

@@ -12,7 +12,6 @@ import pytest
 from google.cloud import storage
 from kfp import compiler
 
-from conftest import RunningEmulator
 from genaiops_dagster.asset_options import asset_key
 from genaiops_dagster.google_cloud.bindings import build_resources
 from genaiops_dagster.google_cloud.settings import GoogleCloudSettings
@@ -25,6 +24,7 @@ from genaiops_dagster.tuning.pending import pending_jobs
 from genaiops_dagster.use_case import UseCase
 from tests.integration.lifecycle import colours_use_case, error_text, open_store
 from tests.integration.pipelines_to_run import napping, needing
+from vertex_emulator.testing import RunningEmulator
 
 ASSET = "vertex_pipeline_run"
 

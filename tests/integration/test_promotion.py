@@ -13,7 +13,6 @@ from typing import Any
 import pytest
 from google.auth.transport.requests import AuthorizedSession
 
-from conftest import RunningEmulator
 from genaiops_dagster.data.inbox import Cursor
 from genaiops_dagster.data.sensor import look
 from genaiops_dagster.google_cloud.bindings import build_resources
@@ -29,6 +28,7 @@ from genaiops_dagster.tuning.records import TunedModel
 from tests.comparison.examples import make_rows, make_use_case
 from tests.integration.evaluation import faults as faults
 from tests.integration.promotion_bench import BETTER_THAN_FLASH, Bench, label, tune
+from vertex_emulator.testing import RunningEmulator
 
 WORSE = make_rows(0.2, seed=5)
 BETTER = make_rows(0.97, seed=3)

@@ -9,7 +9,6 @@ import dagster as dg
 import pytest
 from google.cloud import bigquery
 
-from conftest import RunningEmulator
 from genaiops_dagster.comparison.assets import build_assets as comparison_assets
 from genaiops_dagster.evaluation.assets import build_assets as evaluation_assets
 from genaiops_dagster.google_cloud.bindings import build_resources
@@ -25,6 +24,7 @@ from tests.integration.evaluation import (
     store,
     use_case_of,
 )
+from vertex_emulator.testing import RunningEmulator
 
 __all__ = ["faults", "store"]
 

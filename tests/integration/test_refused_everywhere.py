@@ -11,7 +11,6 @@ from pathlib import Path
 import dagster as dg
 import pytest
 
-from conftest import RunningEmulator, start_emulator
 from tests.integration.dev import (
     deliver,
     environment,
@@ -21,6 +20,7 @@ from tests.integration.dev import (
     write_use_case,
 )
 from tests.integration.test_dev import materialize
+from vertex_emulator.testing import RunningEmulator, start_emulator
 
 pytestmark = pytest.mark.slow
 EXACT = {

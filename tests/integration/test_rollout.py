@@ -8,7 +8,6 @@ from typing import Any
 import dagster as dg
 import pytest
 
-from conftest import RunningEmulator, faults
 from genaiops_dagster.definitions import build_use_case
 from genaiops_dagster.google_cloud.bindings import build_resources
 from genaiops_dagster.google_cloud.warehouse import Warehouse
@@ -19,6 +18,7 @@ from genaiops_dagster.serving.rollout import RolloutLook
 from genaiops_dagster.serving_policy import Serving
 from tests.comparison.examples import make_rows
 from tests.integration.promotion_bench import Bench
+from vertex_emulator.testing import RunningEmulator, faults
 
 POLICY: dict[str, Any] = {
     "stages": [

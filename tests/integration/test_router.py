@@ -14,7 +14,6 @@ from typing import Any
 import pytest
 import yaml
 
-from conftest import RunningEmulator, faults
 from genaiops_dagster.budget_policy import ModelPrice
 from genaiops_dagster.google_cloud.object_store import ObjectStore
 from genaiops_dagster.google_cloud.warehouse import Warehouse
@@ -28,6 +27,7 @@ from genaiops_dagster.serving_policy import RolloutPolicy, Serving
 from tests.comparison.examples import make_rows
 from tests.integration.promotion_bench import Bench
 from tests.integration.serving import asked
+from vertex_emulator.testing import RunningEmulator, faults
 
 BETTER = make_rows(0.97, seed=3)
 NO_STORE = {"kind": "error", "service": "storage", "status": 403, "message": "No."}

@@ -7,7 +7,6 @@ from typing import Any
 import dagster as dg
 import pytest
 
-from conftest import RunningEmulator
 from genaiops_dagster.budget.assets import build_assets as budget_assets
 from genaiops_dagster.evaluation.assets import build_assets as evaluation_assets
 from genaiops_dagster.google_cloud.object_store import ObjectStore
@@ -24,6 +23,7 @@ from tests.integration.lifecycle import (
     record_of,
     store_data,
 )
+from vertex_emulator.testing import RunningEmulator
 
 
 @pytest.fixture

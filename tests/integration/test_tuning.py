@@ -12,7 +12,6 @@ from typing import Any
 import dagster as dg
 import pytest
 
-from conftest import RunningEmulator
 from genaiops_dagster.budget.assets import build_assets as budget_assets
 from genaiops_dagster.budget.ledger import Ledger
 from genaiops_dagster.budget.records import CostEstimate
@@ -30,6 +29,7 @@ from tests.integration.lifecycle import (
     record_of,
     store_data,
 )
+from vertex_emulator.testing import RunningEmulator
 
 PAID = ("tuningJobs.create", "generateContent", "evaluateInstances", "batchPredictionJobs.create")
 

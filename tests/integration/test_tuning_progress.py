@@ -11,12 +11,12 @@ from typing import Any
 import dagster as dg
 import pytest
 
-from conftest import RunningEmulator, start_emulator
 from genaiops_dagster.asset_options import asset_key
 from genaiops_dagster.budget.assets import build_assets as budget_assets
 from genaiops_dagster.tuning.assets import build_assets as tuning_assets
 from genaiops_dagster.use_case import UseCase
 from tests.integration.lifecycle import colours_use_case, materialize, open_store, store_data
+from vertex_emulator.testing import RunningEmulator, start_emulator
 
 SECONDS = 1000
 

@@ -9,7 +9,6 @@ from typing import Any
 import dagster as dg
 import pytest
 
-from conftest import RunningEmulator
 from genaiops_dagster.asset_options import asset_key
 from genaiops_dagster.budget.assets import build_assets as budget_assets
 from genaiops_dagster.definitions import build_definitions, lifecycle_job_name
@@ -31,6 +30,7 @@ from tests.integration.lifecycle import (
     record_of,
     store_data,
 )
+from vertex_emulator.testing import RunningEmulator
 
 FLASH = {"base_model": "gemini-2.5-flash", "epochs": 2}
 

@@ -10,7 +10,6 @@ from typing import Any
 
 import pytest
 
-from conftest import RunningEmulator
 from genaiops_dagster.budget.assets import build_assets as budget_assets
 from genaiops_dagster.budget.ledger import Ledger
 from genaiops_dagster.google_cloud.object_store import ObjectStore
@@ -22,6 +21,7 @@ from tests.integration.lifecycle import (
     record_of,
     store_data,
 )
+from vertex_emulator.testing import RunningEmulator
 
 ROWS = 30
 GATE = {

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from conftest import GOOGLE_VARIABLES
+from vertex_emulator.testing import GOOGLE_VARIABLES
 
 pytestmark = pytest.mark.slow
 
@@ -51,7 +51,7 @@ def comparable(results: dict[str, Any]) -> dict[str, Any]:
 
 def record(folder: Path, asset: str) -> dict[str, Any]:
     """An asset's record, as the emulator keeps it."""
-    from conftest import start_emulator
+    from vertex_emulator.testing import start_emulator
 
     running = start_emulator(folder / "home" / "emulator")
     try:

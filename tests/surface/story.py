@@ -19,12 +19,12 @@ import yaml
 from google.cloud import bigquery, storage
 from typer.testing import CliRunner
 
-from conftest import GOOGLE_VARIABLES, start_emulator
 from genaiops_dagster.cli.app import app
 from genaiops_dagster.definitions import build_definitions
 from genaiops_dagster.google_cloud.bindings import build_resources
 from genaiops_dagster.serving import Router
 from genaiops_dagster.use_case import known_use_case
+from vertex_emulator.testing import GOOGLE_VARIABLES, start_emulator
 
 NAME = "colours"
 DAY = "2026-11-19"

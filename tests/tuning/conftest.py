@@ -12,12 +12,12 @@ from typing import Any
 import pytest
 from google.cloud import storage
 
-from conftest import RunningEmulator
 from genaiops_dagster.google_cloud.object_store import ObjectStore
 from genaiops_dagster.google_cloud.settings import GoogleCloudSettings
 from genaiops_dagster.google_cloud.vertex_ai import VertexAI
 from genaiops_dagster.tuning.jobs import TuningJobs
 from genaiops_dagster.tuning.recipe import TuningRecipe
+from vertex_emulator.testing import RunningEmulator
 
 
 @dataclass

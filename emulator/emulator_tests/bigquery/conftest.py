@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from google.cloud import bigquery
 
-from conftest import RunningEmulator
+from vertex_emulator.testing import RunningEmulator
 
 _clients: dict[str, bigquery.Client] = {}
 

@@ -16,7 +16,7 @@ from google.api_core.exceptions import NotFound
 from google.auth.credentials import AnonymousCredentials
 from google.cloud import bigquery
 
-from conftest import GOOGLE_VARIABLES, RunningEmulator, start_emulator
+from vertex_emulator.testing import GOOGLE_VARIABLES, RunningEmulator, start_emulator
 
 SCHEMA = [bigquery.SchemaField("batch", "STRING"), bigquery.SchemaField("n", "INTEGER")]
 ROWS_A_BATCH = 50

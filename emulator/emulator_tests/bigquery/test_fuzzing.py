@@ -13,7 +13,7 @@ from google.cloud import bigquery
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
-from conftest import RunningEmulator
+from vertex_emulator.testing import RunningEmulator
 
 SETTINGS = settings(
     max_examples=100,

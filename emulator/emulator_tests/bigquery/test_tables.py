@@ -19,7 +19,7 @@ from google.api_core.exceptions import BadRequest, Conflict, NotFound, Precondit
 from google.cloud import bigquery
 from google.cloud.bigquery import SchemaField
 
-from conftest import RunningEmulator
+from vertex_emulator.testing import RunningEmulator
 
 Rows = Callable[..., list[tuple[Any, ...]]]
 

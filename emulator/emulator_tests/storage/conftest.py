@@ -10,7 +10,7 @@ import pytest
 import requests
 from google.cloud import storage
 
-from conftest import RunningEmulator
+from vertex_emulator.testing import RunningEmulator
 
 # gcsfs reads this when it is imported, which is before any fixture sets the emulator's variables.
 os.environ["GCSFS_EXPERIMENTAL_ZB_HNS_SUPPORT"] = "false"

@@ -14,7 +14,7 @@ from urllib.parse import urlsplit
 import pytest
 import requests
 
-from conftest import RunningEmulator, start_emulator
+from vertex_emulator.testing import RunningEmulator, start_emulator
 
 pytestmark = pytest.mark.slow
 

@@ -2,23 +2,23 @@
 
 import io
 
-import dagster as dg
-from dagster_gcp.gcs import (
-    GCSFileManagerResource,
-    GCSPickleIOManager,
-    GCSResource,
-)
-from dagster_gcp.gcs.sensor import get_gcs_keys
+import pytest
+
+dg = pytest.importorskip("dagster")
+gcs = pytest.importorskip("dagster_gcp.gcs")
+get_gcs_keys = pytest.importorskip("dagster_gcp.gcs.sensor").get_gcs_keys
 
 
 def test_resource_gives_a_working_client(bucket):
-    client = GCSResource(project="emulated-project").get_client()
+    client = gcs.GCSResource(project="emulated-project").get_client()
     client.bucket(bucket.name).blob("a").upload_from_string("text")
     assert bucket.blob("a").download_as_text() == "text"
 
 
 def test_pickle_io_manager(bucket):
-    manager = GCSPickleIOManager(gcs=GCSResource(), gcs_bucket=bucket.name, gcs_prefix="runs")
+    manager = gcs.GCSPickleIOManager(
+        gcs=gcs.GCSResource(), gcs_bucket=bucket.name, gcs_prefix="runs"
+    )
 
     @dg.asset
     def numbers():
@@ -37,7 +37,7 @@ def test_pickle_io_manager(bucket):
 
 
 def test_partitioned_assets(bucket):
-    manager = GCSPickleIOManager(gcs=GCSResource(), gcs_bucket=bucket.name)
+    manager = gcs.GCSPickleIOManager(gcs=gcs.GCSResource(), gcs_bucket=bucket.name)
     partitions = dg.StaticPartitionsDefinition(["a", "b"])
 
     @dg.asset(partitions_def=partitions)
@@ -56,7 +56,7 @@ def test_partitioned_assets(bucket):
 
 def test_file_manager(bucket):
     with dg.build_resources(
-        {"files": GCSFileManagerResource(gcs_bucket=bucket.name, gcs_prefix="files")}
+        {"files": gcs.GCSFileManagerResource(gcs_bucket=bucket.name, gcs_prefix="files")}
     ) as resources:
         files = resources.files
         handle = files.write_data(b"bytes")

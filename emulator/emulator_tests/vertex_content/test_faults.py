@@ -14,7 +14,7 @@ from google.api_core.exceptions import ServiceUnavailable
 from google.cloud import storage
 from google.genai import errors, types
 
-from conftest import start_emulator
+from vertex_emulator.testing import start_emulator
 
 from .conftest import MODEL
 from .test_batches import ENDED, create, request, upload, wait

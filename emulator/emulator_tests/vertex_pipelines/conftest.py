@@ -11,8 +11,8 @@ import pytest
 from google.cloud import aiplatform
 from google.cloud.aiplatform.utils import resource_manager_utils
 
-from conftest import RunningEmulator
 from emulator_tests.vertex_pipelines.compiled import compile_to
+from vertex_emulator.testing import RunningEmulator
 
 ENDED = {"PIPELINE_STATE_SUCCEEDED", "PIPELINE_STATE_FAILED", "PIPELINE_STATE_CANCELLED"}
 

@@ -8,9 +8,9 @@ from pathlib import Path
 import pytest
 from google.cloud import aiplatform
 
-from conftest import GOOGLE_VARIABLES, start_emulator
 from emulator_tests.vertex_pipelines import compiled
 from emulator_tests.vertex_pipelines.conftest import connect, tasks, wait
+from vertex_emulator.testing import GOOGLE_VARIABLES, start_emulator
 
 
 @pytest.fixture

@@ -8,9 +8,9 @@ import pytest
 from google.api_core import exceptions
 from google.cloud import aiplatform
 
-from conftest import start_emulator
 from emulator_tests.vertex_pipelines import compiled
 from emulator_tests.vertex_pipelines.conftest import connect
+from vertex_emulator.testing import start_emulator
 
 
 def test_a_pipeline_is_refused_with_what_to_install(tmp_path, monkeypatch):
@@ -30,7 +30,7 @@ def test_a_pipeline_is_refused_with_what_to_install(tmp_path, monkeypatch):
             pipeline_root=f"gs://{running.variables['GENAIOPS_BUCKET']}/pipelines",
             parameter_values={"recipient": "x"},
         )
-        with pytest.raises(exceptions.BadRequest, match=r"genaiops-dagster\[pipelines\]"):
+        with pytest.raises(exceptions.BadRequest, match=r"\./emulator\[pipelines\]"):
             job.submit()
         assert aiplatform.PipelineJob.list() == []
     finally:

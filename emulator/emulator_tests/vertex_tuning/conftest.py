@@ -10,7 +10,7 @@ import pytest
 from google import genai
 from google.cloud import storage
 
-from conftest import RunningEmulator, start_emulator
+from vertex_emulator.testing import RunningEmulator, start_emulator
 
 COLOURS = {"grass": "green", "sky": "blue", "blood": "red", "sun": "yellow"}
 

@@ -16,8 +16,8 @@ from google import genai
 from google.cloud import bigquery, storage
 from google.genai import types
 
-from conftest import RunningEmulator, start_emulator
 from emulator_tests.vertex_tuning.conftest import COLOURS, colour_examples, genai_client, wait
+from vertex_emulator.testing import RunningEmulator, start_emulator
 
 pytestmark = [
     pytest.mark.slow,

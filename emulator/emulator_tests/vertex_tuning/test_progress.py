@@ -12,8 +12,8 @@ from collections.abc import Callable, Iterator
 import pytest
 from google.genai import types
 
-from conftest import RunningEmulator, start_emulator
 from emulator_tests.vertex_tuning.conftest import colour_examples, genai_client, wait
+from vertex_emulator.testing import RunningEmulator, start_emulator
 
 SECONDS = 1000
 EPOCHS = 4

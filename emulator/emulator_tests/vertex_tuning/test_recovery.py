@@ -9,8 +9,8 @@ import pytest
 from google.cloud import storage
 from google.genai import types
 
-from conftest import start_emulator
 from emulator_tests.vertex_tuning.conftest import answer, colour_examples, genai_client, wait
+from vertex_emulator.testing import start_emulator
 
 States = types.JobState
 pytestmark = pytest.mark.filterwarnings("ignore:.*tuning implementation is experimental")

@@ -12,6 +12,7 @@ from pathlib import Path
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import rsa
 
+from vertex_emulator import __version__
 from vertex_emulator.access import TOKEN_VARIABLE, access_token
 from vertex_emulator.config import EmulatorConfig
 from vertex_emulator.loopback import proxy_exceptions
@@ -68,6 +69,7 @@ def client_variables(config: EmulatorConfig, url: str, credentials: Path) -> dic
         "BIGQUERY_EMULATOR_HOST": url,
         "GCSFS_EXPERIMENTAL_ZB_HNS_SUPPORT": "false",
         "GENAIOPS_BUCKET": config.bucket,
+        "VERTEX_EMULATOR_VERSION": __version__,
         TOKEN_VARIABLE: access_token(credentials),
         **proxy_exceptions(),
     }

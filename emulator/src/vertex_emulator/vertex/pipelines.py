@@ -40,7 +40,7 @@ _NO_EFFECT = ("labels", "encryptionSpec", "serviceAccount", "templateUri", "pref
 _NOT_SERVED = ("network", "reservedIpRanges", "pscInterfaceConfig")
 _NEEDS_KFP = (
     "The emulator runs pipelines with KFP's local runner, and kfp is not installed beside it: "
-    "pip install 'genaiops-dagster[pipelines]', then start the emulator again."
+    "pip install './emulator[pipelines]', then start the emulator again."
 )
 
 

@@ -1,0 +1,117 @@
+"""The emulator, a distribution of its own, as a process beside this one.
+
+Nothing of this package imports it; here alone it is started.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import importlib.util
+import json
+import subprocess
+import sys
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+
+from genaiops_dagster.google_cloud.settings import EMULATOR_TOKEN, VERTEX_URL
+
+VERSION_VARIABLE = "VERTEX_EMULATOR_VERSION"
+"""Which version it is, among the variables that the emulator writes when it is ready."""
+
+_COMPATIBLE = "0.1."
+_PACKAGE = "vertex_emulator"
+_REMEDY = "pip install ./emulator"
+_START_SECONDS = 60
+_STOP_SECONDS = 30
+
+
+class EmulatorError(RuntimeError):
+    """There is no emulator, it does not start, or it is of a version that does not fit."""
+
+
+def command(*options: str) -> list[str]:
+    """The command line that starts the emulator with `options`.
+
+    Raises:
+        EmulatorError: it is not installed beside this package.
+    """
+    if importlib.util.find_spec(_PACKAGE) is None:
+        raise EmulatorError(f"the emulator is not installed: {_REMEDY}")
+    return [sys.executable, "-m", _PACKAGE, *options]
+
+
+@contextlib.contextmanager
+def serving(state: Path) -> Iterator[dict[str, str]]:
+    """Client variables of the emulator that serves `state`; one is started when there is none.
+
+    Raises:
+        EmulatorError: it is not installed, does not start, or is of another version.
+    """
+    environment_file = state / "environment"
+    running = _variables(environment_file)
+    if running and answers(running):
+        yield _compatible(running)
+        return
+    start = command("--port", "0", "--state", str(state), "--stop-with-input")
+    environment_file.unlink(missing_ok=True)
+    state.mkdir(mode=0o700, parents=True, exist_ok=True)
+    with (state / "server.log").open("ab") as log:
+        process = subprocess.Popen(
+            start,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.DEVNULL,
+            stderr=log,
+            start_new_session=True,  # Ctrl-C is for the command; the emulator ends after it
+        )
+    try:
+        yield _compatible(_wait_until_ready(process, environment_file, Path(log.name)))
+    finally:
+        process.terminate()
+        process.wait(_STOP_SECONDS)
+
+
+def _wait_until_ready(
+    process: subprocess.Popen[bytes], environment_file: Path, log: Path
+) -> dict[str, str]:
+    deadline = time.monotonic() + _START_SECONDS
+    while time.monotonic() < deadline and process.poll() is None:
+        variables = _variables(environment_file)
+        if variables:
+            return variables
+        time.sleep(0.02)
+    last_lines = log.read_text(errors="replace").splitlines()[-5:]
+    raise EmulatorError("\n".join(["the emulator did not start:", *last_lines, f"see {log}"]))
+
+
+def _variables(environment_file: Path) -> dict[str, str]:
+    """The `NAME='value'` lines that an emulator wrote when it was ready; empty before."""
+    if not environment_file.exists():
+        return {}
+    pairs = (line.partition("=") for line in environment_file.read_text().splitlines())
+    return {name: value.strip("'") for name, _, value in pairs}
+
+
+def _compatible(variables: dict[str, str]) -> dict[str, str]:
+    version = variables.get(VERSION_VARIABLE, "unknown")
+    if version.startswith(_COMPATIBLE):
+        return variables
+    raise EmulatorError(
+        f"the emulator at {variables[VERTEX_URL]} is version {version}, and this package works "
+        f"with {_COMPATIBLE}x: stop it if it still runs, then {_REMEDY}"
+    )
+
+
+def answers(variables: Mapping[str, str]) -> bool:
+    """Whether the emulator answers that wrote these client variables."""
+    request = urllib.request.Request(  # noqa: S310
+        f"{variables[VERTEX_URL]}/emulator/ready",
+        headers={"Authorization": f"Bearer {variables.get(EMULATOR_TOKEN, '')}"},
+    )
+    try:
+        with urllib.request.urlopen(request, timeout=2) as response:  # noqa: S310
+            return bool(json.load(response)["status"] == "ready")
+    except (urllib.error.URLError, OSError, ValueError, KeyError):
+        return False
