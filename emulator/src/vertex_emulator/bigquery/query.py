@@ -2,29 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field, replace
-from datetime import UTC, datetime
 from itertools import count
 from typing import Any
 
 from sqlglot import exp
 
-from vertex_emulator.bigquery import catalog, extract, sizes
-from vertex_emulator.bigquery.catalog import TableName
+from vertex_emulator.bigquery import extract, sizes
 from vertex_emulator.bigquery.database import Cursor, Database, rows
 from vertex_emulator.bigquery.outcomes import Outcome, ResultRows
-from vertex_emulator.bigquery.sql import (
-    options,
-    output,
-    queries,
-    statements,
-    system_views,
-)
+from vertex_emulator.bigquery.sql import options, output, queries, statements
 from vertex_emulator.bigquery.sql.parsing import invalid_query, parse, refused, shown
 from vertex_emulator.bigquery.sql.scope import Context, SqlFunction
-from vertex_emulator.bigquery.types import Schema, Type, schema_of
+from vertex_emulator.bigquery.sql.views import compile_context
+from vertex_emulator.bigquery.types import Type, schema_of
 from vertex_emulator.errors import ApiError
 from vertex_emulator.storage.service import StorageService
 
@@ -280,51 +273,3 @@ def _is_command(tree: exp.Expr, word: str) -> bool:
             return True
         raise refused(f"the statement {shown(tree)}", tree)
     return False
-
-
-def compile_context(
-    cursor: Cursor,
-    project: str,
-    dataset: tuple[str, str] | None = None,
-    parameters: Mapping[str | int, tuple[Type, Any]] | None = None,
-) -> Context:
-    """What a query compiled in the transaction of `cursor` knows."""
-    known: dict[TableName, catalog.Table] = {}
-
-    def find(name: TableName) -> catalog.Table:
-        if name not in known:
-            known[name] = catalog.get_table(cursor, name)
-        return known[name]
-
-    def system_view(project: str, dataset: str | None, name: str) -> Any:
-        return system_views.system_view(cursor, project, dataset, name)
-
-    return Context(
-        find=find,
-        project=project,
-        dataset=dataset,
-        parameters=parameters or {},
-        now=datetime.now(UTC),
-        system_view=system_view,
-    )
-
-
-def view_fields(cursor: Cursor, name: TableName, sql: str, document: Mapping[str, Any]) -> Schema:
-    """The columns of a view with the query `sql`, with the descriptions of `document`.
-
-    Raises:
-        ApiError: 400 `invalidQuery`, it is no single query, or wrong; 404, it reads a table that
-            does not exist.
-    """
-    trees = parse(sql)
-    if len(trees) != 1 or not isinstance(trees[0], exp.Query):
-        raise invalid_query("The query of a view must be a single SELECT")
-    context = replace(compile_context(cursor, name.project), views=(name,))
-    fields = output.finished(queries.compile_query(context, trees[0]), trees[0]).fields
-    given: Sequence[Mapping[str, Any]] = (document.get("schema") or {}).get("fields") or ()
-    described = {entry["name"].lower(): entry.get("description") for entry in given}
-    schema = schema_of(fields)
-    for entry in schema:
-        if described.get(entry["name"].lower()):
-            entry["description"] = described[entry["name"].lower()]
-    return schema

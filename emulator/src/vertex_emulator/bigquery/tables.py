@@ -10,8 +10,8 @@ from vertex_emulator.bigquery import catalog, schemas, sizes
 from vertex_emulator.bigquery.catalog import Table, TableName
 from vertex_emulator.bigquery.database import Cursor, Database, rows
 from vertex_emulator.bigquery.http import Call, Endpoints, object_at, page, text_at
-from vertex_emulator.bigquery.query import view_fields
 from vertex_emulator.bigquery.resources import changed_table, check_etag, new_table
+from vertex_emulator.bigquery.sql.views import view_fields
 from vertex_emulator.errors import ApiError
 
 _PATH = "/bigquery/v2/projects/{project}/datasets/{dataset}/tables"

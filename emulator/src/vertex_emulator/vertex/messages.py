@@ -18,7 +18,8 @@ from datetime import UTC, datetime
 from typing import Any
 
 from vertex_emulator.errors import ApiError
-from vertex_emulator.vertex.schema import Field, Schema, schema
+from vertex_emulator.vertex.schema import schema
+from vertex_emulator.vertex.schema_form import Field, Schema
 
 Document = dict[str, Any]
 

@@ -14,7 +14,7 @@ from typing import Any, Union, get_args, get_origin
 
 from pydantic import BaseModel
 
-from vertex_emulator.vertex.schema import FILE, ROOTS, Field, Schema, installed_versions
+from vertex_emulator.vertex.schema_form import FILE, ROOTS, Field, Schema, installed_versions
 
 _PACKAGE = "google.cloud.aiplatform.v1beta1."
 _NOT_ON_VERTEX = re.compile(r"not supported in (?:Vertex|Gemini Enterprise)", re.IGNORECASE)

@@ -25,7 +25,8 @@ from vertex_emulator.bigquery.sql.parsing import (
     shown,
 )
 from vertex_emulator.bigquery.sql.scope import Context
-from vertex_emulator.bigquery.types import Field, Schema, quoted, schema_of
+from vertex_emulator.bigquery.sql.views import view_fields
+from vertex_emulator.bigquery.types import Field, Schema, fields_of, quoted, schema_of
 
 _CREATE_PARTS = ("this", "kind", "replace", "exists", "properties", "expression")
 
@@ -123,16 +124,12 @@ def _described(entry: Document, node: exp.Expr) -> Document:
 def _checked_columns(declared: Schema, fields: tuple[Field, ...], node: exp.Expr) -> Schema:
     if not declared:
         return []
-    from vertex_emulator.bigquery.types import fields_of
-
     if [field.type for field in fields_of(declared)] != [field.type for field in fields]:
         raise invalid_query("The columns of the query are not those of the column list", node)
     return declared
 
 
 def _create_view(cursor: Cursor, context: Context, node: exp.Create) -> Outcome:
-    from vertex_emulator.bigquery.query import view_fields
-
     name = _name(context, node.this)
     existing = catalog.find_table(cursor, name)
     if existing is not None and node.args.get("exists"):
