@@ -37,16 +37,16 @@ from typing import Any
 from emulator_process import ask
 
 from genaiops_dagster.budget.payment import Purse
-from genaiops_dagster.data.records import DatasetSplit, Example
+from genaiops_dagster.evaluation.asking.inference import Model
 from genaiops_dagster.evaluation.evaluate import EvaluationTask, evaluate
-from genaiops_dagster.evaluation.inference import Model
-from genaiops_dagster.evaluation.records import EvaluationReport
 from genaiops_dagster.evaluation.report import read_rows
 from genaiops_dagster.google_cloud.object_store import ObjectStore
 from genaiops_dagster.google_cloud.settings import GoogleCloudSettings
 from genaiops_dagster.google_cloud.vertex_ai import VertexAI
 from genaiops_dagster.google_cloud.warehouse import Warehouse
 from genaiops_dagster.prompts.rendering import render, version
+from genaiops_dagster.records.data import DatasetSplit, Example
+from genaiops_dagster.records.evaluation import EvaluationReport
 from genaiops_dagster.use_case import UseCase
 
 MODEL = "gemini-3.5-flash"
@@ -383,7 +383,7 @@ def by_peer(url: str, rows: int) -> tuple[float, float, list[dict[str, float]]]:
     import pandas as pd
     from agentplatform import types
 
-    from genaiops_dagster.evaluation.judge import prompt_template
+    from genaiops_dagster.evaluation.judging.judge import prompt_template
 
     judge = USE_CASE.evaluation.judge
     template = prompt_template(judge.metrics["quality"]) if judge else None

@@ -10,28 +10,28 @@ from contextlib import contextmanager
 
 import dagster as dg
 
-from genaiops_dagster.alerts import build_alerts
-from genaiops_dagster.asset_options import asset_key, pipeline_key
-from genaiops_dagster.budget.assets import build_assets as budget_assets
 from genaiops_dagster.comparison.assets import build_assets as comparison_assets
 from genaiops_dagster.data.assets import build_assets as data_assets
-from genaiops_dagster.data.automation import build_automation, follow_data
 from genaiops_dagster.data.sensor import build_sensor as inbox_sensor
 from genaiops_dagster.evaluation.assets import build_assets as evaluation_assets
-from genaiops_dagster.evaluation.kept import left_to_pay
-from genaiops_dagster.executors import build_executor
-from genaiops_dagster.google_cloud.bindings import build_resources
+from genaiops_dagster.orchestration.alerts import build_alerts
+from genaiops_dagster.orchestration.asset_options import asset_key, pipeline_key
+from genaiops_dagster.orchestration.automation import build_automation, follow_data
+from genaiops_dagster.orchestration.bindings import build_resources
+from genaiops_dagster.orchestration.executors import build_executor
+from genaiops_dagster.orchestration.plain_text import escape_markdown
+from genaiops_dagster.orchestration.stage_jobs import build_stage_jobs
 from genaiops_dagster.pipelines.assets import build_assets as pipeline_assets
 from genaiops_dagster.pipelines.sensor import build_sensors as pipeline_sensors
-from genaiops_dagster.plain_text import escape_markdown
+from genaiops_dagster.planning.assets import build_assets as budget_assets
+from genaiops_dagster.planning.kept import left_to_pay
 from genaiops_dagster.promotion.assets import build_assets as promotion_assets
 from genaiops_dagster.promotion.jobs import build_jobs as promotion_jobs
 from genaiops_dagster.prompts.assets import build_assets as prompt_assets
-from genaiops_dagster.serving.assets import GENERATED
-from genaiops_dagster.serving.assets import build_assets as serving_assets
-from genaiops_dagster.serving.assets import build_schedule as generate_schedule
+from genaiops_dagster.serving.daily.assets import GENERATED
+from genaiops_dagster.serving.daily.assets import build_assets as serving_assets
+from genaiops_dagster.serving.daily.assets import build_schedule as generate_schedule
 from genaiops_dagster.serving.operations import build_operations, keep_fresh
-from genaiops_dagster.stage_jobs import build_stage_jobs
 from genaiops_dagster.tuning.assets import build_assets as tuning_assets
 from genaiops_dagster.tuning.sensor import build_sensor as tuning_sensor
 from genaiops_dagster.use_case import UseCase, load_use_cases

@@ -15,7 +15,7 @@ from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
 import genaiops_dagster
-from genaiops_dagster.cli.schema import use_case_schema
+from genaiops_dagster.cli.commands.schema import use_case_schema
 from genaiops_dagster.google_cloud.warehouse import Table
 from genaiops_dagster.use_case import UseCase
 

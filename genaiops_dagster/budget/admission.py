@@ -7,10 +7,10 @@ from dataclasses import dataclass
 
 from genaiops_dagster.budget.limits import NOTHING, Spent, refusals
 from genaiops_dagster.budget.pricing import context_window
-from genaiops_dagster.budget.records import CostEstimate, Stage
 from genaiops_dagster.budget.stage_costs import estimate_of, price_requests
-from genaiops_dagster.budget.tokens import TokenTotal
-from genaiops_dagster.budget_policy import Budget, ModelPrice
+from genaiops_dagster.prompts.tokens import TokenTotal
+from genaiops_dagster.records.budget import CostEstimate, Stage
+from genaiops_dagster.use_case.budget import Budget, ModelPrice
 
 
 @dataclass(frozen=True)

@@ -21,11 +21,11 @@ from genaiops_dagster.budget.limits import (
     Spent,
     broken_limits,
 )
-from genaiops_dagster.budget.records import CostEstimate, Degradation
-from genaiops_dagster.data.records import DatasetSplit, Example
-from genaiops_dagster.evaluation_policy import Judge
-from genaiops_dagster.record import read_record
+from genaiops_dagster.records.budget import CostEstimate, Degradation
+from genaiops_dagster.records.data import DatasetSplit, Example
+from genaiops_dagster.records.record import read_record
 from genaiops_dagster.use_case import UseCase
+from genaiops_dagster.use_case.evaluation import Judge
 
 if TYPE_CHECKING:
     from genaiops_dagster.google_cloud.object_store import ObjectStore

@@ -17,10 +17,10 @@ from typing import TYPE_CHECKING
 from pydantic import Field
 
 from genaiops_dagster.budget.limits import Spent, require_within_budget
-from genaiops_dagster.budget.records import CostEstimate
-from genaiops_dagster.budget_policy import Budget
 from genaiops_dagster.google_cloud.object_store import ObjectChangedError
-from genaiops_dagster.record import Record
+from genaiops_dagster.records.budget import CostEstimate
+from genaiops_dagster.records.record import Record
+from genaiops_dagster.use_case.budget import Budget
 
 if TYPE_CHECKING:
     from genaiops_dagster.google_cloud.object_store import ObjectStore

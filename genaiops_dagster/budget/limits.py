@@ -6,9 +6,9 @@ import math
 from dataclasses import dataclass
 
 from genaiops_dagster.budget.pricing import context_window
-from genaiops_dagster.budget.records import CostEstimate
-from genaiops_dagster.budget_policy import Budget
-from genaiops_dagster.tuning_policy import Sweep
+from genaiops_dagster.records.budget import CostEstimate
+from genaiops_dagster.use_case.budget import Budget
+from genaiops_dagster.use_case.tuning import Sweep
 
 
 class BudgetExceededError(RuntimeError):

@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING
 from genaiops_dagster.budget.ledger import Ledger
 from genaiops_dagster.budget.limits import require_within_budget
 from genaiops_dagster.budget.pricing import token_cost
-from genaiops_dagster.budget.records import CostEstimate, Stage
 from genaiops_dagster.budget.spend import Spend, record_spend
-from genaiops_dagster.record import record_name
+from genaiops_dagster.records.budget import CostEstimate, Stage
+from genaiops_dagster.records.record import record_name
 from genaiops_dagster.use_case import UseCase
 
 if TYPE_CHECKING:

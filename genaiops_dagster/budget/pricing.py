@@ -18,7 +18,7 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from genaiops_dagster.budget_policy import ModelPrice
+from genaiops_dagster.use_case.budget import ModelPrice
 
 _VERTEX_PRICING = "https://cloud.google.com/vertex-ai/generative-ai/pricing"
 _PLATFORM_PRICING = (

@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
 from genaiops_dagster.google_cloud.warehouse import Column, Table
-from genaiops_dagster.record import Record
+from genaiops_dagster.records.record import Record
 
 if TYPE_CHECKING:
     from genaiops_dagster.google_cloud.warehouse import Warehouse

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 
 from genaiops_dagster.budget.pricing import EVALUATION_SERVICE, computed_metrics_cost, token_cost
-from genaiops_dagster.budget.records import CostEstimate, Stage, StageCost, totals
-from genaiops_dagster.budget.tokens import TokenTotal
-from genaiops_dagster.budget_policy import ModelPrice
-from genaiops_dagster.evaluation_policy import Evaluation
+from genaiops_dagster.prompts.tokens import TokenTotal
+from genaiops_dagster.records.budget import CostEstimate, Stage, StageCost, totals
+from genaiops_dagster.use_case.budget import ModelPrice
+from genaiops_dagster.use_case.evaluation import Evaluation
 
 JUDGE_INSTRUCTION_TOKENS = 400
 """Tokens that a judge's own instruction adds to prompt and answer."""

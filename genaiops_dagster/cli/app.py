@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from genaiops_dagster.cli import (
+from genaiops_dagster.cli.commands import (
     approve,
     deliver,
     dev,

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal
 
 from genaiops_dagster.cli.terminal import visible_log_lines
-from genaiops_dagster.plain_text import unescape_markdown
+from genaiops_dagster.orchestration.plain_text import unescape_markdown
 
 if TYPE_CHECKING:
     import dagster as dg

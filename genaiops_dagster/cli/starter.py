@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from genaiops_dagster.data.formats import OBJECT_FORMATS, TEXT_FORMATS, ending, read_rows
-from genaiops_dagster.plain_text import visible
+from genaiops_dagster.orchestration.plain_text import visible
 from genaiops_dagster.prompts.rendering import CONTENTS
 
 MODELS = {

@@ -11,13 +11,13 @@ from rich.table import Table
 
 from genaiops_dagster.cli.lifecycle import GATE_CHECK, RunOutcome, StepProgress
 from genaiops_dagster.cli.terminal import Terminal, joined, panel, styled
-from genaiops_dagster.comparison.records import Comparison
-from genaiops_dagster.evaluation.records import EvaluationReport, MetricSummary
 from genaiops_dagster.google_cloud.object_store import ObjectStore
-from genaiops_dagster.promotion.records import Champion, Decision
-from genaiops_dagster.record import Record, find_object, find_record
+from genaiops_dagster.records.comparison import Comparison
+from genaiops_dagster.records.evaluation import EvaluationReport, MetricSummary
+from genaiops_dagster.records.promotion import Champion, Decision
+from genaiops_dagster.records.record import Record, find_object, find_record
+from genaiops_dagster.records.tuning import TunedModel
 from genaiops_dagster.serving.records import GeneratedContent
-from genaiops_dagster.tuning.records import TunedModel
 
 _VERDICT_STYLES = {"PROMOTE": "green", "REJECT": "red", "INSUFFICIENT": "yellow"}
 AnyRecord = TypeVar("AnyRecord", bound=Record)

@@ -25,7 +25,7 @@ from rich.progress import (
 from rich.segment import Segment
 from rich.text import Text
 
-from genaiops_dagster.plain_text import visible
+from genaiops_dagster.orchestration.plain_text import visible
 
 
 class Terminal(Console):

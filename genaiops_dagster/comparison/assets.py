@@ -5,11 +5,9 @@ from typing import Any
 
 import dagster as dg
 
-from genaiops_dagster.asset_options import asset_key, asset_options, chart_image, markdown_table
 from genaiops_dagster.comparison import charts
 from genaiops_dagster.comparison.compare import IncomparableError
 from genaiops_dagster.comparison.publish import Rows, compare_stored, publish
-from genaiops_dagster.comparison.records import Comparison
 from genaiops_dagster.comparison.summaries import (
     better_than_sheet,
     differences_sheet,
@@ -21,10 +19,17 @@ from genaiops_dagster.comparison.summaries import (
 )
 from genaiops_dagster.comparison.tables import MODEL_COMPARISONS
 from genaiops_dagster.comparison.trend import TrendPoint, read_trend
-from genaiops_dagster.evaluation.records import ChampionEvaluation, EvaluationReport
 from genaiops_dagster.google_cloud.resources import ObjectStoreResource, WarehouseResource
-from genaiops_dagster.plain_text import escape_markdown
-from genaiops_dagster.prompts.records import PromptVersion
+from genaiops_dagster.orchestration.asset_options import (
+    asset_key,
+    asset_options,
+    chart_image,
+    markdown_table,
+)
+from genaiops_dagster.orchestration.plain_text import escape_markdown
+from genaiops_dagster.records.comparison import Comparison
+from genaiops_dagster.records.evaluation import ChampionEvaluation, EvaluationReport
+from genaiops_dagster.records.prompts import PromptVersion
 from genaiops_dagster.use_case import CHAMPION, UseCase
 
 COMPARABLE_CHECK = "same_data_and_judge"

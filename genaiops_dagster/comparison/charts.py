@@ -6,9 +6,9 @@ import dataclasses
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-from genaiops_dagster.comparison.records import Comparison
 from genaiops_dagster.comparison.trend import TrendPoint
-from genaiops_dagster.section import CHAMPION
+from genaiops_dagster.records.comparison import Comparison
+from genaiops_dagster.use_case.section import CHAMPION
 
 if TYPE_CHECKING:
     import altair as alt

@@ -9,13 +9,13 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 
 from genaiops_dagster.comparison.differences import pairwise_differences, slice_differences
-from genaiops_dagster.comparison.records import Comparison
-from genaiops_dagster.evaluation.records import ChampionEvaluation, EvaluationReport, RowResult
-from genaiops_dagster.evaluation.summary import count_states, summarize_all
-from genaiops_dagster.fingerprint import fingerprint
-from genaiops_dagster.gate_policy import SlicesRule
-from genaiops_dagster.section import CHAMPION
+from genaiops_dagster.evaluation.scoring.summary import count_states, summarize_all
+from genaiops_dagster.records.comparison import Comparison
+from genaiops_dagster.records.evaluation import ChampionEvaluation, EvaluationReport, RowResult
+from genaiops_dagster.records.fingerprint import fingerprint
 from genaiops_dagster.use_case import UseCase
+from genaiops_dagster.use_case.gate import SlicesRule
+from genaiops_dagster.use_case.section import CHAMPION
 
 VERSION = 1
 """Raised when the same reports would give another comparison than before."""

@@ -5,11 +5,11 @@ from __future__ import annotations
 import itertools
 from collections.abc import Iterator, Mapping, Sequence
 
-from genaiops_dagster.comparison.records import Difference
-from genaiops_dagster.evaluation.classification import corpus_difference
-from genaiops_dagster.evaluation.metrics import CORPUS_METRICS
-from genaiops_dagster.evaluation.records import RowResult
-from genaiops_dagster.evaluation.statistics import holm, paired_difference
+from genaiops_dagster.evaluation.scoring.classification import corpus_difference
+from genaiops_dagster.evaluation.scoring.metrics import CORPUS_METRICS
+from genaiops_dagster.evaluation.scoring.statistics import holm, paired_difference
+from genaiops_dagster.records.comparison import Difference
+from genaiops_dagster.records.evaluation import RowResult
 
 Rows = Mapping[str, Sequence[RowResult]]
 """Every evaluation row, by candidate."""

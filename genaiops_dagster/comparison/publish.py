@@ -9,7 +9,6 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from genaiops_dagster.comparison.compare import compare
-from genaiops_dagster.comparison.records import Comparison
 from genaiops_dagster.comparison.tables import (
     LATEST_LEADERBOARD,
     LATEST_LEADERBOARD_DESCRIPTION,
@@ -18,11 +17,12 @@ from genaiops_dagster.comparison.tables import (
     latest_leaderboard_sql,
     table_rows,
 )
-from genaiops_dagster.evaluation.records import ChampionEvaluation, EvaluationReport, RowResult
 from genaiops_dagster.evaluation.report import read_rows
 from genaiops_dagster.google_cloud.object_store import ObjectStore
 from genaiops_dagster.google_cloud.warehouse import Warehouse
-from genaiops_dagster.prompts.records import PromptVersion
+from genaiops_dagster.records.comparison import Comparison
+from genaiops_dagster.records.evaluation import ChampionEvaluation, EvaluationReport, RowResult
+from genaiops_dagster.records.prompts import PromptVersion
 from genaiops_dagster.use_case import UseCase
 
 Rows = Mapping[str, Sequence[RowResult]]

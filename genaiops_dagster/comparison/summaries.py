@@ -6,9 +6,9 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from genaiops_dagster.comparison.records import Comparison, Difference
-from genaiops_dagster.evaluation.records import EvaluationReport, MetricSummary, RowResult
-from genaiops_dagster.section import CHAMPION
+from genaiops_dagster.records.comparison import Comparison, Difference
+from genaiops_dagster.records.evaluation import EvaluationReport, MetricSummary, RowResult
+from genaiops_dagster.use_case.section import CHAMPION
 
 
 @dataclass(frozen=True)

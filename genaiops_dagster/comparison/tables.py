@@ -8,11 +8,11 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
-from genaiops_dagster.comparison.records import Comparison
-from genaiops_dagster.evaluation.records import EvaluationReport, MetricSummary, RowResult
 from genaiops_dagster.google_cloud.warehouse import Column, Table, Warehouse
-from genaiops_dagster.prompts.records import PromptVersion
 from genaiops_dagster.prompts.rendering import candidate_prompt, render
+from genaiops_dagster.records.comparison import Comparison
+from genaiops_dagster.records.evaluation import EvaluationReport, MetricSummary, RowResult
+from genaiops_dagster.records.prompts import PromptVersion
 from genaiops_dagster.use_case import UseCase
 
 _RUN_KEYS = (

@@ -5,17 +5,8 @@ from typing import Any
 
 import dagster as dg
 
-from genaiops_dagster.asset_options import (
-    Materialized,
-    asset_key,
-    asset_options,
-    column_schema,
-    markdown_table,
-)
-from genaiops_dagster.budget.tokens import api_counter
 from genaiops_dagster.data.checks import Finding
 from genaiops_dagster.data.exploration import explore, sample
-from genaiops_dagster.data.records import DatasetSplit, SourceTables, StoredRows
 from genaiops_dagster.data.stages import (
     Sets,
     SourceReport,
@@ -28,8 +19,17 @@ from genaiops_dagster.google_cloud.resources import (
     VertexAIResource,
     WarehouseResource,
 )
-from genaiops_dagster.plain_text import escape_markdown
-from genaiops_dagster.prompts.records import PromptVersion
+from genaiops_dagster.orchestration.asset_options import (
+    Materialized,
+    asset_key,
+    asset_options,
+    column_schema,
+    markdown_table,
+)
+from genaiops_dagster.orchestration.plain_text import escape_markdown
+from genaiops_dagster.prompts.tokens import api_counter
+from genaiops_dagster.records.data import DatasetSplit, SourceTables, StoredRows
+from genaiops_dagster.records.prompts import PromptVersion
 from genaiops_dagster.use_case import UseCase
 
 SHOWN_DELIVERIES = 50

@@ -15,15 +15,15 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from genaiops_dagster.data.bulk import insert, number, rows_in
 from genaiops_dagster.data.overlap import OVERLAP_WORDS, overlapping
 from genaiops_dagster.data.profile import DRIFT, Balance, Profile, drift
-from genaiops_dagster.data.records import DatasetSplit, SplitName, StoredRows
 from genaiops_dagster.data.rules import EXPECTED, comparable_examples, golden_inputs
 from genaiops_dagster.data.screening import MAXIMUM_EXAMPLE_TOKENS, CountTokens, screen, too_long
 from genaiops_dagster.data.sources import missing_columns
 from genaiops_dagster.data.splits import SplitFile
-from genaiops_dagster.data_policy import Curation
-from genaiops_dagster.prompts.records import PromptVersion
 from genaiops_dagster.prompts.rendering import tuning_line, version
+from genaiops_dagster.records.data import DatasetSplit, SplitName, StoredRows
+from genaiops_dagster.records.prompts import PromptVersion
 from genaiops_dagster.use_case import UseCase
+from genaiops_dagster.use_case.data import Curation
 
 if TYPE_CHECKING:
     import duckdb

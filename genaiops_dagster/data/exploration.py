@@ -6,8 +6,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from genaiops_dagster.data.records import SourceTable, SourceTables
 from genaiops_dagster.google_cloud.warehouse import Warehouse
+from genaiops_dagster.records.data import SourceTable, SourceTables
 
 _SHOWN_CHARACTERS = 80
 

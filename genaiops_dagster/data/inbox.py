@@ -16,10 +16,10 @@ from typing import NamedTuple
 from pydantic import Field
 
 from genaiops_dagster.data.formats import OBJECT_FORMATS, ending
-from genaiops_dagster.data_policy import Source
-from genaiops_dagster.fingerprint import fingerprint
 from genaiops_dagster.google_cloud.object_store import ObjectStore, StoredObject
-from genaiops_dagster.record import Record
+from genaiops_dagster.records.fingerprint import fingerprint
+from genaiops_dagster.records.record import Record
+from genaiops_dagster.use_case.data import Source
 
 KEPT_NAMES = 1_000
 """Greatest names that are remembered where names sort by time; an object may be late by so many."""

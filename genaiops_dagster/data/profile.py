@@ -13,8 +13,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
-from genaiops_dagster.data.records import SplitName
-from genaiops_dagster.record import Record
+from genaiops_dagster.records.data import SplitName
+from genaiops_dagster.records.record import Record
 
 if TYPE_CHECKING:
     import duckdb

@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from genaiops_dagster.data.sensitive import HINT, Category, Sensitive, find_sensitive, redact
-from genaiops_dagster.data_policy import Curation
+from genaiops_dagster.use_case.data import Curation
 
 if TYPE_CHECKING:
     import duckdb

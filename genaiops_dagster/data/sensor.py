@@ -8,12 +8,12 @@ from typing import Any
 
 import dagster as dg
 
-from genaiops_dagster.asset_options import asset_key
 from genaiops_dagster.data import inbox
 from genaiops_dagster.data.inbox import Cursor
 from genaiops_dagster.google_cloud.object_store import ObjectStore, StoredObject
 from genaiops_dagster.google_cloud.resources import ObjectStoreResource
-from genaiops_dagster.plain_text import escape_markdown
+from genaiops_dagster.orchestration.asset_options import asset_key
+from genaiops_dagster.orchestration.plain_text import escape_markdown
 from genaiops_dagster.use_case import UseCase
 
 REPORTED_PER_TICK = 500

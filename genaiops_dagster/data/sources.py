@@ -20,10 +20,10 @@ from uuid import uuid4
 from genaiops_dagster.data.bulk import GROUP_BYTES, GROUPS, fetch, in_small_groups
 from genaiops_dagster.data.formats import TEXT_FORMATS, ending, read_rows
 from genaiops_dagster.data.inbox import unreadable
-from genaiops_dagster.fingerprint import fingerprint
 from genaiops_dagster.google_cloud.object_store import ObjectStore, StoredObject
 from genaiops_dagster.google_cloud.warehouse import QueryEstimate, Warehouse
 from genaiops_dagster.prompts.rendering import CONTENTS, template_variables
+from genaiops_dagster.records.fingerprint import fingerprint
 from genaiops_dagster.use_case import Prompt, UseCase
 
 if TYPE_CHECKING:

@@ -12,9 +12,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple, get_args
 
 from genaiops_dagster.data.bulk import one_ahead, rows_in
-from genaiops_dagster.data.records import SplitName
-from genaiops_dagster.prompts.records import PromptVersion
 from genaiops_dagster.prompts.rendering import CONTENTS, plain_pieces, tuning_line
+from genaiops_dagster.records.data import SplitName
+from genaiops_dagster.records.prompts import PromptVersion
 
 if TYPE_CHECKING:
     import duckdb

@@ -9,8 +9,6 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from genaiops_dagster.budget.tokens import CountTokens as CountContents
-from genaiops_dagster.budget.tokens import user_message
 from genaiops_dagster.data import checks
 from genaiops_dagster.data.bulk import (
     GROUPS,
@@ -26,7 +24,6 @@ from genaiops_dagster.data.checks import Finding
 from genaiops_dagster.data.curation import curate, prepare, prompt_bytes
 from genaiops_dagster.data.inbox import complete
 from genaiops_dagster.data.profile import Balance, Profile, balance, profile, slices_by_side
-from genaiops_dagster.data.records import DatasetSplit, SplitName, StoredRows
 from genaiops_dagster.data.screening import CountTokens
 from genaiops_dagster.data.sources import (
     SourceRow,
@@ -36,11 +33,14 @@ from genaiops_dagster.data.sources import (
     write_source_rows,
 )
 from genaiops_dagster.data.splits import write_splits
-from genaiops_dagster.fingerprint import fingerprint
 from genaiops_dagster.google_cloud.object_store import ObjectStore
 from genaiops_dagster.google_cloud.warehouse import Warehouse
-from genaiops_dagster.prompts.records import PromptVersion
 from genaiops_dagster.prompts.rendering import tuning_line, version
+from genaiops_dagster.prompts.tokens import CountTokens as CountContents
+from genaiops_dagster.prompts.tokens import user_message
+from genaiops_dagster.records.data import DatasetSplit, SplitName, StoredRows
+from genaiops_dagster.records.fingerprint import fingerprint
+from genaiops_dagster.records.prompts import PromptVersion
 from genaiops_dagster.use_case import UseCase
 
 if TYPE_CHECKING:

@@ -4,18 +4,10 @@ from typing import Any, TypeVar
 
 import dagster as dg
 
-from genaiops_dagster.asset_options import (
-    Materialized,
-    asset_key,
-    asset_options,
-    chart_image,
-    pipeline_keys,
-)
 from genaiops_dagster.budget.degrade import Terms, read_terms
 from genaiops_dagster.budget.payment import Purse
 from genaiops_dagster.budget.pricing import is_tuned
-from genaiops_dagster.budget.volume import ServedChampion, read_served_champion
-from genaiops_dagster.data.records import DatasetSplit
+from genaiops_dagster.evaluation.asking.inference import Model
 from genaiops_dagster.evaluation.checkpoints import (
     best_checkpoint,
     checkpoint_chart,
@@ -25,11 +17,9 @@ from genaiops_dagster.evaluation.checkpoints import (
 )
 from genaiops_dagster.evaluation.checks import REPORT, check_results, check_specs
 from genaiops_dagster.evaluation.evaluate import VERSION, EvaluationTask, evaluate
-from genaiops_dagster.evaluation.inference import Model
 from genaiops_dagster.evaluation.judge_assets import CALIBRATION, build_judge_assets
 from genaiops_dagster.evaluation.page import experiment_run, report_metadata
 from genaiops_dagster.evaluation.progress import POOL, EvaluationConfig, log_progress
-from genaiops_dagster.evaluation.records import ChampionEvaluation, EvaluationReport
 from genaiops_dagster.evaluation.report import read_rows
 from genaiops_dagster.google_cloud.experiments import record_experiment_run
 from genaiops_dagster.google_cloud.object_store import ObjectStore
@@ -40,11 +30,21 @@ from genaiops_dagster.google_cloud.resources import (
 )
 from genaiops_dagster.google_cloud.vertex_ai import VertexAI
 from genaiops_dagster.google_cloud.warehouse import Warehouse
-from genaiops_dagster.plain_text import escape_markdown
-from genaiops_dagster.prompts.records import PromptVersion
+from genaiops_dagster.orchestration.asset_options import (
+    Materialized,
+    asset_key,
+    asset_options,
+    chart_image,
+    pipeline_keys,
+)
+from genaiops_dagster.orchestration.plain_text import escape_markdown
+from genaiops_dagster.planning.volume import ServedChampion, read_served_champion
 from genaiops_dagster.prompts.rendering import candidate_prompt
-from genaiops_dagster.record import Record
-from genaiops_dagster.tuning.records import TunedModel
+from genaiops_dagster.records.data import DatasetSplit
+from genaiops_dagster.records.evaluation import ChampionEvaluation, EvaluationReport
+from genaiops_dagster.records.prompts import PromptVersion
+from genaiops_dagster.records.record import Record
+from genaiops_dagster.records.tuning import TunedModel
 from genaiops_dagster.use_case import (
     CHAMPION,
     TUNED,

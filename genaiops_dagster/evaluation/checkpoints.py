@@ -6,17 +6,17 @@ import json
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
-from genaiops_dagster.budget.tokens import sample
-from genaiops_dagster.data.records import DatasetSplit, Example
+from genaiops_dagster.evaluation.asking.inference import Model
 from genaiops_dagster.evaluation.evaluate import EvaluationTask
-from genaiops_dagster.evaluation.inference import Model
-from genaiops_dagster.evaluation.records import EvaluationReport, MetricSummary
-from genaiops_dagster.fingerprint import fingerprint
 from genaiops_dagster.google_cloud.object_store import ObjectStore
-from genaiops_dagster.prompts.records import PromptVersion
 from genaiops_dagster.prompts.rendering import CONTENTS
-from genaiops_dagster.record import Record
-from genaiops_dagster.tuning.records import Checkpoint, TunedModel
+from genaiops_dagster.prompts.tokens import sample
+from genaiops_dagster.records.data import DatasetSplit, Example
+from genaiops_dagster.records.evaluation import EvaluationReport, MetricSummary
+from genaiops_dagster.records.fingerprint import fingerprint
+from genaiops_dagster.records.prompts import PromptVersion
+from genaiops_dagster.records.record import Record
+from genaiops_dagster.records.tuning import Checkpoint, TunedModel
 from genaiops_dagster.use_case import GenerationConfig, UseCase
 
 if TYPE_CHECKING:

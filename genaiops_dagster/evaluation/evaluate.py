@@ -10,39 +10,39 @@ from functools import cached_property
 
 from genaiops_dagster.budget.payment import Purse
 from genaiops_dagster.budget.pricing import is_tuned, token_cost
-from genaiops_dagster.budget.records import Degradation
-from genaiops_dagster.budget.tokens import api_counter
-from genaiops_dagster.data.records import DatasetSplit, Example
-from genaiops_dagster.evaluation.cache import CacheMode
-from genaiops_dagster.evaluation.classification import classify
-from genaiops_dagster.evaluation.concurrency import Progress, map_in_order
-from genaiops_dagster.evaluation.evaluation_set import Questions, read_examples
-from genaiops_dagster.evaluation.inference import (
+from genaiops_dagster.evaluation.asking.cache import CacheMode
+from genaiops_dagster.evaluation.asking.concurrency import Progress, map_in_order
+from genaiops_dagster.evaluation.asking.inference import (
     Contents,
     Model,
     Responder,
     contents_key,
     contents_text,
 )
-from genaiops_dagster.evaluation.judge import JudgePanel, judge_digest
-from genaiops_dagster.evaluation.metrics import CLASS_METRICS, metrics_digest, row_metrics
-from genaiops_dagster.evaluation.records import EvaluationReport, RowResult, SuiteReport
+from genaiops_dagster.evaluation.evaluation_set import Questions, read_examples
+from genaiops_dagster.evaluation.judging.judge import JudgePanel, judge_digest
 from genaiops_dagster.evaluation.report import find_report, report_prefix, write_report
-from genaiops_dagster.evaluation.scoring import score_row
-from genaiops_dagster.evaluation.session import Session
-from genaiops_dagster.evaluation.spending import Asked, count_questions, spending
-from genaiops_dagster.evaluation.suites.run import ask_suites, count_requests, suites_digest
-from genaiops_dagster.evaluation.summary import (
+from genaiops_dagster.evaluation.scored_row import score_row
+from genaiops_dagster.evaluation.scoring.classification import classify
+from genaiops_dagster.evaluation.scoring.metrics import CLASS_METRICS, metrics_digest, row_metrics
+from genaiops_dagster.evaluation.scoring.summary import (
     count_states,
     judge_quality,
     latency_percentiles,
     summarize_all,
     summarize_slices,
 )
-from genaiops_dagster.fingerprint import fingerprint
+from genaiops_dagster.evaluation.session import Session
+from genaiops_dagster.evaluation.spending import Asked, count_questions, spending
+from genaiops_dagster.evaluation.suites.run import ask_suites, count_requests, suites_digest
 from genaiops_dagster.google_cloud.object_store import ObjectStore
 from genaiops_dagster.google_cloud.vertex_ai import VertexAI
-from genaiops_dagster.prompts.records import PromptVersion
+from genaiops_dagster.prompts.tokens import api_counter
+from genaiops_dagster.records.budget import Degradation
+from genaiops_dagster.records.data import DatasetSplit, Example
+from genaiops_dagster.records.evaluation import EvaluationReport, RowResult, SuiteReport
+from genaiops_dagster.records.fingerprint import fingerprint
+from genaiops_dagster.records.prompts import PromptVersion
 from genaiops_dagster.use_case import UseCase
 
 _LOG = logging.getLogger(__name__)

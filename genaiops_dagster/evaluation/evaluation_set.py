@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import overload
 
-from genaiops_dagster.data.records import DatasetSplit, Example
-from genaiops_dagster.evaluation.inference import Contents
+from genaiops_dagster.evaluation.asking.inference import Contents
 from genaiops_dagster.google_cloud.object_store import ObjectStore
-from genaiops_dagster.prompts.records import PromptVersion
 from genaiops_dagster.prompts.rendering import request_contents
+from genaiops_dagster.records.data import DatasetSplit, Example
+from genaiops_dagster.records.prompts import PromptVersion
 
 
 class Examples(Sequence[Example]):

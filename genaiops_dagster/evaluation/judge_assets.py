@@ -5,37 +5,37 @@ from typing import Any
 
 import dagster as dg
 
-from genaiops_dagster.asset_options import (
-    Materialized,
-    asset_key,
-    asset_options,
-    markdown_table,
-)
 from genaiops_dagster.budget.degrade import allowed_judge, read_degradation, read_terms, with_judge
 from genaiops_dagster.budget.payment import Purse
-from genaiops_dagster.data.records import DatasetSplit
-from genaiops_dagster.evaluation.calibration import find_labels
 from genaiops_dagster.evaluation.checks import REPORT, is_complete
 from genaiops_dagster.evaluation.evaluation_set import read_examples
-from genaiops_dagster.evaluation.judging import calibrate, pairs_of, prefer
+from genaiops_dagster.evaluation.judge_work import calibrate, pairs_of, prefer
+from genaiops_dagster.evaluation.judging.calibration import find_labels
 from genaiops_dagster.evaluation.progress import POOL, EvaluationConfig, log_progress
-from genaiops_dagster.evaluation.records import (
-    EvaluationReport,
-    JudgeCalibration,
-    PreferenceReport,
-)
 from genaiops_dagster.evaluation.report import read_rows
 from genaiops_dagster.evaluation.session import Session
-from genaiops_dagster.evaluation_policy import Calibration, Judge, PairwiseMetric
 from genaiops_dagster.google_cloud.resources import (
     ObjectStoreResource,
     VertexAIResource,
     WarehouseResource,
 )
-from genaiops_dagster.plain_text import escape_markdown
-from genaiops_dagster.prompts.records import PromptVersion
-from genaiops_dagster.record import Record
+from genaiops_dagster.orchestration.asset_options import (
+    Materialized,
+    asset_key,
+    asset_options,
+    markdown_table,
+)
+from genaiops_dagster.orchestration.plain_text import escape_markdown
+from genaiops_dagster.records.data import DatasetSplit
+from genaiops_dagster.records.evaluation import (
+    EvaluationReport,
+    JudgeCalibration,
+    PreferenceReport,
+)
+from genaiops_dagster.records.prompts import PromptVersion
+from genaiops_dagster.records.record import Record
 from genaiops_dagster.use_case import UseCase
+from genaiops_dagster.use_case.evaluation import Calibration, Judge, PairwiseMetric
 
 CALIBRATION = "judge_calibration"
 PREFERENCE = "preference_report"

@@ -10,8 +10,9 @@ from typing import Any
 
 import dagster as dg
 
-from genaiops_dagster.asset_options import column_schema, markdown_table, png_image
-from genaiops_dagster.evaluation.records import (
+from genaiops_dagster.evaluation.scoring.summary import worst_rows
+from genaiops_dagster.orchestration.asset_options import column_schema, markdown_table, png_image
+from genaiops_dagster.records.evaluation import (
     Classification,
     EvaluationReport,
     JudgeQuality,
@@ -19,8 +20,7 @@ from genaiops_dagster.evaluation.records import (
     RowResult,
     SuiteReport,
 )
-from genaiops_dagster.evaluation.summary import worst_rows
-from genaiops_dagster.evaluation_policy import Evaluation
+from genaiops_dagster.use_case.evaluation import Evaluation
 
 ROW_COLUMNS = {
     "id": "string",

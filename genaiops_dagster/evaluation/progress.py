@@ -4,8 +4,8 @@ import time
 
 import dagster as dg
 
-from genaiops_dagster.evaluation.cache import CacheMode
-from genaiops_dagster.evaluation.concurrency import Progress
+from genaiops_dagster.evaluation.asking.cache import CacheMode
+from genaiops_dagster.evaluation.asking.concurrency import Progress
 
 POOL = "vertex_ai_content"
 """Dagster pool of the steps that use the content quota; limit it to evaluate one at a time."""

@@ -7,9 +7,9 @@ import json
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-from genaiops_dagster.evaluation.records import EvaluationReport, RowResult
 from genaiops_dagster.google_cloud.object_store import ObjectStore
-from genaiops_dagster.record import find_object
+from genaiops_dagster.records.evaluation import EvaluationReport, RowResult
+from genaiops_dagster.records.record import find_object
 
 if TYPE_CHECKING:
     import pyarrow as pa

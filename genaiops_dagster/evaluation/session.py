@@ -11,11 +11,11 @@ from contextlib import ExitStack
 from types import TracebackType
 from typing import TypeVar
 
-from genaiops_dagster.evaluation.batch import answer_in_batch
-from genaiops_dagster.evaluation.batch_places import BatchPlace, BigQuery, CloudStorage
-from genaiops_dagster.evaluation.cache import CacheMode, RecordCache
-from genaiops_dagster.evaluation.concurrency import AdaptiveLimit, PaidService, Patience
-from genaiops_dagster.evaluation.inference import (
+from genaiops_dagster.evaluation.asking.batch import answer_in_batch
+from genaiops_dagster.evaluation.asking.batch_places import BatchPlace, BigQuery, CloudStorage
+from genaiops_dagster.evaluation.asking.cache import CacheMode, RecordCache
+from genaiops_dagster.evaluation.asking.concurrency import AdaptiveLimit, PaidService, Patience
+from genaiops_dagster.evaluation.asking.inference import (
     CachedPrefix,
     Contents,
     Model,
@@ -23,17 +23,17 @@ from genaiops_dagster.evaluation.inference import (
     content_config,
     contents_key,
 )
-from genaiops_dagster.evaluation.judge import JudgePanel, judge_digest
-from genaiops_dagster.evaluation.pairwise import PairwiseJudge
-from genaiops_dagster.evaluation.records import Answer, Choice, Judgement, RowResult
-from genaiops_dagster.evaluation.service_metrics import Texts, score_by_service
-from genaiops_dagster.evaluation_policy import Judge, PairwiseMetric
-from genaiops_dagster.fingerprint import fingerprint
+from genaiops_dagster.evaluation.judging.judge import JudgePanel, judge_digest
+from genaiops_dagster.evaluation.judging.pairwise import PairwiseJudge
+from genaiops_dagster.evaluation.scoring.service_metrics import Texts, score_by_service
 from genaiops_dagster.google_cloud.object_store import ObjectStore
 from genaiops_dagster.google_cloud.vertex_ai import VertexAI
 from genaiops_dagster.google_cloud.warehouse import Warehouse
-from genaiops_dagster.record import Record
+from genaiops_dagster.records.evaluation import Answer, Choice, Judgement, RowResult
+from genaiops_dagster.records.fingerprint import fingerprint
+from genaiops_dagster.records.record import Record
 from genaiops_dagster.use_case import UseCase
+from genaiops_dagster.use_case.evaluation import Judge, PairwiseMetric
 
 R = TypeVar("R", bound=Record)
 T = TypeVar("T")

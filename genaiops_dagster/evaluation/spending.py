@@ -9,7 +9,6 @@ from dataclasses import dataclass
 
 from genaiops_dagster.budget.payment import Payment, Purse
 from genaiops_dagster.budget.pricing import EVALUATION_SERVICE, computed_metrics_cost
-from genaiops_dagster.budget.records import CostEstimate, StageCost
 from genaiops_dagster.budget.stage_costs import (
     JUDGE_ANSWER_TOKENS,
     JUDGE_INSTRUCTION_TOKENS,
@@ -20,17 +19,18 @@ from genaiops_dagster.budget.stage_costs import (
     price_computed,
     price_requests,
 )
-from genaiops_dagster.budget.tokens import (
+from genaiops_dagster.evaluation.asking.inference import Contents, contents_text
+from genaiops_dagster.prompts.tokens import (
     CountTokens,
     TokenTotal,
     count_sample,
     sample,
     user_message,
 )
-from genaiops_dagster.budget_policy import ModelPrice
-from genaiops_dagster.evaluation.inference import Contents, contents_text
-from genaiops_dagster.evaluation.records import Answer, Judgement
-from genaiops_dagster.evaluation_policy import Evaluation, Judge
+from genaiops_dagster.records.budget import CostEstimate, StageCost
+from genaiops_dagster.records.evaluation import Answer, Judgement
+from genaiops_dagster.use_case.budget import ModelPrice
+from genaiops_dagster.use_case.evaluation import Evaluation, Judge
 
 _SAMPLE_ROWS = 20
 

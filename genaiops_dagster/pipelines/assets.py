@@ -5,26 +5,26 @@ from typing import Any
 
 import dagster as dg
 
-from genaiops_dagster.asset_options import (
+from genaiops_dagster.google_cloud.resources import ObjectStoreResource, VertexAIResource
+from genaiops_dagster.google_cloud.settings import GoogleCloudSettings
+from genaiops_dagster.orchestration.asset_options import (
     asset_key,
     asset_options,
     markdown_table,
     pipeline_key,
 )
-from genaiops_dagster.data.records import StoredRows
-from genaiops_dagster.google_cloud.resources import ObjectStoreResource, VertexAIResource
-from genaiops_dagster.google_cloud.settings import GoogleCloudSettings
+from genaiops_dagster.orchestration.plain_text import escape_markdown
 from genaiops_dagster.pipelines.jobs import PipelineJobs
 from genaiops_dagster.pipelines.outcome import run_of
 from genaiops_dagster.pipelines.recipe import PipelineRecipe, pipeline_recipe
-from genaiops_dagster.pipelines.records import PipelineRunRecord
 from genaiops_dagster.pipelines.states import console_url, describe_progress, has_ended
 from genaiops_dagster.pipelines.wait import FOLDER, wait_for_run
-from genaiops_dagster.pipelines_policy import LIFECYCLE
-from genaiops_dagster.plain_text import escape_markdown
-from genaiops_dagster.record import read_record
+from genaiops_dagster.records.data import StoredRows
+from genaiops_dagster.records.pipelines import PipelineRunRecord
+from genaiops_dagster.records.record import read_record
 from genaiops_dagster.tuning.pending import clear_pending
 from genaiops_dagster.use_case import UseCase
+from genaiops_dagster.use_case.pipelines import LIFECYCLE
 
 POOL = "vertex_pipelines"
 """Dagster pool of the steps that wait for a pipeline job."""

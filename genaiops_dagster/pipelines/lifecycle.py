@@ -12,8 +12,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from genaiops_dagster.section import TUNED
 from genaiops_dagster.use_case import UseCase
+from genaiops_dagster.use_case.section import TUNED
 
 if TYPE_CHECKING:
     from genaiops_dagster.google_cloud.settings import GoogleCloudSettings

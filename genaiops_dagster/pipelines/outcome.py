@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from genaiops_dagster.pipelines.recipe import PipelineRecipe
-from genaiops_dagster.pipelines.records import PipelineRunRecord, PipelineTask
 from genaiops_dagster.pipelines.states import ended_well, failure
+from genaiops_dagster.records.pipelines import PipelineRunRecord, PipelineTask
 
 if TYPE_CHECKING:
     from google.cloud.aiplatform_v1beta1.types import PipelineJob, PipelineTaskDetail

@@ -6,10 +6,10 @@ import re
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from genaiops_dagster.fingerprint import fingerprint
-from genaiops_dagster.pipelines_policy import LIFECYCLE, PipelineRun
-from genaiops_dagster.record import Record
+from genaiops_dagster.records.fingerprint import fingerprint
+from genaiops_dagster.records.record import Record
 from genaiops_dagster.use_case import UseCase
+from genaiops_dagster.use_case.pipelines import LIFECYCLE, PipelineRun
 
 if TYPE_CHECKING:
     from genaiops_dagster.google_cloud.object_store import ObjectStore

@@ -55,10 +55,10 @@ def prepare_data(
     Returns:
         Addresses of the training, validation and evaluation set, and the prompt's digest.
     """
-    from genaiops_dagster.asset_options import asset_key
-    from genaiops_dagster.data.records import DatasetSplit, StoredRows
-    from genaiops_dagster.prompts.records import PromptVersion
-    from genaiops_dagster.record import read_record
+    from genaiops_dagster.orchestration.asset_options import asset_key
+    from genaiops_dagster.records.data import DatasetSplit, StoredRows
+    from genaiops_dagster.records.prompts import PromptVersion
+    from genaiops_dagster.records.record import read_record
 
     use_case, store = _begin(definition, place)
     import dagster as dg
@@ -98,10 +98,10 @@ def tune(
     Raises:
         StageError: the bucket has other data by now, or the job has not ended in time.
     """
-    from genaiops_dagster.asset_options import asset_key
-    from genaiops_dagster.data.records import DatasetSplit
-    from genaiops_dagster.record import read_record
-    from genaiops_dagster.tuning.records import TunedModel
+    from genaiops_dagster.orchestration.asset_options import asset_key
+    from genaiops_dagster.records.data import DatasetSplit
+    from genaiops_dagster.records.record import read_record
+    from genaiops_dagster.records.tuning import TunedModel
 
     use_case, store = _begin(definition, place)
     for name, uri in (("training_set", training_set), ("validation_set", validation_set)):
@@ -134,11 +134,11 @@ def evaluate(
     Raises:
         StageError: the bucket has other data or another model by now.
     """
-    from genaiops_dagster.asset_options import asset_key
-    from genaiops_dagster.data.records import DatasetSplit
-    from genaiops_dagster.evaluation.records import EvaluationReport
-    from genaiops_dagster.record import read_record
-    from genaiops_dagster.tuning.records import TunedModel
+    from genaiops_dagster.orchestration.asset_options import asset_key
+    from genaiops_dagster.records.data import DatasetSplit
+    from genaiops_dagster.records.evaluation import EvaluationReport
+    from genaiops_dagster.records.record import read_record
+    from genaiops_dagster.records.tuning import TunedModel
 
     use_case, store = _begin(definition, place)
     chosen = use_case.candidates[candidate]

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from genaiops_dagster.gate_policy import Approval
 from genaiops_dagster.promotion.log import DecisionLog, LogMovedError, latest_decision
-from genaiops_dagster.promotion.records import Decision, LogEntry
+from genaiops_dagster.records.promotion import Decision, LogEntry
 from genaiops_dagster.use_case import UseCase
+from genaiops_dagster.use_case.gate import Approval
 
 
 class ApprovalError(RuntimeError):

@@ -5,28 +5,24 @@ from typing import Any
 
 import dagster as dg
 
-from genaiops_dagster.asset_options import (
-    Materialized,
-    asset_key,
-    asset_options,
-    markdown_list,
-    markdown_table,
-)
 from genaiops_dagster.budget.degrade import read_terms
 from genaiops_dagster.comparison.compare import IncomparableError
 from genaiops_dagster.comparison.publish import compare_stored
-from genaiops_dagster.comparison.records import Comparison
-from genaiops_dagster.data.records import DatasetSplit
 from genaiops_dagster.evaluation.checks import REPORT
-from genaiops_dagster.evaluation.records import Answer, ChampionEvaluation, EvaluationReport
-from genaiops_dagster.gate_policy import LatencySloRule
 from genaiops_dagster.google_cloud.object_store import ObjectStore
 from genaiops_dagster.google_cloud.resources import (
     ObjectStoreResource,
     VertexAIResource,
     WarehouseResource,
 )
-from genaiops_dagster.plain_text import escape_markdown
+from genaiops_dagster.orchestration.asset_options import (
+    Materialized,
+    asset_key,
+    asset_options,
+    markdown_list,
+    markdown_table,
+)
+from genaiops_dagster.orchestration.plain_text import escape_markdown
 from genaiops_dagster.promotion import smoke_test as smoke_tests
 from genaiops_dagster.promotion.approve import find_approval
 from genaiops_dagster.promotion.champion import ChampionError, Places, pointer_name
@@ -34,13 +30,17 @@ from genaiops_dagster.promotion.decide import Challenge, challenge
 from genaiops_dagster.promotion.evidence import LoadTested
 from genaiops_dagster.promotion.log import BrokenLogError, DecisionLog
 from genaiops_dagster.promotion.promote import Refused, approval_request, judge, promote
-from genaiops_dagster.promotion.records import Champion, Decision, Verdict
 from genaiops_dagster.promotion.registry import Registry
 from genaiops_dagster.promotion.tables import publish_log
-from genaiops_dagster.prompts.records import PromptVersion
-from genaiops_dagster.record import read_record, record_name
-from genaiops_dagster.tuning.records import TunedModel
+from genaiops_dagster.records.comparison import Comparison
+from genaiops_dagster.records.data import DatasetSplit
+from genaiops_dagster.records.evaluation import Answer, ChampionEvaluation, EvaluationReport
+from genaiops_dagster.records.promotion import Champion, Decision, Verdict
+from genaiops_dagster.records.prompts import PromptVersion
+from genaiops_dagster.records.record import read_record, record_name
+from genaiops_dagster.records.tuning import TunedModel
 from genaiops_dagster.use_case import CHAMPION, UseCase
+from genaiops_dagster.use_case.gate import LatencySloRule
 
 GATE_CHECK = "gate"
 

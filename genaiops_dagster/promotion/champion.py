@@ -22,9 +22,9 @@ from genaiops_dagster.promotion.log import (
     is_completed,
     moves,
 )
-from genaiops_dagster.promotion.records import Champion, EntryKind, LogEntry, Rollout
 from genaiops_dagster.promotion.registry import ALIAS, Registry
-from genaiops_dagster.record import record_name
+from genaiops_dagster.records.promotion import Champion, EntryKind, LogEntry, Rollout
+from genaiops_dagster.records.record import record_name
 
 
 class ChampionError(RuntimeError):

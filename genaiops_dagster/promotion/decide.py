@@ -7,22 +7,22 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from genaiops_dagster.candidates import Candidate
-from genaiops_dagster.comparison.records import Comparison
-from genaiops_dagster.data.records import DatasetSplit
+from genaiops_dagster.evaluation.asking.inference import Model
 from genaiops_dagster.evaluation.evaluate import EvaluationTask
-from genaiops_dagster.evaluation.inference import Model
-from genaiops_dagster.evaluation.judge import judge_digest
-from genaiops_dagster.fingerprint import fingerprint
+from genaiops_dagster.evaluation.judging.judge import judge_digest
 from genaiops_dagster.promotion.evidence import Current, LoadTested
 from genaiops_dagster.promotion.gate import evaluate_gate
-from genaiops_dagster.promotion.records import Champion, Decision, LogEntry
 from genaiops_dagster.promotion.rollback import withdrawn
-from genaiops_dagster.prompts.records import PromptVersion
 from genaiops_dagster.prompts.rendering import candidate_prompt
-from genaiops_dagster.section import TUNED
-from genaiops_dagster.tuning.records import TunedModel
+from genaiops_dagster.records.comparison import Comparison
+from genaiops_dagster.records.data import DatasetSplit
+from genaiops_dagster.records.fingerprint import fingerprint
+from genaiops_dagster.records.promotion import Champion, Decision, LogEntry
+from genaiops_dagster.records.prompts import PromptVersion
+from genaiops_dagster.records.tuning import TunedModel
 from genaiops_dagster.use_case import UseCase
+from genaiops_dagster.use_case.candidates import Candidate
+from genaiops_dagster.use_case.section import TUNED
 
 if TYPE_CHECKING:
     from genaiops_dagster.google_cloud.vertex_ai import VertexAI

@@ -5,12 +5,12 @@ from __future__ import annotations
 import datetime as dt
 from dataclasses import dataclass
 
-from genaiops_dagster.comparison.records import Comparison
-from genaiops_dagster.evaluation.records import EvaluationReport
-from genaiops_dagster.evaluation_policy import Evaluation
-from genaiops_dagster.gate_policy import Gate
-from genaiops_dagster.promotion.records import Champion, RuleOutcome, RuleResult
-from genaiops_dagster.record import Record
+from genaiops_dagster.records.comparison import Comparison
+from genaiops_dagster.records.evaluation import EvaluationReport
+from genaiops_dagster.records.promotion import Champion, RuleOutcome, RuleResult
+from genaiops_dagster.records.record import Record
+from genaiops_dagster.use_case.evaluation import Evaluation
+from genaiops_dagster.use_case.gate import Gate
 
 
 class LoadTested(Record, extra="ignore"):

@@ -8,13 +8,13 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from genaiops_dagster.comparison.records import Comparison
-from genaiops_dagster.evaluation_policy import Evaluation
-from genaiops_dagster.gate_policy import Gate, Waiver
 from genaiops_dagster.promotion.evidence import Current, Evidence, insufficient, rejected
-from genaiops_dagster.promotion.records import Outcome, RuleResult, Verdict
 from genaiops_dagster.promotion.requirements import requirements
 from genaiops_dagster.promotion.rules import apply
+from genaiops_dagster.records.comparison import Comparison
+from genaiops_dagster.records.promotion import Outcome, RuleResult, Verdict
+from genaiops_dagster.use_case.evaluation import Evaluation
+from genaiops_dagster.use_case.gate import Gate, Waiver
 
 
 def evaluate_gate(

@@ -5,13 +5,14 @@ from typing import Any
 
 import dagster as dg
 
-from genaiops_dagster.asset_options import asset_key
 from genaiops_dagster.google_cloud.resources import (
     ObjectStoreResource,
     VertexAIResource,
     WarehouseResource,
 )
-from genaiops_dagster.plain_text import escape_markdown
+from genaiops_dagster.orchestration.asset_options import asset_key
+from genaiops_dagster.orchestration.plain_text import escape_markdown
+from genaiops_dagster.orchestration.run_coordinator import launched_by
 from genaiops_dagster.promotion.approve import ApprovalError, approve, approver
 from genaiops_dagster.promotion.champion import ChampionError, Places, read_champion
 from genaiops_dagster.promotion.log import BrokenLogError, DecisionLog
@@ -19,7 +20,6 @@ from genaiops_dagster.promotion.registry import Registry
 from genaiops_dagster.promotion.rollback import RollbackError, rollback
 from genaiops_dagster.promotion.smoke_test import SmokeTestError, evaluation, smoke_test
 from genaiops_dagster.promotion.tables import publish_log
-from genaiops_dagster.run_coordinator import launched_by
 from genaiops_dagster.use_case import UseCase
 
 

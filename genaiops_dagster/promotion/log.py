@@ -13,9 +13,9 @@ from collections.abc import Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, NamedTuple
 
-from genaiops_dagster.fingerprint import fingerprint
 from genaiops_dagster.google_cloud.object_store import ObjectStore
-from genaiops_dagster.promotion.records import Champion, Decision, EntryKind, LogEntry
+from genaiops_dagster.records.fingerprint import fingerprint
+from genaiops_dagster.records.promotion import Champion, Decision, EntryKind, LogEntry
 
 _READERS = 16
 

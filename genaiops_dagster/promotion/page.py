@@ -10,7 +10,6 @@ from importlib.resources import files
 from typing import TYPE_CHECKING, Any
 
 from genaiops_dagster.comparison import charts
-from genaiops_dagster.comparison.records import Comparison
 from genaiops_dagster.comparison.summaries import (
     Sheet,
     changed_rows,
@@ -21,8 +20,9 @@ from genaiops_dagster.comparison.summaries import (
     significance_sheet,
 )
 from genaiops_dagster.comparison.trend import TrendPoint
-from genaiops_dagster.evaluation.records import RowResult
-from genaiops_dagster.promotion.records import Champion, Decision
+from genaiops_dagster.records.comparison import Comparison
+from genaiops_dagster.records.evaluation import RowResult
+from genaiops_dagster.records.promotion import Champion, Decision
 from genaiops_dagster.use_case import UseCase
 
 if TYPE_CHECKING:

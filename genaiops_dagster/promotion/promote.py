@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from genaiops_dagster.comparison.records import Comparison
 from genaiops_dagster.promotion.approve import find_approval
 from genaiops_dagster.promotion.champion import (
     ChampionError,
@@ -16,9 +15,10 @@ from genaiops_dagster.promotion.champion import (
 )
 from genaiops_dagster.promotion.decide import Challenge, changes, decide, next_champion
 from genaiops_dagster.promotion.log import champions, latest_decision, record_decision
-from genaiops_dagster.promotion.records import Champion, Decision, LogEntry
 from genaiops_dagster.promotion.rollback import SmokeTest
 from genaiops_dagster.promotion.rollout import start
+from genaiops_dagster.records.comparison import Comparison
+from genaiops_dagster.records.promotion import Champion, Decision, LogEntry
 from genaiops_dagster.use_case import UseCase
 
 

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from genaiops_dagster.promotion.log import champions, latest_decision, moves
-from genaiops_dagster.promotion.records import Champion, LogEntry
 from genaiops_dagster.promotion.registry import ALIAS
+from genaiops_dagster.records.promotion import Champion, LogEntry
 from genaiops_dagster.tuning.jobs import USE_CASE_LABEL
 
 if TYPE_CHECKING:

@@ -5,11 +5,11 @@ from __future__ import annotations
 import datetime as dt
 from collections.abc import Iterator
 
-from genaiops_dagster.evaluation.records import EvaluationReport, MetricSummary, SuiteReport
-from genaiops_dagster.gate_policy import BetterThanRule, NoWorseThanRule, SlicesRule
 from genaiops_dagster.promotion.evidence import Evidence, held, insufficient, rejected
-from genaiops_dagster.promotion.records import RuleResult
-from genaiops_dagster.section import CHAMPION
+from genaiops_dagster.records.evaluation import EvaluationReport, MetricSummary, SuiteReport
+from genaiops_dagster.records.promotion import RuleResult
+from genaiops_dagster.use_case.gate import BetterThanRule, NoWorseThanRule, SlicesRule
+from genaiops_dagster.use_case.section import CHAMPION
 
 GOLDEN = "golden"
 """Name of the suite of golden cases."""

@@ -12,8 +12,8 @@ from genaiops_dagster.promotion.champion import (
     write_asset_record,
 )
 from genaiops_dagster.promotion.log import champions, moves
-from genaiops_dagster.promotion.records import Champion, LogEntry
 from genaiops_dagster.promotion.rollout import withdraw
+from genaiops_dagster.records.promotion import Champion, LogEntry
 
 SmokeTest = Callable[[Champion], object]
 """Asks a champion something; raises when it does not answer."""

@@ -17,8 +17,8 @@ from genaiops_dagster.promotion.champion import (
     settle,
     write_asset_record,
 )
-from genaiops_dagster.promotion.records import Champion, LogEntry, Rollout
-from genaiops_dagster.serving_policy import RolloutPolicy, RolloutStage
+from genaiops_dagster.records.promotion import Champion, LogEntry, Rollout
+from genaiops_dagster.use_case.serving import RolloutPolicy, RolloutStage
 
 AUTOMATIC = "rollout"
 """Who a step is by when no person made it."""

@@ -6,10 +6,19 @@ import math
 from collections.abc import Callable
 from typing import Any
 
-from genaiops_dagster.comparison.records import Difference
-from genaiops_dagster.evaluation.records import MetricSummary
-from genaiops_dagster.evaluation.statistics import holm
-from genaiops_dagster.gate_policy import (
+from genaiops_dagster.evaluation.scoring.statistics import holm
+from genaiops_dagster.promotion.evidence import (
+    Evidence,
+    figure,
+    held,
+    insufficient,
+    rejected,
+)
+from genaiops_dagster.promotion.requirements import missing_cases
+from genaiops_dagster.records.comparison import Difference
+from genaiops_dagster.records.evaluation import MetricSummary
+from genaiops_dagster.records.promotion import RuleResult
+from genaiops_dagster.use_case.gate import (
     BetterThanRule,
     CostRule,
     LatencyRule,
@@ -20,16 +29,7 @@ from genaiops_dagster.gate_policy import (
     SuiteRule,
     ThresholdRule,
 )
-from genaiops_dagster.promotion.evidence import (
-    Evidence,
-    figure,
-    held,
-    insufficient,
-    rejected,
-)
-from genaiops_dagster.promotion.records import RuleResult
-from genaiops_dagster.promotion.requirements import missing_cases
-from genaiops_dagster.section import CHAMPION
+from genaiops_dagster.use_case.section import CHAMPION
 
 AgainstRule = BetterThanRule | NoWorseThanRule | SlicesRule
 

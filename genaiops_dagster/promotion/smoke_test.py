@@ -8,13 +8,13 @@ from typing import TYPE_CHECKING
 
 import dagster as dg
 
-from genaiops_dagster.asset_options import asset_key
-from genaiops_dagster.evaluation.inference import content_config, read_answer
-from genaiops_dagster.evaluation.records import Answer
-from genaiops_dagster.plain_text import escape_markdown
-from genaiops_dagster.promotion.records import Champion
-from genaiops_dagster.prompts.records import PromptVersion
+from genaiops_dagster.evaluation.asking.inference import content_config, read_answer
+from genaiops_dagster.orchestration.asset_options import asset_key
+from genaiops_dagster.orchestration.plain_text import escape_markdown
 from genaiops_dagster.prompts.rendering import request_contents
+from genaiops_dagster.records.evaluation import Answer
+from genaiops_dagster.records.promotion import Champion
+from genaiops_dagster.records.prompts import PromptVersion
 from genaiops_dagster.use_case import UseCase
 
 if TYPE_CHECKING:

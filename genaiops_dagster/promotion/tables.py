@@ -6,7 +6,7 @@ from typing import Any
 
 from genaiops_dagster.google_cloud.warehouse import Column, Table, Warehouse
 from genaiops_dagster.promotion.log import DecisionLog
-from genaiops_dagster.promotion.records import LogEntry
+from genaiops_dagster.records.promotion import LogEntry
 
 PROMOTIONS = Table(
     name="promotions",

@@ -6,9 +6,9 @@ import functools
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-from genaiops_dagster.fingerprint import fingerprint
 from genaiops_dagster.prompts.media_types import MEDIA_TYPES, media_type
-from genaiops_dagster.prompts.records import PromptVersion
+from genaiops_dagster.records.fingerprint import fingerprint
+from genaiops_dagster.records.prompts import PromptVersion
 from genaiops_dagster.use_case import Prompt, UseCase
 
 if TYPE_CHECKING:

@@ -1,5 +1,5 @@
 """What applications use: `from genaiops_dagster.serving import Router`."""
 
-from genaiops_dagster.serving.router import NoChampionError, Route, Router
+from genaiops_dagster.serving.answering.router import NoChampionError, Route, Router
 
 __all__ = ["NoChampionError", "Route", "Router"]

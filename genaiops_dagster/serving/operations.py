@@ -6,8 +6,12 @@ import datetime as dt
 
 import dagster as dg
 
-from genaiops_dagster.asset_options import asset_key
-from genaiops_dagster.serving import load_assets, online_assets, rollout_assets
+from genaiops_dagster.orchestration.asset_options import asset_key
+from genaiops_dagster.serving.load_testing import assets as load_assets
+from genaiops_dagster.serving.watching import (
+    online_assets,
+    rollout_assets,
+)
 from genaiops_dagster.use_case import UseCase
 
 

@@ -6,8 +6,8 @@ from typing import Any, Literal
 
 from pydantic import Field
 
-from genaiops_dagster.record import Record
-from genaiops_dagster.serving.guardrails import Finding
+from genaiops_dagster.records.record import Record
+from genaiops_dagster.serving.answering.guardrails import Finding
 
 Status = Literal["answered", "refused", "blocked", "truncated", "failed"]
 

@@ -4,26 +4,26 @@ from collections.abc import Iterator
 
 import dagster as dg
 
-from genaiops_dagster.asset_options import (
+from genaiops_dagster.budget.spend import Spend, record_spend
+from genaiops_dagster.google_cloud.resources import (
+    ObjectStoreResource,
+    VertexAIResource,
+    WarehouseResource,
+)
+from genaiops_dagster.orchestration.asset_options import (
     asset_key,
     asset_options,
     chart_image,
     markdown_table,
     pipeline_keys,
 )
-from genaiops_dagster.budget.records import CostEstimate
-from genaiops_dagster.budget.spend import Spend, record_spend
-from genaiops_dagster.data.records import DatasetSplit
-from genaiops_dagster.google_cloud.resources import (
-    ObjectStoreResource,
-    VertexAIResource,
-    WarehouseResource,
-)
-from genaiops_dagster.plain_text import escape_markdown
+from genaiops_dagster.orchestration.plain_text import escape_markdown
+from genaiops_dagster.records.budget import CostEstimate
+from genaiops_dagster.records.data import DatasetSplit
+from genaiops_dagster.records.tuning import TunedModel
 from genaiops_dagster.tuning.losses import loss_chart, read_losses
 from genaiops_dagster.tuning.progress import progress_of
 from genaiops_dagster.tuning.recipe import TuningRecipe, tuning_recipe
-from genaiops_dagster.tuning.records import TunedModel
 from genaiops_dagster.tuning.states import console_url, has_ended
 from genaiops_dagster.tuning.tune import TuningRun
 from genaiops_dagster.use_case import UseCase

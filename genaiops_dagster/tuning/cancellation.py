@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from genaiops_dagster.record import Record, find_object
+from genaiops_dagster.records.record import Record, find_object
 
 if TYPE_CHECKING:
     from google import genai

@@ -8,7 +8,7 @@ import warnings
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
-from genaiops_dagster.record import Record
+from genaiops_dagster.records.record import Record
 from genaiops_dagster.tuning.claims import Claim
 from genaiops_dagster.tuning.recipe import TuningRecipe
 from genaiops_dagster.tuning.states import Phase, TuningJobError, phase, state_name

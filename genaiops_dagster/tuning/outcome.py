@@ -6,9 +6,8 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 from genaiops_dagster.budget.pricing import tuning_cost
-from genaiops_dagster.budget_policy import ModelPrice
+from genaiops_dagster.records.tuning import Checkpoint, TunedModel
 from genaiops_dagster.tuning.recipe import TuningRecipe
-from genaiops_dagster.tuning.records import Checkpoint, TunedModel
 from genaiops_dagster.tuning.states import (
     Phase,
     TuningJobError,
@@ -18,6 +17,7 @@ from genaiops_dagster.tuning.states import (
     state_name,
 )
 from genaiops_dagster.tuning.statistics import statistics_of
+from genaiops_dagster.use_case.budget import ModelPrice
 
 if TYPE_CHECKING:
     from google.genai import types

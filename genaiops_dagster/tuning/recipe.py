@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from genaiops_dagster.budget.volume import training_data
-from genaiops_dagster.data.records import DatasetSplit
-from genaiops_dagster.fingerprint import fingerprint
-from genaiops_dagster.record import Record
-from genaiops_dagster.section import CHAMPION
+from genaiops_dagster.planning.volume import training_data
+from genaiops_dagster.records.data import DatasetSplit
+from genaiops_dagster.records.fingerprint import fingerprint
+from genaiops_dagster.records.record import Record
 from genaiops_dagster.use_case import UseCase
+from genaiops_dagster.use_case.section import CHAMPION
 
 if TYPE_CHECKING:
     from genaiops_dagster.google_cloud.object_store import ObjectStore

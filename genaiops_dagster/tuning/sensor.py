@@ -8,9 +8,9 @@ from typing import NamedTuple
 
 import dagster as dg
 
-from genaiops_dagster.asset_options import asset_key
 from genaiops_dagster.google_cloud.object_store import ObjectStore
 from genaiops_dagster.google_cloud.resources import ObjectStoreResource, VertexAIResource
+from genaiops_dagster.orchestration.asset_options import asset_key
 from genaiops_dagster.tuning.cancellation import cancel_job
 from genaiops_dagster.tuning.limits import reason_to_cancel
 from genaiops_dagster.tuning.pending import TUNING, pending_jobs

@@ -16,8 +16,9 @@ from genaiops_dagster.budget.limits import (
     require_within_budget,
     sweep_refusals,
 )
-from genaiops_dagster.budget.records import CostEstimate
 from genaiops_dagster.google_cloud.base_models import require_available
+from genaiops_dagster.records.budget import CostEstimate
+from genaiops_dagster.records.tuning import TunedModel
 from genaiops_dagster.tuning.cancellation import cancel_job, cancel_reason
 from genaiops_dagster.tuning.jobs import TuningJobs
 from genaiops_dagster.tuning.limits import reason_to_cancel
@@ -25,7 +26,6 @@ from genaiops_dagster.tuning.outcome import tuned_model_of
 from genaiops_dagster.tuning.pending import HEARTBEAT_SECONDS, clear_pending, mark_pending
 from genaiops_dagster.tuning.progress import Progress, ProgressReader
 from genaiops_dagster.tuning.recipe import TuningRecipe
-from genaiops_dagster.tuning.records import TunedModel
 from genaiops_dagster.tuning.states import has_ended
 from genaiops_dagster.tuning.waiting import wait_for_job
 from genaiops_dagster.use_case import UseCase

@@ -6,7 +6,7 @@ from typing import Any
 
 from genaiops_dagster.budget.admission import Requests, refuse_over_budget
 from genaiops_dagster.budget.limits import Spent
-from genaiops_dagster.budget_policy import Budget
+from genaiops_dagster.use_case.budget import Budget
 
 REQUESTS = Requests(
     use_case="mine",

@@ -10,8 +10,8 @@ import pytest
 
 from genaiops_dagster.budget.degrade import degrade, stratified_sample, with_less
 from genaiops_dagster.budget.limits import BudgetExceededError
-from genaiops_dagster.budget.records import CostEstimate, Degradation, StageCost, totals
-from genaiops_dagster.data.records import DatasetSplit, Example
+from genaiops_dagster.records.budget import CostEstimate, Degradation, StageCost, totals
+from genaiops_dagster.records.data import DatasetSplit, Example
 from genaiops_dagster.use_case import UseCase
 from tests.budget.conftest import use_case_with
 

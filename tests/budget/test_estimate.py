@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import pytest
 
-from genaiops_dagster.budget.estimate import estimate_run
 from genaiops_dagster.budget.limits import (
     BudgetExceededError,
     Spent,
@@ -12,13 +11,14 @@ from genaiops_dagster.budget.limits import (
     require_within_budget,
     too_long,
 )
-from genaiops_dagster.budget.records import Stage
 from genaiops_dagster.budget.stage_costs import SUITE_CASES
-from genaiops_dagster.budget.tokens import TokenTotal
-from genaiops_dagster.budget.volume import ChampionVolume, PromptVolume, RunVolume
-from genaiops_dagster.budget_policy import Budget
 from genaiops_dagster.evaluation.suites.cases import shipped_cases
+from genaiops_dagster.planning.estimate import estimate_run
+from genaiops_dagster.planning.volume import ChampionVolume, PromptVolume, RunVolume
+from genaiops_dagster.prompts.tokens import TokenTotal
+from genaiops_dagster.records.budget import Stage
 from genaiops_dagster.use_case import UseCase
+from genaiops_dagster.use_case.budget import Budget
 from tests.budget.conftest import use_case_with
 
 VOLUME = RunVolume(

@@ -20,7 +20,7 @@ from genaiops_dagster.budget.pricing import (
     token_cost,
     tuning_cost,
 )
-from genaiops_dagster.budget_policy import ModelPrice
+from genaiops_dagster.use_case.budget import ModelPrice
 
 NOVEMBER = dt.datetime(2026, 11, 20, tzinfo=dt.UTC)
 

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 import pytest
 
-from genaiops_dagster.budget.tokens import Content, count_all, count_sample, sample, user_message
+from genaiops_dagster.prompts.tokens import Content, count_all, count_sample, sample, user_message
 
 
 def words(messages: Sequence[Content]) -> int:

@@ -13,7 +13,7 @@ from typer.testing import CliRunner, Result
 
 from genaiops_dagster.cli.app import app
 from genaiops_dagster.data.assets import build_assets
-from genaiops_dagster.google_cloud.bindings import build_resources
+from genaiops_dagster.orchestration.bindings import build_resources
 from genaiops_dagster.prompts.assets import build_assets as build_prompt_assets
 from genaiops_dagster.use_case import EXTRA_FOLDER_VARIABLE, load_use_case
 from tests.cli.test_deliver import USE_CASE

@@ -10,8 +10,8 @@ from genaiops_dagster.cli.lifecycle import RunOutcome, StepProgress
 from genaiops_dagster.cli.summary import RunSummary, print_summary, progress_table, summarize
 from genaiops_dagster.cli.terminal import Terminal
 from genaiops_dagster.comparison.compare import compare
-from genaiops_dagster.comparison.records import Comparison
-from genaiops_dagster.promotion.records import Decision, RuleResult, Verdict
+from genaiops_dagster.records.comparison import Comparison
+from genaiops_dagster.records.promotion import Decision, RuleResult, Verdict
 from tests.comparison.examples import NO_CHAMPION, make_report, make_rows, make_use_case
 
 

@@ -19,13 +19,13 @@ from typer.testing import CliRunner
 
 import genaiops_dagster.cli
 from genaiops_dagster.cli.app import app
-from genaiops_dagster.cli.history import _print
+from genaiops_dagster.cli.commands.history import _print
 from genaiops_dagster.cli.lifecycle import StepProgress
 from genaiops_dagster.cli.options import fail
 from genaiops_dagster.cli.summary import progress_table
 from genaiops_dagster.cli.terminal import Terminal, joined, panel, progress, styled
-from genaiops_dagster.plain_text import visible
-from genaiops_dagster.promotion.records import LogEntry, RuleResult, Verdict
+from genaiops_dagster.orchestration.plain_text import visible
+from genaiops_dagster.records.promotion import LogEntry, RuleResult, Verdict
 from tests.cli.test_summary import make_comparison, make_decision, printed
 from tests.hostile import TEXTS
 
@@ -182,7 +182,7 @@ def test_log_lines_of_a_run_do_not_steer_the_terminal() -> None:
     assert "evil.example" not in found
 
 
-MODULES = sorted(Path(genaiops_dagster.cli.__file__).parent.glob("*.py"))
+MODULES = sorted(Path(genaiops_dagster.cli.__file__).parent.rglob("*.py"))
 SAFE = {
     *("rich.box", "rich.console.Group", "rich.console.RenderableType", "rich.live.Live"),
     "rich.table.Table",

@@ -6,13 +6,13 @@ import random
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from genaiops_dagster.evaluation.records import ChampionEvaluation, EvaluationReport, RowResult
-from genaiops_dagster.evaluation.summary import (
+from genaiops_dagster.evaluation.scoring.summary import (
     count_states,
     latency_percentiles,
     summarize_all,
     summarize_slices,
 )
+from genaiops_dagster.records.evaluation import ChampionEvaluation, EvaluationReport, RowResult
 from genaiops_dagster.use_case import UseCase
 
 NO_CHAMPION = ChampionEvaluation(number=None, report=None)

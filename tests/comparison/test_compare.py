@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 
 from genaiops_dagster.comparison.compare import IncomparableError, compare, leaderboard, pareto
-from genaiops_dagster.evaluation.records import ChampionEvaluation
+from genaiops_dagster.records.evaluation import ChampionEvaluation
 from tests.comparison.examples import NO_CHAMPION, make_report, make_rows, make_use_case
 
 USE_CASE = make_use_case()

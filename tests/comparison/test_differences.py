@@ -10,7 +10,7 @@ from genaiops_dagster.comparison.differences import (
     pairwise_differences,
     slice_differences,
 )
-from genaiops_dagster.evaluation.records import RowResult
+from genaiops_dagster.records.evaluation import RowResult
 from tests.comparison.examples import make_rows
 
 LABELS = ("csv", "json", "math")

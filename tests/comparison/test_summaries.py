@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from genaiops_dagster.comparison.charts import pareto_chart
 from genaiops_dagster.comparison.compare import compare
-from genaiops_dagster.comparison.records import Comparison
 from genaiops_dagster.comparison.summaries import (
     better_than_sheet,
     leaderboard_sheet,
     means_sheet,
     significance_sheet,
 )
+from genaiops_dagster.records.comparison import Comparison
 from tests.comparison.examples import NO_CHAMPION, make_report, make_rows, make_use_case
 
 ROWS = {

@@ -5,7 +5,7 @@ from __future__ import annotations
 import dagster as dg
 import pytest
 
-from genaiops_dagster.data.automation import build_automation, follow_data
+from genaiops_dagster.orchestration.automation import build_automation, follow_data
 from tests.data.conftest import use_case_of
 
 STEPS = ["source_rows", "examples", "training_set", "tuned_model"]

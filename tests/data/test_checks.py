@@ -15,10 +15,10 @@ import pytest
 from genaiops_dagster.data import checks
 from genaiops_dagster.data.bulk import workspace
 from genaiops_dagster.data.curation import prepare
-from genaiops_dagster.data.records import DatasetSplit, SplitName, StoredRows
 from genaiops_dagster.data.sources import SourceRow, write_source_rows
 from genaiops_dagster.data.splits import SplitFile, write_splits
 from genaiops_dagster.prompts.rendering import version
+from genaiops_dagster.records.data import DatasetSplit, SplitName, StoredRows
 from tests.data.conftest import use_case_of
 
 USE_CASE = use_case_of()

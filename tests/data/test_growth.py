@@ -11,7 +11,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from genaiops_dagster.data.sources import SourceRow
-from genaiops_dagster.data_policy import Curation
+from genaiops_dagster.use_case.data import Curation
 from tests.data.conftest import Curate, use_case_of
 
 PASSAGES = [" ".join(f"word{passage}x{n}" for n in range(45)) for passage in range(5)]

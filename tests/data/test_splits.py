@@ -9,9 +9,9 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from genaiops_dagster.data.bulk import workspace
-from genaiops_dagster.data.records import Example
 from genaiops_dagster.data.splits import write_splits
 from genaiops_dagster.prompts.rendering import tuning_line, version
+from genaiops_dagster.records.data import Example
 from genaiops_dagster.use_case import Prompt
 from tests.data.conftest import Curate, use_case_of
 

@@ -82,7 +82,7 @@ def test_the_run_coordinator_the_monitoring_and_the_pools_are_dagsters(tmp_path)
 
 
 def test_behind_a_proxy_dagster_reads_who_is_signed_in(tmp_path):
-    from genaiops_dagster.run_coordinator import UserRunCoordinator
+    from genaiops_dagster.orchestration.run_coordinator import UserRunCoordinator
 
     coordinator = IDENTITY["dagsterDaemon"]["runCoordinator"]
     assert (coordinator["enabled"], coordinator["type"]) == (True, "CustomRunCoordinator")
@@ -132,7 +132,7 @@ def test_definitions_load_and_plan_under_the_kubernetes_executor(monkeypatch):
 
 
 def test_an_executor_that_there_is_not_is_refused(monkeypatch):
-    from genaiops_dagster.executors import build_executor
+    from genaiops_dagster.orchestration.executors import build_executor
 
     monkeypatch.setenv("GENAIOPS_EXECUTOR", "kubernets")
     with pytest.raises(ValueError, match="GENAIOPS_EXECUTOR=kubernets: choose processes or kub"):

@@ -10,7 +10,7 @@ import pytest
 import typer.main
 
 from genaiops_dagster.cli.app import app
-from genaiops_dagster.cli.schema import use_case_schema
+from genaiops_dagster.cli.commands.schema import use_case_schema
 from tests.docs.pages import PAGES, ROOT, name_of, text_of
 
 COMMANDS = typer.main.get_command(app).commands

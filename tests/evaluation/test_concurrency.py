@@ -11,7 +11,7 @@ from types import SimpleNamespace
 import pytest
 from google.genai.errors import APIError
 
-from genaiops_dagster.evaluation.concurrency import (
+from genaiops_dagster.evaluation.asking.concurrency import (
     AdaptiveLimit,
     Patience,
     RequestFailedError,

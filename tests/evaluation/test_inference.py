@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from google.genai import types
 
-from genaiops_dagster.evaluation.inference import content_config, read_answer
+from genaiops_dagster.evaluation.asking.inference import content_config, read_answer
 from genaiops_dagster.use_case import GenerationConfig
 
 

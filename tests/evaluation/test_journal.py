@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from genaiops_dagster.evaluation.journal import Journal, JournalFolderError
+from genaiops_dagster.evaluation.asking.journal import Journal, JournalFolderError
 
 
 @pytest.fixture

@@ -6,15 +6,15 @@ import random
 
 import pytest
 
-from genaiops_dagster.evaluation.calibration import LabelsError, agreement, read_labels
-from genaiops_dagster.evaluation.judge import (
+from genaiops_dagster.evaluation.judging.calibration import LabelsError, agreement, read_labels
+from genaiops_dagster.evaluation.judging.judge import (
     Rated,
     UnknownTemplateError,
     judge_digest,
     prompt_template,
     template_fields,
 )
-from genaiops_dagster.evaluation.pairwise import (
+from genaiops_dagster.evaluation.judging.pairwise import (
     Judged,
     Pair,
     consistency,
@@ -22,9 +22,9 @@ from genaiops_dagster.evaluation.pairwise import (
     preference,
     self_agreement,
 )
-from genaiops_dagster.evaluation.records import RowResult
-from genaiops_dagster.evaluation.summary import judge_quality, summarize
-from genaiops_dagster.evaluation_policy import Judge, JudgedMetric
+from genaiops_dagster.evaluation.scoring.summary import judge_quality, summarize
+from genaiops_dagster.records.evaluation import RowResult
+from genaiops_dagster.use_case.evaluation import Judge, JudgedMetric
 
 CRITERIA = JudgedMetric(criteria="It is right.")
 

@@ -7,13 +7,13 @@ from pathlib import Path
 
 import pytest
 
-from genaiops_dagster.data.records import Example
-from genaiops_dagster.evaluation.classification import classify, summarize_corpus_metric
-from genaiops_dagster.evaluation.metrics import metrics_digest, row_metrics
-from genaiops_dagster.evaluation.records import RowResult
-from genaiops_dagster.evaluation.scoring import compute_scores
-from genaiops_dagster.evaluation.user_functions import UserFunctionError
-from genaiops_dagster.evaluation_policy import COMPUTED_METRICS
+from genaiops_dagster.evaluation.scored_row import compute_scores
+from genaiops_dagster.evaluation.scoring.classification import classify, summarize_corpus_metric
+from genaiops_dagster.evaluation.scoring.metrics import metrics_digest, row_metrics
+from genaiops_dagster.evaluation.scoring.user_functions import UserFunctionError
+from genaiops_dagster.records.data import Example
+from genaiops_dagster.records.evaluation import RowResult
+from genaiops_dagster.use_case.evaluation import COMPUTED_METRICS
 
 
 def example(output: str, **variables) -> Example:

@@ -9,7 +9,7 @@ from statsmodels.stats.contingency_tables import mcnemar
 from statsmodels.stats.multitest import multipletests
 from statsmodels.stats.proportion import proportion_confint
 
-from genaiops_dagster.evaluation.statistics import (
+from genaiops_dagster.evaluation.scoring.statistics import (
     bootstrap_difference,
     bootstrap_interval,
     holm,

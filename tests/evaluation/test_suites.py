@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import pytest
 
-from genaiops_dagster.evaluation.records import Answer, CaseResult
 from genaiops_dagster.evaluation.suites.cases import (
     Case,
     declines,
@@ -13,9 +12,10 @@ from genaiops_dagster.evaluation.suites.cases import (
     shipped_cases,
 )
 from genaiops_dagster.evaluation.suites.run import report_suite
-from genaiops_dagster.evaluation_policy import GoldenCase
 from genaiops_dagster.prompts.rendering import version
+from genaiops_dagster.records.evaluation import Answer, CaseResult
 from genaiops_dagster.use_case import Prompt
+from genaiops_dagster.use_case.evaluation import GoldenCase
 
 
 def answered(text: str) -> Answer:

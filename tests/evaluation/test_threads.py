@@ -7,7 +7,7 @@ import sys
 
 import pytest
 
-from genaiops_dagster.evaluation.threads import in_thread
+from genaiops_dagster.evaluation.asking.threads import in_thread
 
 
 async def test_a_blocking_call_gives_what_it_returns_or_raises():
@@ -19,7 +19,7 @@ async def test_a_blocking_call_gives_what_it_returns_or_raises():
 def test_a_blocking_call_that_hangs_keeps_no_process_from_ending():
     script = (
         "import asyncio, time\n"
-        "from genaiops_dagster.evaluation.threads import in_thread\n"
+        "from genaiops_dagster.evaluation.asking.threads import in_thread\n"
         "async def main():\n"
         "    try:\n"
         "        await asyncio.wait_for(in_thread(lambda: time.sleep(600)), 0.1)\n"

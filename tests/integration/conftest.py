@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from genaiops_dagster.tuning.records import TunedModel
+from genaiops_dagster.records.tuning import TunedModel
 from tests.integration.promotion_bench import Bench, tune
 from vertex_emulator.testing import RunningEmulator
 

@@ -10,13 +10,13 @@ from uuid import uuid4
 import dagster as dg
 import pytest
 
-from genaiops_dagster.data.records import DatasetSplit, Example
 from genaiops_dagster.evaluation.assets import build_assets
-from genaiops_dagster.evaluation.records import EvaluationReport
-from genaiops_dagster.google_cloud.bindings import build_resources
 from genaiops_dagster.google_cloud.object_store import ObjectStore
+from genaiops_dagster.orchestration.bindings import build_resources
 from genaiops_dagster.prompts.rendering import version
-from genaiops_dagster.tuning.records import TunedModel
+from genaiops_dagster.records.data import DatasetSplit, Example
+from genaiops_dagster.records.evaluation import EvaluationReport
+from genaiops_dagster.records.tuning import TunedModel
 from genaiops_dagster.use_case import UseCase
 from vertex_emulator.testing import RunningEmulator
 

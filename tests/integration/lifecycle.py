@@ -10,15 +10,15 @@ from typing import Any
 import dagster as dg
 from google.cloud import storage
 
-from genaiops_dagster.asset_options import asset_key
-from genaiops_dagster.data.records import DatasetSplit, Example
-from genaiops_dagster.fingerprint import fingerprint
-from genaiops_dagster.google_cloud.bindings import build_resources
 from genaiops_dagster.google_cloud.object_store import ObjectStore
 from genaiops_dagster.google_cloud.settings import GoogleCloudSettings
-from genaiops_dagster.prompts.records import PromptVersion
+from genaiops_dagster.orchestration.asset_options import asset_key
+from genaiops_dagster.orchestration.bindings import build_resources
 from genaiops_dagster.prompts.rendering import tuning_line, version
-from genaiops_dagster.record import Record
+from genaiops_dagster.records.data import DatasetSplit, Example
+from genaiops_dagster.records.fingerprint import fingerprint
+from genaiops_dagster.records.prompts import PromptVersion
+from genaiops_dagster.records.record import Record
 from genaiops_dagster.use_case import UseCase
 from vertex_emulator.testing import RunningEmulator
 

@@ -14,26 +14,26 @@ from google.genai import types
 
 from genaiops_dagster.comparison.assets import build_assets as comparison_assets
 from genaiops_dagster.comparison.publish import compare_stored
-from genaiops_dagster.comparison.records import Comparison
-from genaiops_dagster.data.records import DatasetSplit
-from genaiops_dagster.evaluation.records import ChampionEvaluation, EvaluationReport, RowResult
 from genaiops_dagster.evaluation.report import write_report
-from genaiops_dagster.google_cloud.bindings import build_resources
 from genaiops_dagster.google_cloud.object_store import ObjectStore
 from genaiops_dagster.google_cloud.settings import GoogleCloudSettings
 from genaiops_dagster.google_cloud.vertex_ai import VertexAI
+from genaiops_dagster.orchestration.bindings import build_resources
 from genaiops_dagster.promotion.assets import build_assets as promotion_assets
 from genaiops_dagster.promotion.champion import Places
 from genaiops_dagster.promotion.decide import Challenge, challenge
 from genaiops_dagster.promotion.log import DecisionLog
 from genaiops_dagster.promotion.promote import judge, promote
-from genaiops_dagster.promotion.records import Champion, Decision
 from genaiops_dagster.promotion.registry import Registry
 from genaiops_dagster.promotion.smoke_test import smoke_test
-from genaiops_dagster.prompts.records import PromptVersion
 from genaiops_dagster.prompts.rendering import version
-from genaiops_dagster.record import Record
-from genaiops_dagster.tuning.records import TunedModel
+from genaiops_dagster.records.comparison import Comparison
+from genaiops_dagster.records.data import DatasetSplit
+from genaiops_dagster.records.evaluation import ChampionEvaluation, EvaluationReport, RowResult
+from genaiops_dagster.records.promotion import Champion, Decision
+from genaiops_dagster.records.prompts import PromptVersion
+from genaiops_dagster.records.record import Record
+from genaiops_dagster.records.tuning import TunedModel
 from genaiops_dagster.use_case import UseCase
 from tests.comparison.examples import make_report, make_rows, make_use_case
 

@@ -21,18 +21,18 @@ from dagster._core.workspace.load_target import InProcessWorkspaceLoadTarget
 from dagster_webserver.app import create_app_from_workspace_process_context
 from starlette.testclient import TestClient
 
-from genaiops_dagster.google_cloud.bindings import build_resources
+from genaiops_dagster.orchestration.bindings import build_resources
+from genaiops_dagster.orchestration.run_coordinator import USER_TAG
 from genaiops_dagster.promotion.jobs import build_jobs
-from genaiops_dagster.promotion.records import LogEntry
-from genaiops_dagster.run_coordinator import USER_TAG
-from genaiops_dagster.tuning.records import TunedModel
+from genaiops_dagster.records.promotion import LogEntry
+from genaiops_dagster.records.tuning import TunedModel
 from tests.integration.promotion_bench import Bench
 from tests.integration.test_promotion_commands import make_bench, run
 
 HEADER = "X-Goog-Authenticated-User-Email"
 ANN = "accounts.google.com:ann@example.com"
 COORDINATOR = {
-    "module": "genaiops_dagster.run_coordinator",
+    "module": "genaiops_dagster.orchestration.run_coordinator",
     "class": "UserRunCoordinator",
     "config": {"user_header": HEADER, "user_prefix": "accounts.google.com:"},
 }
@@ -40,7 +40,7 @@ APPROVERS = {"approvers": ["ann@example.com", "bo@example.com"]}
 LOCATION = """
 import dagster as dg
 import yaml
-from genaiops_dagster.google_cloud.bindings import build_resources
+from genaiops_dagster.orchestration.bindings import build_resources
 from genaiops_dagster.promotion.jobs import build_jobs
 from genaiops_dagster.use_case import UseCase
 

@@ -10,13 +10,13 @@ import pytest
 from google.cloud import storage
 
 from genaiops_dagster.budget import ledger as ledger_module
-from genaiops_dagster.budget.assets import spend_metadata
 from genaiops_dagster.budget.ledger import Ledger, spend_by_month
 from genaiops_dagster.budget.limits import BudgetExceededError
-from genaiops_dagster.budget.records import CostEstimate, StageCost, totals
-from genaiops_dagster.budget_policy import Budget
 from genaiops_dagster.google_cloud.object_store import ObjectStore
 from genaiops_dagster.google_cloud.settings import GoogleCloudSettings
+from genaiops_dagster.planning.assets import spend_metadata
+from genaiops_dagster.records.budget import CostEstimate, StageCost, totals
+from genaiops_dagster.use_case.budget import Budget
 from vertex_emulator.testing import RunningEmulator
 
 

@@ -5,13 +5,13 @@ from __future__ import annotations
 import dagster as dg
 import pytest
 
-from genaiops_dagster.budget.assets import build_assets as budget_assets
 from genaiops_dagster.evaluation.assets import build_assets as evaluation_assets
 from genaiops_dagster.evaluation.checkpoints import CheckpointScore, best_checkpoint
-from genaiops_dagster.evaluation.records import MetricSummary
 from genaiops_dagster.google_cloud.object_store import ObjectStore
+from genaiops_dagster.planning.assets import build_assets as budget_assets
+from genaiops_dagster.records.evaluation import MetricSummary
+from genaiops_dagster.records.tuning import Checkpoint
 from genaiops_dagster.tuning.assets import build_assets as tuning_assets
-from genaiops_dagster.tuning.records import Checkpoint
 from genaiops_dagster.use_case import UseCase
 from tests.integration.lifecycle import (
     colours_use_case,

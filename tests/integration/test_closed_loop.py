@@ -13,16 +13,16 @@ import pytest
 from google.cloud import bigquery
 
 from genaiops_dagster.definitions import build_definitions, lifecycle_job_name
-from genaiops_dagster.google_cloud.bindings import build_resources
 from genaiops_dagster.google_cloud.object_store import ObjectStore
 from genaiops_dagster.google_cloud.settings import GoogleCloudSettings
 from genaiops_dagster.google_cloud.vertex_ai import VertexAI
 from genaiops_dagster.google_cloud.warehouse import Warehouse
+from genaiops_dagster.orchestration.bindings import build_resources
 from genaiops_dagster.promotion.champion import read_champion
-from genaiops_dagster.promotion.records import Champion
+from genaiops_dagster.records.promotion import Champion
 from genaiops_dagster.serving import Router
-from genaiops_dagster.serving.feedback import Feedback, give_feedback
-from genaiops_dagster.serving.requests import RequestLog
+from genaiops_dagster.serving.answering.requests import RequestLog
+from genaiops_dagster.serving.watching.feedback import Feedback, give_feedback
 from genaiops_dagster.use_case import UseCase
 from tests.integration.lifecycle import error_text, open_store
 from vertex_emulator.testing import RunningEmulator

@@ -10,9 +10,9 @@ import pytest
 from google.api_core.exceptions import GoogleAPICallError
 
 from genaiops_dagster.comparison.tables import EVALUATION_RUNS, run_row
-from genaiops_dagster.evaluation.records import EvaluationReport
 from genaiops_dagster.google_cloud.warehouse import Warehouse
-from genaiops_dagster.tuning.records import TunedModel
+from genaiops_dagster.records.evaluation import EvaluationReport
+from genaiops_dagster.records.tuning import TunedModel
 from genaiops_dagster.use_case import SHIPPED, load_use_case
 from tests.comparison.examples import make_rows
 from tests.integration.promotion_bench import Bench

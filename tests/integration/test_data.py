@@ -13,11 +13,11 @@ import pyarrow.parquet as pq
 import pytest
 from google.cloud import storage
 
-from genaiops_dagster.budget.assets import build_assets as build_budget_assets
 from genaiops_dagster.data.assets import build_assets
 from genaiops_dagster.data.sources import SourceError
 from genaiops_dagster.data.stages import store_source_rows
-from genaiops_dagster.google_cloud.bindings import build_resources
+from genaiops_dagster.orchestration.bindings import build_resources
+from genaiops_dagster.planning.assets import build_assets as build_budget_assets
 from genaiops_dagster.prompts.assets import build_assets as build_prompt_assets
 from genaiops_dagster.tuning.assets import build_assets as build_tuning
 from genaiops_dagster.use_case import UseCase

@@ -9,15 +9,15 @@ from typing import Any
 import dagster as dg
 import pytest
 
-from genaiops_dagster.budget.assets import build_assets as budget_assets
 from genaiops_dagster.budget.degrade import read_terms
 from genaiops_dagster.comparison.assets import build_assets as comparison_assets
-from genaiops_dagster.data.records import DatasetSplit
 from genaiops_dagster.evaluation.assets import build_assets as evaluation_assets
 from genaiops_dagster.evaluation.evaluation_set import read_examples
 from genaiops_dagster.google_cloud.object_store import ObjectStore
+from genaiops_dagster.planning.assets import build_assets as budget_assets
 from genaiops_dagster.promotion.assets import build_assets as promotion_assets
-from genaiops_dagster.record import read_record
+from genaiops_dagster.records.data import DatasetSplit
+from genaiops_dagster.records.record import read_record
 from genaiops_dagster.tuning.assets import build_assets as tuning_assets
 from genaiops_dagster.use_case import UseCase
 from tests.integration.lifecycle import (

@@ -14,12 +14,12 @@ import dagster as dg
 import pytest
 import yaml
 
+from genaiops_dagster.evaluation.asking.cache import CacheMissError
 from genaiops_dagster.evaluation.assets import PromptParityError
-from genaiops_dagster.evaluation.cache import CacheMissError
-from genaiops_dagster.evaluation.records import ChampionEvaluation, EvaluationReport
 from genaiops_dagster.evaluation.report import read_rows
 from genaiops_dagster.google_cloud.object_store import ObjectStore
 from genaiops_dagster.prompts.rendering import version
+from genaiops_dagster.records.evaluation import ChampionEvaluation, EvaluationReport
 from genaiops_dagster.use_case import load_use_cases
 from tests.integration.evaluation import (
     MODULES,

@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 import pytest
 
-from genaiops_dagster.evaluation.batch import BatchFailedError
+from genaiops_dagster.evaluation.asking.batch import BatchFailedError
 from genaiops_dagster.evaluation.report import read_rows
 from genaiops_dagster.google_cloud.object_store import ObjectStore
 from tests.integration.evaluation import (

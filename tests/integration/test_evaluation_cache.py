@@ -9,10 +9,10 @@ from uuid import uuid4
 
 import pytest
 
-from genaiops_dagster.evaluation.cache import SEGMENT_ROWS, CacheMissError, RecordCache
-from genaiops_dagster.evaluation.records import Judgement
-from genaiops_dagster.fingerprint import fingerprint
+from genaiops_dagster.evaluation.asking.cache import SEGMENT_ROWS, CacheMissError, RecordCache
 from genaiops_dagster.google_cloud.object_store import ObjectStore
+from genaiops_dagster.records.evaluation import Judgement
+from genaiops_dagster.records.fingerprint import fingerprint
 from tests.integration.evaluation import store
 from vertex_emulator.testing import RunningEmulator
 

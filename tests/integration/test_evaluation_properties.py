@@ -17,22 +17,22 @@ from google.genai.errors import APIError
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from genaiops_dagster.data.records import Example
-from genaiops_dagster.evaluation.cache import RecordCache
-from genaiops_dagster.evaluation.concurrency import (
+from genaiops_dagster.evaluation.asking.cache import RecordCache
+from genaiops_dagster.evaluation.asking.concurrency import (
     AdaptiveLimit,
     PaidService,
     Patience,
     map_in_order,
 )
-from genaiops_dagster.evaluation.inference import Responder, content_config
-from genaiops_dagster.evaluation.judge import JudgePanel
-from genaiops_dagster.evaluation.metrics import row_metrics
-from genaiops_dagster.evaluation.records import Answer, Judgement, RowResult
-from genaiops_dagster.evaluation.scoring import score_row
-from genaiops_dagster.evaluation_policy import Judge, JudgedMetric
+from genaiops_dagster.evaluation.asking.inference import Responder, content_config
+from genaiops_dagster.evaluation.judging.judge import JudgePanel
+from genaiops_dagster.evaluation.scored_row import score_row
+from genaiops_dagster.evaluation.scoring.metrics import row_metrics
 from genaiops_dagster.google_cloud.object_store import ObjectStore
+from genaiops_dagster.records.data import Example
+from genaiops_dagster.records.evaluation import Answer, Judgement, RowResult
 from genaiops_dagster.use_case import GenerationConfig
+from genaiops_dagster.use_case.evaluation import Judge, JudgedMetric
 from tests.integration.evaluation import store
 from vertex_emulator.testing import RunningEmulator
 

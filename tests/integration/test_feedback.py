@@ -17,15 +17,15 @@ from genaiops_dagster.data.sensor import look
 from genaiops_dagster.data.stages import store_source_rows
 from genaiops_dagster.google_cloud.warehouse import Warehouse
 from genaiops_dagster.serving import Router
-from genaiops_dagster.serving.feedback import (
+from genaiops_dagster.serving.answering.requests import RequestLog
+from genaiops_dagster.serving.watching.feedback import (
     Feedback,
     FeedbackError,
     ensure_rated_requests,
     give_feedback,
 )
-from genaiops_dagster.serving.requests import RequestLog
-from genaiops_dagster.serving_policy import Serving
 from genaiops_dagster.use_case import UseCase
+from genaiops_dagster.use_case.serving import Serving
 from tests.integration.promotion_bench import Bench
 from vertex_emulator.testing import RunningEmulator
 

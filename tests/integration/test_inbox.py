@@ -13,7 +13,7 @@ from google.cloud import storage
 
 from genaiops_dagster.data import sensor as inbox_sensor
 from genaiops_dagster.data.inbox import Cursor
-from genaiops_dagster.google_cloud.bindings import build_resources
+from genaiops_dagster.orchestration.bindings import build_resources
 from genaiops_dagster.use_case import UseCase
 from tests.data.conftest import use_case_of
 from vertex_emulator.testing import RunningEmulator

@@ -8,12 +8,12 @@ from typing import Any
 import dagster as dg
 import pytest
 
-from genaiops_dagster.budget.assets import build_assets as budget_assets
 from genaiops_dagster.budget.ledger import Ledger
-from genaiops_dagster.budget.records import CostEstimate
 from genaiops_dagster.evaluation.assets import build_assets as evaluation_assets
-from genaiops_dagster.evaluation.kept import kept_stages, left_to_pay
 from genaiops_dagster.google_cloud.object_store import ObjectStore
+from genaiops_dagster.planning.assets import build_assets as budget_assets
+from genaiops_dagster.planning.kept import kept_stages, left_to_pay
+from genaiops_dagster.records.budget import CostEstimate
 from genaiops_dagster.tuning.assets import build_assets as tuning_assets
 from genaiops_dagster.use_case import UseCase
 from tests.integration.dev import paid_calls

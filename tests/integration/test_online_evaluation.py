@@ -10,15 +10,15 @@ from typing import Any
 import dagster as dg
 import pytest
 
-from genaiops_dagster.data.records import DatasetSplit, Example
 from genaiops_dagster.definitions import build_use_case
-from genaiops_dagster.google_cloud.bindings import build_resources
 from genaiops_dagster.google_cloud.warehouse import Warehouse
+from genaiops_dagster.orchestration.bindings import build_resources
 from genaiops_dagster.prompts.rendering import version
-from genaiops_dagster.serving.feedback import Feedback, give_feedback
-from genaiops_dagster.serving.online_evaluation import OnlineEvaluation
-from genaiops_dagster.serving.requests import REQUESTS, new_request_id
-from genaiops_dagster.serving_policy import Serving
+from genaiops_dagster.records.data import DatasetSplit, Example
+from genaiops_dagster.serving.answering.requests import REQUESTS, new_request_id
+from genaiops_dagster.serving.watching.feedback import Feedback, give_feedback
+from genaiops_dagster.serving.watching.online_evaluation import OnlineEvaluation
+from genaiops_dagster.use_case.serving import Serving
 from tests.integration.lifecycle import error_text
 from tests.integration.promotion_bench import Bench
 from tests.serving.test_drift import question

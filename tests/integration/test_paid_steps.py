@@ -8,13 +8,13 @@ import dagster as dg
 import pytest
 from google.cloud import bigquery
 
-from genaiops_dagster.budget.assets import build_assets as budget_assets
 from genaiops_dagster.budget.ledger import Ledger
-from genaiops_dagster.budget.records import CostEstimate
 from genaiops_dagster.evaluation.assets import build_assets
-from genaiops_dagster.evaluation.records import EvaluationReport
 from genaiops_dagster.evaluation.report import read_rows
 from genaiops_dagster.google_cloud.object_store import ObjectStore
+from genaiops_dagster.planning.assets import build_assets as budget_assets
+from genaiops_dagster.records.budget import CostEstimate
+from genaiops_dagster.records.evaluation import EvaluationReport
 from genaiops_dagster.tuning.assets import build_assets as tuning_assets
 from genaiops_dagster.use_case import UseCase
 from tests.integration.lifecycle import (

@@ -12,10 +12,10 @@ import pytest
 from google.cloud import storage
 from kfp import compiler
 
-from genaiops_dagster.asset_options import asset_key
-from genaiops_dagster.google_cloud.bindings import build_resources
 from genaiops_dagster.google_cloud.settings import GoogleCloudSettings
 from genaiops_dagster.google_cloud.vertex_ai import VertexAI
+from genaiops_dagster.orchestration.asset_options import asset_key
+from genaiops_dagster.orchestration.bindings import build_resources
 from genaiops_dagster.pipelines.assets import build_assets
 from genaiops_dagster.pipelines.examples import hello_world
 from genaiops_dagster.pipelines.recipe import EXAMPLES

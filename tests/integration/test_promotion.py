@@ -15,7 +15,7 @@ from google.auth.transport.requests import AuthorizedSession
 
 from genaiops_dagster.data.inbox import Cursor
 from genaiops_dagster.data.sensor import look
-from genaiops_dagster.google_cloud.bindings import build_resources
+from genaiops_dagster.orchestration.bindings import build_resources
 from genaiops_dagster.promotion import champion as champion_module
 from genaiops_dagster.promotion.approve import ApprovalError, approve
 from genaiops_dagster.promotion.champion import ChampionError, Places, settle
@@ -24,7 +24,7 @@ from genaiops_dagster.promotion.promote import Promotion, promote
 from genaiops_dagster.promotion.prune import delete_model, stale_models
 from genaiops_dagster.promotion.rollback import RollbackError, rollback
 from genaiops_dagster.promotion.smoke_test import SmokeTestError, smoke_test
-from genaiops_dagster.tuning.records import TunedModel
+from genaiops_dagster.records.tuning import TunedModel
 from tests.comparison.examples import make_rows, make_use_case
 from tests.integration.evaluation import faults as faults
 from tests.integration.promotion_bench import BETTER_THAN_FLASH, Bench, label, tune

@@ -8,7 +8,7 @@ import yaml
 from typer.testing import CliRunner, Result
 
 from genaiops_dagster.cli.app import app
-from genaiops_dagster.tuning.records import TunedModel
+from genaiops_dagster.records.tuning import TunedModel
 from tests.comparison.examples import make_rows
 from tests.integration.promotion_bench import Bench, label, tune
 

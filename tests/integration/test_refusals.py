@@ -11,11 +11,11 @@ from google.cloud import bigquery
 
 from genaiops_dagster.comparison.assets import build_assets as comparison_assets
 from genaiops_dagster.evaluation.assets import build_assets as evaluation_assets
-from genaiops_dagster.google_cloud.bindings import build_resources
 from genaiops_dagster.google_cloud.object_store import ObjectStore
+from genaiops_dagster.orchestration.bindings import build_resources
 from genaiops_dagster.promotion.assets import build_assets as promotion_assets
 from genaiops_dagster.promotion.log import DecisionLog
-from genaiops_dagster.serving.assets import build_assets as serving_assets
+from genaiops_dagster.serving.daily.assets import build_assets as serving_assets
 from tests.integration.evaluation import (
     content_requests,
     faults,

@@ -9,13 +9,13 @@ import dagster as dg
 import pytest
 
 from genaiops_dagster.definitions import build_use_case
-from genaiops_dagster.google_cloud.bindings import build_resources
 from genaiops_dagster.google_cloud.warehouse import Warehouse
+from genaiops_dagster.orchestration.bindings import build_resources
 from genaiops_dagster.serving import Router
-from genaiops_dagster.serving.feedback import Feedback, give_feedback
-from genaiops_dagster.serving.requests import RequestLog
-from genaiops_dagster.serving.rollout import RolloutLook
-from genaiops_dagster.serving_policy import Serving
+from genaiops_dagster.serving.answering.requests import RequestLog
+from genaiops_dagster.serving.watching.feedback import Feedback, give_feedback
+from genaiops_dagster.serving.watching.rollout import RolloutLook
+from genaiops_dagster.use_case.serving import Serving
 from tests.comparison.examples import make_rows
 from tests.integration.promotion_bench import Bench
 from vertex_emulator.testing import RunningEmulator, faults

@@ -14,7 +14,6 @@ from typing import Any
 import pytest
 import yaml
 
-from genaiops_dagster.budget_policy import ModelPrice
 from genaiops_dagster.google_cloud.object_store import ObjectStore
 from genaiops_dagster.google_cloud.warehouse import Warehouse
 from genaiops_dagster.promotion.champion import ChampionError
@@ -22,8 +21,9 @@ from genaiops_dagster.promotion.log import BrokenLogError
 from genaiops_dagster.promotion.rollback import rollback
 from genaiops_dagster.promotion.rollout import advance, withdraw
 from genaiops_dagster.serving import NoChampionError, Router
-from genaiops_dagster.serving.requests import RequestLog
-from genaiops_dagster.serving_policy import RolloutPolicy, Serving
+from genaiops_dagster.serving.answering.requests import RequestLog
+from genaiops_dagster.use_case.budget import ModelPrice
+from genaiops_dagster.use_case.serving import RolloutPolicy, Serving
 from tests.comparison.examples import make_rows
 from tests.integration.promotion_bench import Bench
 from tests.integration.serving import asked

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from genaiops_dagster.google_cloud.object_store import ObjectStore
-from genaiops_dagster.tuning.records import TunedModel
+from genaiops_dagster.records.tuning import TunedModel
 from tests.integration.lifecycle import colours_use_case, error_text, open_store
 from tests.integration.serving import asked, crown, failed_checks, made, rows, serve
 from vertex_emulator.testing import RunningEmulator

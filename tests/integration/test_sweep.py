@@ -7,14 +7,14 @@ from typing import Any
 import dagster as dg
 import pytest
 
-from genaiops_dagster.budget.assets import build_assets as budget_assets
 from genaiops_dagster.evaluation.assets import build_assets as evaluation_assets
 from genaiops_dagster.google_cloud.object_store import ObjectStore
 from genaiops_dagster.google_cloud.settings import GoogleCloudSettings
 from genaiops_dagster.google_cloud.vertex_ai import VertexAI
+from genaiops_dagster.planning.assets import build_assets as budget_assets
 from genaiops_dagster.tuning.assets import build_assets as tuning_assets
-from genaiops_dagster.tuning_policy import Sweep
 from genaiops_dagster.use_case import UseCase
+from genaiops_dagster.use_case.tuning import Sweep
 from tests.integration.lifecycle import (
     colours_use_case,
     error_text,

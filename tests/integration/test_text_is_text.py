@@ -9,10 +9,10 @@ import pytest
 from typer.testing import CliRunner
 
 from genaiops_dagster.cli.app import app
-from genaiops_dagster.google_cloud.bindings import build_resources
-from genaiops_dagster.plain_text import visible
+from genaiops_dagster.orchestration.bindings import build_resources
+from genaiops_dagster.orchestration.plain_text import visible
 from genaiops_dagster.promotion.jobs import build_jobs
-from genaiops_dagster.tuning.records import TunedModel
+from genaiops_dagster.records.tuning import TunedModel
 from tests.comparison.examples import make_rows
 from tests.hostile import TEXTS, markdown_of, markup_in, text_of
 from tests.integration.promotion_bench import Bench

@@ -12,14 +12,14 @@ from typing import Any
 import dagster as dg
 import pytest
 
-from genaiops_dagster.budget.assets import build_assets as budget_assets
 from genaiops_dagster.budget.ledger import Ledger
-from genaiops_dagster.budget.records import CostEstimate
 from genaiops_dagster.google_cloud.object_store import ObjectStore
 from genaiops_dagster.google_cloud.settings import GoogleCloudSettings
 from genaiops_dagster.google_cloud.vertex_ai import VertexAI
+from genaiops_dagster.planning.assets import build_assets as budget_assets
+from genaiops_dagster.records.budget import CostEstimate
+from genaiops_dagster.records.tuning import TunedModel
 from genaiops_dagster.tuning.assets import build_assets as tuning_assets
-from genaiops_dagster.tuning.records import TunedModel
 from genaiops_dagster.use_case import UseCase
 from tests.integration.lifecycle import (
     colours_use_case,

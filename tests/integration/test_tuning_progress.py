@@ -11,8 +11,8 @@ from typing import Any
 import dagster as dg
 import pytest
 
-from genaiops_dagster.asset_options import asset_key
-from genaiops_dagster.budget.assets import build_assets as budget_assets
+from genaiops_dagster.orchestration.asset_options import asset_key
+from genaiops_dagster.planning.assets import build_assets as budget_assets
 from genaiops_dagster.tuning.assets import build_assets as tuning_assets
 from genaiops_dagster.use_case import UseCase
 from tests.integration.lifecycle import colours_use_case, materialize, open_store, store_data

@@ -10,9 +10,9 @@ from typing import Any
 
 import pytest
 
-from genaiops_dagster.budget.assets import build_assets as budget_assets
 from genaiops_dagster.budget.ledger import Ledger
 from genaiops_dagster.google_cloud.object_store import ObjectStore
+from genaiops_dagster.planning.assets import build_assets as budget_assets
 from genaiops_dagster.use_case import UseCase
 from tests.integration.lifecycle import (
     colours_use_case,
@@ -38,7 +38,7 @@ TWINS = {
 
 WORKER = """
 import pathlib, sys, time
-from genaiops_dagster.budget.assets import build_assets as budget_assets
+from genaiops_dagster.planning.assets import build_assets as budget_assets
 from genaiops_dagster.evaluation.assets import build_assets as evaluation_assets
 from genaiops_dagster.tuning.assets import build_assets as tuning_assets
 from genaiops_dagster.use_case import UseCase

@@ -15,8 +15,8 @@ from genaiops_dagster.pipelines.recipe import (
     TemplateError,
     load_template,
 )
-from genaiops_dagster.pipelines_policy import PipelineRun
 from genaiops_dagster.use_case import UseCase, UseCaseError, load_use_case, load_use_cases
+from genaiops_dagster.use_case.pipelines import PipelineRun
 from tests.integration.lifecycle import colours_use_case
 
 SETTINGS = GoogleCloudSettings(project="a-project", bucket="a-bucket")

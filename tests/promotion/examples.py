@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from genaiops_dagster.promotion.records import Champion
+from genaiops_dagster.records.promotion import Champion
 from genaiops_dagster.use_case import GenerationConfig
 
 

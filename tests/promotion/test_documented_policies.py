@@ -13,17 +13,17 @@ import pytest
 import yaml
 
 from genaiops_dagster.comparison.compare import compare
-from genaiops_dagster.evaluation.records import (
+from genaiops_dagster.promotion.evidence import Current
+from genaiops_dagster.promotion.gate import evaluate_gate
+from genaiops_dagster.records.evaluation import (
     CaseResult,
     ChampionEvaluation,
     MetricSummary,
     RowResult,
     SuiteReport,
 )
-from genaiops_dagster.gate_policy import Gate
-from genaiops_dagster.promotion.evidence import Current
-from genaiops_dagster.promotion.gate import evaluate_gate
-from genaiops_dagster.promotion.records import Verdict
+from genaiops_dagster.records.promotion import Verdict
+from genaiops_dagster.use_case.gate import Gate
 from tests.comparison.examples import NO_CHAMPION, make_report, make_use_case
 from tests.promotion.examples import make_champion
 

@@ -5,14 +5,14 @@ import datetime as dt
 import pytest
 
 from genaiops_dagster.comparison.compare import compare
-from genaiops_dagster.evaluation.records import (
+from genaiops_dagster.promotion.evidence import Current
+from genaiops_dagster.promotion.gate import evaluate_gate
+from genaiops_dagster.records.evaluation import (
     CaseResult,
     ChampionEvaluation,
     MetricSummary,
     SuiteReport,
 )
-from genaiops_dagster.promotion.evidence import Current
-from genaiops_dagster.promotion.gate import evaluate_gate
 from genaiops_dagster.use_case import Gate
 from tests.comparison.examples import NO_CHAMPION, make_report, make_rows, make_use_case
 from tests.promotion.examples import make_champion

@@ -8,11 +8,11 @@ from typing import Any
 import pytest
 
 from genaiops_dagster.comparison.compare import compare
-from genaiops_dagster.gate_policy import LatencySloRule
 from genaiops_dagster.promotion.evidence import Current, LoadTested
 from genaiops_dagster.promotion.gate import evaluate_gate
-from genaiops_dagster.promotion.records import RuleResult
+from genaiops_dagster.records.promotion import RuleResult
 from genaiops_dagster.use_case import UseCase
+from genaiops_dagster.use_case.gate import LatencySloRule
 from tests.comparison.examples import NO_CHAMPION, make_report, make_rows, make_use_case
 
 NOW = dt.datetime(2026, 11, 21, tzinfo=dt.UTC)

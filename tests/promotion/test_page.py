@@ -16,7 +16,7 @@ from genaiops_dagster.comparison.trend import TrendPoint
 from genaiops_dagster.promotion.evidence import Current
 from genaiops_dagster.promotion.gate import evaluate_gate
 from genaiops_dagster.promotion.page import PageContent, report_page
-from genaiops_dagster.promotion.records import Decision
+from genaiops_dagster.records.promotion import Decision
 from tests.comparison.examples import NO_CHAMPION, make_report, make_rows, make_use_case
 from tests.hostile import TEXTS
 from tests.promotion.examples import make_champion

@@ -4,7 +4,6 @@ from typing import Any
 
 import pytest
 
-from genaiops_dagster.prompts.records import PromptVersion
 from genaiops_dagster.prompts.rendering import (
     PromptError,
     plain_pieces,
@@ -14,6 +13,7 @@ from genaiops_dagster.prompts.rendering import (
     tuning_line,
     version,
 )
+from genaiops_dagster.records.prompts import PromptVersion
 from genaiops_dagster.use_case import Prompt
 
 

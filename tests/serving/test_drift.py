@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
-from genaiops_dagster.serving.drift import DriftTest, find_drift
-from genaiops_dagster.serving_policy import Monitoring
+from genaiops_dagster.serving.watching.drift import DriftTest, find_drift
+from genaiops_dagster.use_case.serving import Monitoring
 
 POLICY = Monitoring()
 TOPICS = {

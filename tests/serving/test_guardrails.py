@@ -9,8 +9,8 @@ import pytest
 import yaml
 from pydantic import ValidationError
 
-from genaiops_dagster.guardrails_policy import Guardrails, OutputRules, TextRules
-from genaiops_dagster.serving.guardrails import screen_input, screen_output
+from genaiops_dagster.serving.answering.guardrails import screen_input, screen_output
+from genaiops_dagster.use_case.guardrails import Guardrails, OutputRules, TextRules
 
 RULES = {
     "blocked_topics": {

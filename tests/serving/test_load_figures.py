@@ -7,9 +7,9 @@ from typing import Any
 
 import pytest
 
-from genaiops_dagster.serving.load_generator import Arrivals
-from genaiops_dagster.serving.load_test import judge_load, summarize_step
-from genaiops_dagster.serving_policy import LoadObjective, LoadStep, LoadTestPolicy
+from genaiops_dagster.serving.load_testing.generator import Arrivals
+from genaiops_dagster.serving.load_testing.load_test import judge_load, summarize_step
+from genaiops_dagster.use_case.serving import LoadObjective, LoadStep, LoadTestPolicy
 
 
 def closed(users: int, latency: float, rounds: int) -> list[dict[str, Any]]:

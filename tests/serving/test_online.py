@@ -7,9 +7,9 @@ from typing import Any
 
 import pytest
 
-from genaiops_dagster.promotion.records import Rollout
-from genaiops_dagster.serving.online import OnlineFigures, judge_stage
-from genaiops_dagster.serving_policy import RolloutPolicy
+from genaiops_dagster.records.promotion import Rollout
+from genaiops_dagster.serving.watching.online import OnlineFigures, judge_stage
+from genaiops_dagster.use_case.serving import RolloutPolicy
 from tests.promotion.examples import make_champion
 
 NOW = dt.datetime(2026, 11, 21, 12, tzinfo=dt.UTC)

@@ -21,7 +21,7 @@ from typer.testing import CliRunner
 
 from genaiops_dagster.cli.app import app
 from genaiops_dagster.definitions import build_definitions
-from genaiops_dagster.google_cloud.bindings import build_resources
+from genaiops_dagster.orchestration.bindings import build_resources
 from genaiops_dagster.serving import Router
 from genaiops_dagster.use_case import known_use_case
 from vertex_emulator.testing import GOOGLE_VARIABLES, start_emulator

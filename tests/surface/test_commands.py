@@ -9,7 +9,7 @@ import typer.main
 from typer.core import TyperArgument, TyperCommand
 
 from genaiops_dagster.cli.app import app
-from genaiops_dagster.cli.schema import use_case_schema
+from genaiops_dagster.cli.commands.schema import use_case_schema
 from tests.surface.conftest import Compare
 
 _EXITS = re.compile(r"exits with [^.]*", re.IGNORECASE)

@@ -13,14 +13,12 @@ from typing import Any
 import pytest
 from jinja2 import Environment, meta
 
-from genaiops_dagster.data.records import DatasetSplit
+from genaiops_dagster.evaluation.asking.inference import Model, contents_key
 from genaiops_dagster.evaluation.evaluate import EvaluationTask
-from genaiops_dagster.evaluation.inference import Model, contents_key
-from genaiops_dagster.evaluation.judge import judge_digest
-from genaiops_dagster.evaluation.metrics import metrics_digest
-from genaiops_dagster.evaluation.pairwise import pairwise_digest
+from genaiops_dagster.evaluation.judging.judge import judge_digest
+from genaiops_dagster.evaluation.judging.pairwise import pairwise_digest
+from genaiops_dagster.evaluation.scoring.metrics import metrics_digest
 from genaiops_dagster.evaluation.suites.run import suites_digest
-from genaiops_dagster.fingerprint import fingerprint
 from genaiops_dagster.promotion.decide import policy_digest
 from genaiops_dagster.prompts.rendering import (
     candidate_prompt,
@@ -28,11 +26,13 @@ from genaiops_dagster.prompts.rendering import (
     tuning_line,
     version,
 )
-from genaiops_dagster.section import TUNED
-from genaiops_dagster.serving.load_test import LoadTask
-from genaiops_dagster.serving_policy import LoadTestPolicy
+from genaiops_dagster.records.data import DatasetSplit
+from genaiops_dagster.records.fingerprint import fingerprint
+from genaiops_dagster.serving.load_testing.load_test import LoadTask
 from genaiops_dagster.tuning.recipe import tuning_recipe
 from genaiops_dagster.use_case import UseCase, load_use_case
+from genaiops_dagster.use_case.section import TUNED
+from genaiops_dagster.use_case.serving import LoadTestPolicy
 from tests.surface.conftest import Compare
 from tests.surface.test_definitions import FILES
 

@@ -10,33 +10,33 @@ import pytest
 from pydantic import BaseModel
 
 from genaiops_dagster.budget.ledger import Ledger, spend_by_month
-from genaiops_dagster.budget.records import CostEstimate
-from genaiops_dagster.budget_policy import Budget
-from genaiops_dagster.comparison.records import Comparison
 from genaiops_dagster.data.profile import Profile
-from genaiops_dagster.data.records import DatasetSplit, StoredRows
-from genaiops_dagster.evaluation.records import (
+from genaiops_dagster.evaluation.report import find_report, read_rows
+from genaiops_dagster.google_cloud.object_store import ObjectStore
+from genaiops_dagster.google_cloud.settings import GoogleCloudSettings
+from genaiops_dagster.promotion.champion import gated_champion
+from genaiops_dagster.promotion.log import DecisionLog
+from genaiops_dagster.records.budget import CostEstimate
+from genaiops_dagster.records.comparison import Comparison
+from genaiops_dagster.records.data import DatasetSplit, StoredRows
+from genaiops_dagster.records.evaluation import (
     ChampionEvaluation,
     EvaluationReport,
     JudgeCalibration,
     PreferenceReport,
 )
-from genaiops_dagster.evaluation.report import find_report, read_rows
-from genaiops_dagster.google_cloud.object_store import ObjectStore
-from genaiops_dagster.google_cloud.settings import GoogleCloudSettings
-from genaiops_dagster.pipelines.records import PipelineRunRecord
-from genaiops_dagster.promotion.champion import gated_champion
-from genaiops_dagster.promotion.log import DecisionLog
-from genaiops_dagster.promotion.records import Champion, Decision
-from genaiops_dagster.prompts.records import PromptVersion
-from genaiops_dagster.record import find_object, record_name
+from genaiops_dagster.records.pipelines import PipelineRunRecord
+from genaiops_dagster.records.promotion import Champion, Decision
+from genaiops_dagster.records.prompts import PromptVersion
+from genaiops_dagster.records.record import find_object, record_name
+from genaiops_dagster.records.tuning import TunedModel
 from genaiops_dagster.serving import Router
-from genaiops_dagster.serving.load_test import LoadTest
-from genaiops_dagster.serving.online_evaluation import OnlineEvaluation
+from genaiops_dagster.serving.load_testing.load_test import LoadTest
 from genaiops_dagster.serving.records import GeneratedContent
-from genaiops_dagster.serving.rollout import RolloutLook
+from genaiops_dagster.serving.watching.online_evaluation import OnlineEvaluation
+from genaiops_dagster.serving.watching.rollout import RolloutLook
 from genaiops_dagster.tuning.jobs import JobRecord
-from genaiops_dagster.tuning.records import TunedModel
+from genaiops_dagster.use_case.budget import Budget
 from tests.surface.frozen import load, unpack
 from tests.surface.story import DAY, NAME, Story
 

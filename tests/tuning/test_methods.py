@@ -7,11 +7,11 @@ from typing import Any
 
 import pytest
 
+from genaiops_dagster.records.tuning import TunedModel
 from genaiops_dagster.tuning.outcome import tuned_model_of
 from genaiops_dagster.tuning.recipe import TuningRecipe
-from genaiops_dagster.tuning.records import TunedModel
 from genaiops_dagster.tuning.waiting import wait_for_job
-from genaiops_dagster.tuning_policy import Tuning
+from genaiops_dagster.use_case.tuning import Tuning
 from tests.tuning.conftest import Cloud, make_recipe
 
 

@@ -11,10 +11,10 @@ from typing import Any
 import pytest
 from google.genai import types
 
-from genaiops_dagster.budget_policy import ModelPrice
 from genaiops_dagster.tuning.outcome import tuned_model_of
 from genaiops_dagster.tuning.recipe import TuningRecipe
 from genaiops_dagster.tuning.states import Phase, TuningJobError, has_ended, phase, state_name
+from genaiops_dagster.use_case.budget import ModelPrice
 
 RECIPE = TuningRecipe(
     use_case="sums",

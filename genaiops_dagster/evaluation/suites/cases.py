@@ -10,11 +10,11 @@ from typing import Literal
 import yaml
 from pydantic import Field
 
-from genaiops_dagster.evaluation.records import Answer, CaseResult
-from genaiops_dagster.evaluation_policy import GoldenCase
-from genaiops_dagster.prompts.records import PromptVersion
 from genaiops_dagster.prompts.rendering import render
-from genaiops_dagster.record import Record
+from genaiops_dagster.records.evaluation import Answer, CaseResult
+from genaiops_dagster.records.prompts import PromptVersion
+from genaiops_dagster.records.record import Record
+from genaiops_dagster.use_case.evaluation import GoldenCase
 
 GOLDEN = "golden"
 

@@ -5,11 +5,9 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Sequence
 
-from genaiops_dagster.budget.tokens import user_message
-from genaiops_dagster.evaluation.inference import Model
-from genaiops_dagster.evaluation.records import Answer, CaseResult, MetricSummary, SuiteReport
+from genaiops_dagster.evaluation.asking.inference import Model
+from genaiops_dagster.evaluation.scoring.statistics import mean_interval, paired_difference
 from genaiops_dagster.evaluation.session import Session
-from genaiops_dagster.evaluation.statistics import mean_interval, paired_difference
 from genaiops_dagster.evaluation.suites.cases import (
     GOLDEN,
     Case,
@@ -17,9 +15,11 @@ from genaiops_dagster.evaluation.suites.cases import (
     judge_case,
     shipped_cases,
 )
-from genaiops_dagster.evaluation_policy import Evaluation
-from genaiops_dagster.fingerprint import fingerprint
-from genaiops_dagster.prompts.records import PromptVersion
+from genaiops_dagster.prompts.tokens import user_message
+from genaiops_dagster.records.evaluation import Answer, CaseResult, MetricSummary, SuiteReport
+from genaiops_dagster.records.fingerprint import fingerprint
+from genaiops_dagster.records.prompts import PromptVersion
+from genaiops_dagster.use_case.evaluation import Evaluation
 
 
 def suites_of(evaluation: Evaluation, prompt: PromptVersion) -> dict[str, tuple[Case, ...]]:

@@ -1,0 +1,1 @@
+"""The commands of `genaiops`, one module each."""

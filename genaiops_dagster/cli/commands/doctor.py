@@ -1,0 +1,218 @@
+"""`genaiops doctor`: what is configured, where each client would call, and what answers."""
+
+from __future__ import annotations
+
+import datetime as dt
+import os
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+
+import typer
+from rich.box import SIMPLE
+from rich.table import Table
+
+from genaiops_dagster.cli.session import SessionError, require_cloud
+from genaiops_dagster.cli.terminal import Terminal, styled
+from genaiops_dagster.google_cloud.base_models import availability
+from genaiops_dagster.google_cloud.settings import (
+    BIGQUERY_LOCATION,
+    BUCKET,
+    DATASET,
+    LOCATION,
+    PROJECT,
+    REMEDIES,
+    VERTEX_URL,
+    GoogleCloudSettings,
+)
+from genaiops_dagster.planning.estimate import models_of
+from genaiops_dagster.use_case import UseCaseError, load_use_cases
+
+_SECONDS = 30
+_BUCKET_PERMISSIONS = [
+    f"storage.objects.{verb}" for verb in ("create", "get", "list", "update", "delete")
+]
+_VARIABLES = {
+    PROJECT: REMEDIES[PROJECT],
+    BUCKET: REMEDIES[BUCKET],
+    LOCATION: f"Vertex AI location; default {GoogleCloudSettings.location}",
+    DATASET: f"BigQuery dataset; default {GoogleCloudSettings.dataset}",
+    BIGQUERY_LOCATION: f"BigQuery location; default {GoogleCloudSettings.bigquery_location}",
+    "GOOGLE_APPLICATION_CREDENTIALS": "credentials file; default: those of gcloud",
+}
+
+
+@dataclass(frozen=True)
+class Finding:
+    """What one check found: `remedy` says what to do when it failed, and is empty otherwise."""
+
+    name: str
+    detail: str
+    remedy: str = ""
+
+
+def doctor() -> None:
+    """Show what is configured, and try it; exits with 1 when something does not answer."""
+    console = Terminal()
+    console.print(_configuration())
+    try:
+        console.print(_base_models())
+    except UseCaseError as error:
+        console.print(styled(str(error), "red"), soft_wrap=True)
+    try:
+        settings = require_cloud()
+    except SessionError as error:
+        console.print(styled(str(error), "red"), soft_wrap=True)
+        console.print(
+            "Until then `genaiops run` and `genaiops dev` use an emulator on this machine."
+        )
+        raise typer.Exit(1) from error
+    checks: list[Callable[[GoogleCloudSettings], Finding]] = [
+        _bucket,
+        _bucket_permissions,
+        _bigquery,
+        _dataset,
+        _models,
+        _tuning,
+    ]
+    with ThreadPoolExecutor(len(checks)) as pool:
+        findings = list(pool.map(lambda check: check(settings), checks))
+    table = Table(title="What answers", box=SIMPLE)
+    for heading in ("", "Check", "Found", "What to do"):
+        table.add_column(heading, overflow="fold")
+    for finding in findings:
+        mark = styled("fail", "red") if finding.remedy else styled("ok", "green")
+        table.add_row(mark, finding.name, finding.detail, finding.remedy)
+    console.print(table)
+    if any(finding.remedy for finding in findings):
+        raise typer.Exit(1)
+
+
+def endpoints(location: str) -> dict[str, str]:
+    """Address that each client would call, by service."""
+    vertex = f"https://{'' if location == 'global' else location + '-'}aiplatform.googleapis.com"
+    return {
+        "Cloud Storage": os.environ.get("STORAGE_EMULATOR_HOST", "https://storage.googleapis.com"),
+        "BigQuery": os.environ.get("BIGQUERY_EMULATOR_HOST", "https://bigquery.googleapis.com"),
+        "Vertex AI": os.environ.get(VERTEX_URL, vertex),
+    }
+
+
+def _configuration() -> Table:
+    table = Table(title="What is configured", box=SIMPLE)
+    for heading in ("Name", "Value", "Meaning"):
+        table.add_column(heading, overflow="fold")
+    for name, meaning in _VARIABLES.items():
+        table.add_row(name, os.environ.get(name) or styled("not set", "dim"), meaning)
+    location = os.environ.get(LOCATION) or GoogleCloudSettings.location
+    for service, address in endpoints(location).items():
+        table.add_row(service, address, "address that its client calls")
+    return table
+
+
+def _base_models() -> Table:
+    """Until when the models of the use cases can be used; see `google_cloud/base_models.py`."""
+    use_cases = load_use_cases()
+    names = sorted(set().union(*(models_of(use_case) for use_case in use_cases.values())))
+    styles = {"closing": "yellow", "retired": "red"}
+    table = Table(title="Base models of the use cases", box=SIMPLE)
+    for heading in ("Model", "Used by", "Until when"):
+        table.add_column(heading, overflow="fold")
+    for name in names:
+        found = availability(name, dt.datetime.now(dt.UTC).date())
+        users = [one for one, use_case in use_cases.items() if name in models_of(use_case)]
+        table.add_row(
+            name, ", ".join(users), styled(found.sentence, styles.get(found.standing, ""))
+        )
+    return table
+
+
+def _finding(name: str, remedy: str, attempt: Callable[[], str]) -> Finding:
+    """Try something; any failure becomes a finding with its remedy."""
+    try:
+        return Finding(name, attempt())
+    except Exception as error:  # noqa: BLE001 - whatever fails is what the user asked to see
+        text = str(error).splitlines()
+        return Finding(name, text[0] if text else type(error).__name__, remedy)
+
+
+def _bucket(settings: GoogleCloudSettings) -> Finding:
+    from google.cloud import storage
+
+    def attempt() -> str:
+        client = storage.Client(settings.project)
+        bucket = client.get_bucket(settings.bucket, timeout=_SECONDS, retry=None)
+        return f"gs://{bucket.name} in {bucket.location}"
+
+    create = f"gcloud storage buckets create gs://{settings.bucket} --project {settings.project}"
+    return _finding("Bucket", create, attempt)
+
+
+def _bucket_permissions(settings: GoogleCloudSettings) -> Finding:
+    from google.cloud import storage
+
+    def attempt() -> str:
+        bucket = storage.Client(settings.project).bucket(settings.bucket)
+        granted = bucket.test_iam_permissions(_BUCKET_PERMISSIONS, timeout=_SECONDS, retry=None)
+        missing = set(_BUCKET_PERMISSIONS) - set(granted)
+        if missing:
+            raise PermissionError(f"missing: {', '.join(sorted(missing))}")
+        return "objects can be created, read, listed, changed and deleted"
+
+    return _finding("Bucket permissions", "grant roles/storage.objectUser on the bucket", attempt)
+
+
+def _bigquery(settings: GoogleCloudSettings) -> Finding:
+    from google.cloud import bigquery
+
+    def attempt() -> str:
+        client = bigquery.Client(settings.project, location=settings.bigquery_location)
+        config = bigquery.QueryJobConfig(dry_run=True)
+        client.query("SELECT 1", job_config=config, timeout=_SECONDS, retry=None, job_retry=None)
+        return f"queries run in {settings.bigquery_location}"
+
+    remedy = "grant roles/bigquery.jobUser on the project, and enable bigquery.googleapis.com"
+    return _finding("BigQuery jobs", remedy, attempt)
+
+
+def _dataset(settings: GoogleCloudSettings) -> Finding:
+    from google.api_core.exceptions import NotFound
+    from google.cloud import bigquery
+
+    def attempt() -> str:
+        client = bigquery.Client(settings.project, location=settings.bigquery_location)
+        try:
+            dataset = client.get_dataset(settings.dataset, timeout=_SECONDS, retry=None)
+        except NotFound:
+            return f"{settings.dataset} does not exist yet; it is created when first written"
+        return f"{dataset.full_dataset_id} in {dataset.location}"
+
+    return _finding("BigQuery dataset", "grant roles/bigquery.dataEditor", attempt)
+
+
+def _models(settings: GoogleCloudSettings) -> Finding:
+    from genaiops_dagster.google_cloud.vertex_ai import VertexAI
+
+    def attempt() -> str:
+        clients = VertexAI(settings)  # kept: a client closes its connections when it goes
+        counted = clients.genai.models.count_tokens(
+            model="gemini-3.5-flash", contents="Does this answer?"
+        )
+        return f"gemini-3.5-flash counts {counted.total_tokens} tokens in {settings.location}"
+
+    remedy = "enable aiplatform.googleapis.com and grant roles/aiplatform.user"
+    return _finding("Vertex AI models", remedy, attempt)
+
+
+def _tuning(settings: GoogleCloudSettings) -> Finding:
+    from google.genai import types
+
+    from genaiops_dagster.google_cloud.vertex_ai import VertexAI
+
+    def attempt() -> str:
+        config = types.ListTuningJobsConfig(page_size=1)
+        clients = VertexAI(settings)
+        clients.genai.tunings.list(config=config)
+        return "tuning jobs can be listed"
+
+    return _finding("Vertex AI tuning", "grant roles/aiplatform.user on the project", attempt)

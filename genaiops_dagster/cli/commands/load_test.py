@@ -1,0 +1,78 @@
+"""`genaiops load-test`: how a model answers under load."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+from rich.table import Table
+
+from genaiops_dagster.cli.options import FOLDER, fail
+from genaiops_dagster.cli.session import SessionError, open_session
+from genaiops_dagster.cli.terminal import Terminal, joined, styled
+from genaiops_dagster.use_case import UseCaseError, known_use_case
+from genaiops_dagster.use_case.serving import LoadTestPolicy
+
+if TYPE_CHECKING:
+    from genaiops_dagster.serving.load_testing.load_test import LoadTest
+
+
+def load_test(
+    use_case: Annotated[str, typer.Argument(help="Name of the use case.")],
+    candidate: Annotated[
+        str, typer.Option(help="Whom to load; `champion` for what serves. Default the challenger.")
+    ] = "",
+    folder: FOLDER = Path(".genaiops"),
+) -> None:
+    """Send a model the load of the use case file, and hold it against its latency objective.
+
+    Exits with 1 when the objective is missed. Costs are reserved in the budget first.
+    """
+    import dagster as dg
+
+    from genaiops_dagster.cli.clients import object_store
+    from genaiops_dagster.cli.lifecycle import run_job
+    from genaiops_dagster.definitions import build_definitions
+    from genaiops_dagster.records.record import read_record
+    from genaiops_dagster.serving.load_testing.assets import load_test_job_name
+    from genaiops_dagster.serving.load_testing.load_test import LoadTest
+
+    console = Terminal()
+    try:
+        chosen = known_use_case(use_case)
+        if chosen.serving.load_test is None:
+            serving = chosen.serving.model_copy(update={"load_test": LoadTestPolicy()})
+            chosen = chosen.model_copy(update={"serving": serving})
+        with open_session(folder) as session:
+            job = build_definitions([chosen]).resolve_job_def(load_test_job_name(chosen.name))
+            configured = {f"{chosen.name}__load_test": {"candidate": candidate}}
+            with dg.DagsterInstance.get() as instance:
+                outcome = run_job(job, instance, lambda _: None, config=configured)
+            if not outcome.completed:
+                fail("\n".join(outcome.errors))
+            test = read_record(object_store(session), LoadTest, chosen.name, "load_test")
+    except (UseCaseError, SessionError) as error:
+        fail(str(error), code=2)
+    _print(test, console)
+    if test.met is False:
+        raise typer.Exit(1)
+
+
+def _print(test: LoadTest, console: Terminal) -> None:
+    headers = ("load", "requests", "failed", "answered/s", "p50 s", "p95 s", "p99 s", "first p95 s")
+    table = Table(*headers, box=None, pad_edge=False)
+    for step in test.steps:
+        figures = (step.throughput, step.latency.p50, step.latency.p95, step.latency.p99)
+        table.add_row(
+            step.load,
+            str(step.requests),
+            str(step.failed),
+            *("-" if f is None else f"{f:.3g}" for f in (*figures, step.first_token.p95)),
+        )
+    console.print(styled(test.candidate, "bold"), test.model)
+    console.print(table)
+    if test.objective:
+        verdict = styled("met", "green") if test.met else styled("missed", "red")
+        reasons = "; ".join(test.reasons)
+        console.print(joined(f"{test.objective}: ", verdict, f": {reasons}"))

@@ -1,0 +1,170 @@
+"""`genaiops plan`: what a run would do and cost, before anything is paid."""
+
+from __future__ import annotations
+
+import datetime as dt
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+from rich.table import Table
+
+from genaiops_dagster.budget.ledger import Ledger
+from genaiops_dagster.budget.limits import refusals, sweep_refusals
+from genaiops_dagster.cli.lifecycle import run_job
+from genaiops_dagster.cli.options import FOLDER, fail
+from genaiops_dagster.cli.session import SessionError, open_session
+from genaiops_dagster.cli.terminal import Terminal, styled
+from genaiops_dagster.cli.umask import files_of_the_user
+from genaiops_dagster.google_cloud.base_models import concerns
+from genaiops_dagster.planning.estimate import models_of
+from genaiops_dagster.planning.kept import kept_stages, stage_name, without
+from genaiops_dagster.records.budget import CostEstimate
+from genaiops_dagster.records.record import Record, read_record
+from genaiops_dagster.use_case import UseCase, UseCaseError, known_use_case
+
+if TYPE_CHECKING:
+    from genaiops_dagster.google_cloud.object_store import ObjectStore
+
+
+class Plan(Record):
+    """What a run would cost, and what of it is paid already.
+
+    Attributes:
+        estimate: The whole run, as if nothing were there.
+        kept: Stages whose results are kept, as `stage` or `stage/candidate`.
+        to_pay: The estimate without them.
+        refusals: Why the budget would not allow it; empty when it would.
+        spent_this_month_usd: What all runs of this month have spent and reserved.
+        concerns: Base models that are retired, or will be soon.
+    """
+
+    estimate: CostEstimate
+    kept: list[str]
+    to_pay: CostEstimate
+    refusals: list[str]
+    spent_this_month_usd: float
+    concerns: list[str]
+
+
+def plan(
+    use_case: Annotated[str, typer.Argument(help="Name of the use case.")] = "python_modules",
+    exact: Annotated[
+        bool, typer.Option("--exact", help="Count the tokens of every row, not of a sample.")
+    ] = False,
+    json_file: Annotated[
+        Path | None, typer.Option("--json", help="Also write the plan to this file.")
+    ] = None,
+    folder: FOLDER = Path(".genaiops"),
+) -> None:
+    """Show what a run would cost, stage by stage, and whether the budget allows it.
+
+    Reads the data and counts tokens; no model is called and nothing is tuned. Exits with 0 when the
+    budget allows the run, with 2 when the configuration is wrong, and with 1 when it does not
+    allow it or the data could not be made.
+    """
+    console = Terminal()
+    try:
+        chosen = known_use_case(use_case)
+        if exact:
+            counted = chosen.budget.model_copy(update={"token_sample_rows": None})
+            chosen = chosen.model_copy(update={"budget": counted})
+        with open_session(folder) as session:
+            errors = _make_data(chosen)
+            if errors:
+                fail("\n".join(errors))
+            from genaiops_dagster.cli.clients import object_store
+
+            planned = plan_run(chosen, object_store(session), dt.datetime.now(dt.UTC).date())
+    except (UseCaseError, SessionError) as error:
+        fail(str(error), code=2)
+    _show(planned, console)
+    if json_file is not None:
+        with files_of_the_user():
+            json_file.write_text(planned.model_dump_json(indent=2) + "\n")
+    if planned.refusals:
+        raise typer.Exit(1)
+
+
+def plan_run(use_case: UseCase, store: ObjectStore, today: dt.date) -> Plan:
+    """The plan of a use case whose data and estimate are in the bucket.
+
+    Args:
+        use_case: Whose run.
+        store: Its bucket.
+        today: By which base models are judged.
+
+    Raises:
+        FileNotFoundError: the estimate was never made.
+    """
+    estimate = read_record(store, CostEstimate, use_case.name, "cost_estimate")
+    kept = kept_stages(use_case, store, estimate)
+    to_pay = without(estimate, kept)
+    spent = Ledger(store, use_case.name, use_case.budget).read().taken()
+    return Plan(
+        estimate=estimate,
+        kept=sorted(kept),
+        to_pay=to_pay,
+        refusals=[
+            *refusals(estimate, use_case.budget, month=spent, left=to_pay),
+            *sweep_refusals(estimate, use_case.tuning.sweep),
+        ],
+        spent_this_month_usd=spent.usd,
+        concerns=[concern.sentence for concern in concerns(models_of(use_case), today)],
+    )
+
+
+def _make_data(use_case: UseCase) -> list[str]:
+    """Materialize everything up to the estimate; what went wrong, but for the budget."""
+    import dagster as dg
+
+    from genaiops_dagster.definitions import build_definitions
+    from genaiops_dagster.orchestration.asset_options import asset_key
+
+    estimate = dg.AssetSelection.assets(asset_key(use_case, "cost_estimate")).upstream()
+    selection = estimate.materializable().required_multi_asset_neighbors()
+    job = dg.define_asset_job("plan", selection)
+    definitions = dg.Definitions.merge(build_definitions([use_case]), dg.Definitions(jobs=[job]))
+    with dg.DagsterInstance.get() as instance:
+        outcome = run_job(definitions.resolve_job_def("plan"), instance, on_progress=lambda _: None)
+    return [
+        f"{step.name}: {step.error or 'failed'}"
+        for step in outcome.steps.values()
+        if step.status == "failed" and not step.name.endswith("within_budget")
+    ]
+
+
+def _show(planned: Plan, console: Terminal) -> None:
+    table = Table(title=f"{planned.estimate.use_case}: what a run would cost", title_justify="left")
+    for heading in ("Stage", "Candidate", "Model", "Calls", "Tokens", "Expected $", "At most $"):
+        table.add_column(heading, overflow="fold")
+    for stage in planned.estimate.stages:
+        done = stage_name(stage) in planned.kept
+        table.add_row(
+            stage.stage,
+            stage.candidate,
+            stage.model,
+            "kept" if done else f"{stage.calls:,}",
+            f"{stage.input_tokens + stage.output_tokens:,}",
+            _usd(0.0 if done else stage.cost_usd),
+            _usd(0.0 if done else stage.maximum_usd),
+            style="dim" if done else None,
+        )
+    console.print(table)
+    to_pay = planned.to_pay
+    console.print(
+        f"To pay: ${to_pay.cost_usd:.4f} expected, ${to_pay.maximum_usd:.4f} at most"
+        + (f"; tokens are estimated to ±{to_pay.error_share:.1%}" if to_pay.error_share else "")
+        + ("; emulated, nothing will be charged" if to_pay.emulated else "")
+    )
+    console.print(f"Spent and reserved this month: ${planned.spent_this_month_usd:.4f}")
+    for sentence in to_pay.degradation.done if to_pay.degradation else ():
+        console.print(styled(f"With less: {sentence}", "yellow"))
+    for concern in planned.concerns:
+        console.print(styled(concern, "yellow"))
+    for refusal in planned.refusals:
+        console.print(styled(refusal, "red"))
+
+
+def _usd(amount: float | None) -> str:
+    return "unknown" if amount is None else f"{amount:.4f}"

@@ -1,0 +1,1 @@
+"""Asking models: requests, batches, how fast, and what is kept of answers."""

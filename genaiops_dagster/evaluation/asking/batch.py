@@ -1,0 +1,160 @@
+"""Answers from a batch prediction job: later than single requests, and cheaper.
+
+The job's answers go into the same cache as those of single requests; what it could not answer is
+asked singly afterwards, so that the report is the same. The job's state is in the service alone: a
+run that is killed finds its job again by name.
+
+Source: https://cloud.google.com/vertex-ai/generative-ai/docs/multimodal/batch-prediction-gemini
+"""
+
+from __future__ import annotations
+
+import io
+import json
+import logging
+import time
+from collections.abc import Iterable, Iterator, Mapping
+from hashlib import sha256
+from typing import TYPE_CHECKING, Any
+
+from genaiops_dagster.evaluation.asking.batch_places import BatchPlace, NoAnswersError
+from genaiops_dagster.evaluation.asking.inference import (
+    Contents,
+    Model,
+    contents_key,
+    read_answer,
+    request_body,
+)
+from genaiops_dagster.records.evaluation import Answer
+from genaiops_dagster.records.fingerprint import fingerprint
+
+if TYPE_CHECKING:
+    from google import genai
+    from google.genai import types
+
+_RUNNING = {"JOB_STATE_QUEUED", "JOB_STATE_PENDING", "JOB_STATE_RUNNING", "JOB_STATE_UPDATING"}
+_USABLE = {"JOB_STATE_SUCCEEDED", "JOB_STATE_PARTIALLY_SUCCEEDED"}
+_LONGEST_PAUSE = 30.0
+
+
+class BatchFailedError(RuntimeError):
+    """A batch job ended without answers, or has not ended in time; the message names it."""
+
+
+def answer_in_batch(
+    client: genai.Client,
+    place: BatchPlace,
+    model: Model,
+    system_instruction: str,
+    questions: Iterable[Contents],
+    wait_seconds: float,
+    log: logging.Logger,
+    *,
+    afresh: bool = False,
+) -> Iterator[tuple[str, Answer]]:
+    """Answers with their `contents_key`, as far as the job has them.
+
+    Args:
+        client: Gen AI client.
+        place: Where requests and answers are.
+        model: What answers.
+        system_instruction: As it is told.
+        questions: What is asked; the same is asked once.
+        wait_seconds: How long to wait for the job.
+        log: Told of the job and its state.
+        afresh: Whether the answers of a job that has ended are of no use.
+
+    Raises:
+        BatchFailedError: the job failed, or is still running after `wait_seconds`.
+    """
+    shared = request_body([], system_instruction, model.generation, model.filters)
+    requests = _request_lines(shared, questions)
+    name = f"answers-{fingerprint(place.address, model.address, sha256(requests).hexdigest())[:40]}"
+    job = _find(client, name, _RUNNING if afresh else _RUNNING | _USABLE)
+    if job is None:
+        job = _create(client, model.address, name, *place.put(name, requests))
+    del requests
+    yield from _read(place, _wait(client, job, wait_seconds, log))
+
+
+def _request_lines(shared: Mapping[str, Any], questions: Iterable[Contents]) -> bytes:
+    """The requests as JSON lines, each once."""
+    content, seen = io.BytesIO(), set()
+    for contents in questions:
+        line = json.dumps({"request": {**shared, "contents": list(contents)}}).encode()
+        if (digest := sha256(line).digest()) not in seen:
+            seen.add(digest)
+            content.write(line + b"\n")
+    return content.getvalue()
+
+
+def _find(client: genai.Client, name: str, states: set[str]) -> types.BatchJob | None:
+    """The job called `name` in one of `states`, if any."""
+    from google.genai import types
+
+    config = types.ListBatchJobsConfig(filter=f'display_name="{name}"')
+    for job in client.batches.list(config=config):
+        if job.display_name == name and _state(job) in states:
+            return job
+    return None
+
+
+def _create(
+    client: genai.Client, address: str, name: str, source: str, target: str
+) -> types.BatchJob:
+    from google.genai import types
+
+    return client.batches.create(
+        model=address,
+        src=source,
+        config=types.CreateBatchJobConfig(display_name=name, dest=target),
+    )
+
+
+def _wait(
+    client: genai.Client, job: types.BatchJob, seconds: float, log: logging.Logger
+) -> types.BatchJob:
+    deadline, pause, told = time.monotonic() + seconds, 0.25, ""
+    while True:
+        state = _state(job)
+        if state != told:
+            log.info("Batch job %s: %s", job.name, state)
+            told = state
+        if state in _USABLE:
+            return job
+        if state not in _RUNNING:
+            message = job.error.message if job.error else "no reason given"
+            raise BatchFailedError(
+                f"batch job {job.name} ended as {state}: {message}; "
+                "raise batch_from_rows in the use case file to ask row by row"
+            )
+        if time.monotonic() >= deadline:
+            raise BatchFailedError(
+                f"batch job {job.name} is still {state} after {seconds:g} seconds; it goes on: "
+                "materialize again later to use its answers"
+            )
+        time.sleep(min(pause, max(0.0, deadline - time.monotonic())))
+        pause = min(_LONGEST_PAUSE, pause * 1.5)
+        job = client.batches.get(name=job.name)
+
+
+def _state(job: types.BatchJob) -> str:
+    return job.state.name if job.state else "JOB_STATE_UNSPECIFIED"
+
+
+def _read(place: BatchPlace, job: types.BatchJob) -> Iterator[tuple[str, Answer]]:
+    """Answers of all rows of the job's output that have one."""
+    from google.genai import types
+
+    try:
+        for row in place.rows(job):
+            if row.get("status") or not row.get("response"):
+                continue
+            response = types.GenerateContentResponse.model_validate(row["response"])
+            answer = read_answer(response, latency_seconds=0.0)
+            yield (
+                contents_key(row["request"]["contents"]),
+                answer.model_copy(update={"batch": True}),
+            )
+    except NoAnswersError as error:
+        raise BatchFailedError(str(error)) from error

@@ -1,0 +1,178 @@
+"""What was paid for, kept by what decided it: answers of models and judgements of judges.
+
+A record is filed under the fingerprint of everything that decides it. Records go to the bucket in
+segments of many rows as they arrive, and to a journal on this machine before that, so that an
+evaluation that was killed pays only for what was under way when it is started again.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import threading
+import time
+import uuid
+from collections.abc import Collection, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from types import TracebackType
+from typing import Generic, Literal, TypeVar
+
+from genaiops_dagster.evaluation.asking.journal import Journal
+from genaiops_dagster.google_cloud.object_store import ObjectStore
+from genaiops_dagster.records.record import Record
+
+R = TypeVar("R", bound=Record)
+
+CacheMode = Literal["reuse", "strict", "refresh"]
+"""Use what is kept and pay for the rest; fail if something is missing; or pay for everything."""
+
+SEGMENT_ROWS = 500
+SEGMENT_SECONDS = 2.0
+_READERS = 16
+_IDENTITY = re.compile(r"[0-9a-f]{32}")
+
+
+class CacheMissError(RuntimeError):
+    """A strict run would have to pay."""
+
+
+class RecordCache(Generic[R]):
+    """Records by fingerprint under one prefix of the bucket; a context manager that ends written.
+
+    Args:
+        store: The bucket.
+        prefix: Where the segments are, with its trailing slash; one for all that shares a model
+            and its configuration, so that little more is read than needed.
+        record_type: What is kept.
+        wanted: Fingerprints that may be asked for; no others are held in memory.
+        mode: Whether kept records are used, and new ones may be made.
+    """
+
+    def __init__(
+        self,
+        store: ObjectStore,
+        prefix: str,
+        record_type: type[R],
+        wanted: Collection[str] | None = None,
+        mode: CacheMode = "reuse",
+    ) -> None:
+        self.mode = mode
+        self._store = store
+        self._prefix = prefix
+        self._lock = threading.Lock()
+        self._record_type = record_type
+        self._found: dict[str, bytes] = {}  # as JSON, which is a fifth of what records take
+        self._pending: list[bytes] = []
+        self._last_write = time.monotonic()
+        self._writer = ThreadPoolExecutor(1, thread_name_prefix="response-cache")
+        self._write: Future[None] | None = None
+        self._journal = Journal(self._identity())
+        wanted = None if wanted is None else frozenset(wanted)
+        for line in [*self._segment_lines(), *self._journal.left_over]:
+            entry = json.loads(line)
+            if mode != "refresh" and (wanted is None or entry["key"] in wanted):
+                record = record_type.model_validate(entry["record"])
+                self._found[entry["key"]] = record.model_dump_json().encode()
+        self._pending += self._journal.left_over
+
+    def _identity(self) -> str:
+        """A name that this prefix of this very bucket has and no other, even of the same name."""
+        name = f"{self._prefix}identity"
+        if self._store.read(name) is None:
+            self._store.write_once(name, uuid.uuid4().hex.encode(), "text/plain")
+        found = (self._store.read(name) or b"").decode(errors="replace")
+        if not _IDENTITY.fullmatch(found):  # it becomes the name of a file on this machine
+            raise ValueError(
+                f"{self._store.uri(name)} is not the identity of a cache, which is 32 hexadecimal "
+                "digits; delete the object, and a new one is made"
+            )
+        return found
+
+    def _segment_lines(self) -> Iterator[bytes]:
+        """Lines of all segments, oldest first."""
+        if self.mode == "refresh":
+            return
+        names = [found.name for found in self._store.list(self._prefix)]
+        segments = [name for name in names if name.endswith(".jsonl")]
+        with ThreadPoolExecutor(_READERS) as readers:
+            for content in readers.map(self._store.read, segments):
+                yield from (content or b"").splitlines()
+
+    def __len__(self) -> int:
+        return len(self._found)
+
+    def get(self, key: str) -> R | None:
+        """The record filed under `key`, if any.
+
+        Raises:
+            CacheMissError: there is none, and the run is strict.
+        """
+        found = self._found.get(key)
+        self.refuse_if_strict(int(found is None), "record")
+        return None if found is None else self._record_type.model_validate_json(found)
+
+    def refuse_if_strict(self, missing: int, what: str) -> None:
+        """Say how many records are missing.
+
+        Raises:
+            CacheMissError: there are some, and the run is strict.
+        """
+        if missing and self.mode == "strict":
+            raise CacheMissError(
+                f"{missing} {what} are not kept in {self._store.uri(self._prefix)}, and the run is "
+                "strict: run once with `cache: reuse` to pay for what is missing"
+            )
+
+    def lacks(self, key: str) -> bool:
+        """Whether there is no record filed under `key`."""
+        return key not in self._found
+
+    def put(self, key: str, record: R) -> None:
+        """Keep a record: on this machine at once, in the bucket after two seconds at most.
+
+        Raises:
+            google.api_core.exceptions.GoogleAPICallError: an earlier write failed.
+        """
+        content = record.model_dump_json().encode()
+        line = b'{"key":"%s","record":%s}\n' % (key.encode(), content)
+        with self._lock:
+            self._journal.append(line)
+            self._found[key] = content
+            self._pending.append(line)
+            waited = time.monotonic() - self._last_write
+            due = len(self._pending) >= SEGMENT_ROWS or waited >= SEGMENT_SECONDS
+            busy = self._write is not None and not self._write.done()
+        if due and not busy:
+            if self._write is not None:
+                self._write.result()
+            self._write = self._writer.submit(self.flush)
+
+    def flush(self) -> None:
+        """Write what the bucket does not have yet, as one segment."""
+        with self._lock:
+            lines, self._pending = self._pending, []
+            self._last_write = time.monotonic()
+        if not lines:
+            return
+        name = f"{self._prefix}{time.time_ns():020}-{uuid.uuid4().hex}.jsonl"
+        try:
+            self._store.write_once(name, b"".join(lines), "application/x-ndjson")
+        except BaseException:
+            with self._lock:
+                self._pending = lines + self._pending
+            raise
+
+    def __enter__(self) -> RecordCache[R]:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self._writer.shutdown(wait=True)
+        try:
+            self.flush()
+        finally:
+            self._journal.close(everything_is_written=not self._pending)

@@ -1,0 +1,311 @@
+"""Asking a model: requests, and what became of them."""
+
+from __future__ import annotations
+
+import functools
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from genaiops_dagster.evaluation.asking.concurrency import PaidService, RequestFailedError
+from genaiops_dagster.records.evaluation import Answer
+from genaiops_dagster.records.fingerprint import fingerprint
+from genaiops_dagster.use_case import GenerationConfig
+from genaiops_dagster.use_case.guardrails import Filters
+
+if TYPE_CHECKING:
+    from google import genai
+    from google.genai import types
+
+Contents = Sequence[Mapping[str, Any]]
+"""What a model is asked, as `contents` of the Gemini API: turns with their parts."""
+
+# https://cloud.google.com/vertex-ai/generative-ai/docs/reference/rest/v1/GenerateContentResponse
+_BLOCKED = {
+    "SAFETY",
+    "RECITATION",
+    "BLOCKLIST",
+    "PROHIBITED_CONTENT",
+    "SPII",
+    "MODEL_ARMOR",
+    "IMAGE_SAFETY",
+    "IMAGE_PROHIBITED_CONTENT",
+    "IMAGE_RECITATION",
+}
+
+
+def content_config(
+    system_instruction: str, generation: GenerationConfig, filters: Filters | None = None
+) -> types.GenerateContentConfig:
+    """The request's config: the same for evaluation and serving.
+
+    Args:
+        system_instruction: As the model is told; empty for none.
+        generation: As the model generates.
+        filters: What the service is to block.
+    """
+    from google.genai import types
+
+    thinking = generation.thinking_budget
+    armor = filters.model_armor if filters else None
+    safety = filters.safety if filters else {}
+    return types.GenerateContentConfig(
+        system_instruction=system_instruction or None,
+        temperature=generation.temperature,
+        top_p=generation.top_p,
+        top_k=generation.top_k,
+        max_output_tokens=generation.max_output_tokens,
+        seed=generation.seed,
+        stop_sequences=generation.stop_sequences or None,
+        thinking_config=(
+            None if thinking is None else types.ThinkingConfig(thinking_budget=thinking)
+        ),
+        tools=(
+            [types.Tool(google_search=types.GoogleSearch())]
+            if "google_search" in generation.tools
+            else None
+        ),
+        safety_settings=[
+            types.SafetySetting(
+                category=types.HarmCategory(f"HARM_CATEGORY_{category.upper()}"),
+                threshold=types.HarmBlockThreshold(threshold.upper()),
+            )
+            for category, threshold in safety.items()
+        ]
+        or None,
+        model_armor_config=armor
+        and types.ModelArmorConfig(
+            prompt_template_name=armor.prompt_template,
+            response_template_name=armor.response_template,
+        ),
+    )
+
+
+def request_body(
+    contents: Contents,
+    system_instruction: str,
+    generation: GenerationConfig,
+    filters: Filters | None = None,
+) -> dict[str, Any]:
+    """The same request as a `GenerateContentRequest` in JSON, for jobs that read it from files."""
+    from google.genai import types
+
+    config = content_config(system_instruction, generation, filters)
+    shared = types.GenerationConfig.model_fields.keys() & config.model_fields_set
+    body: dict[str, Any] = {
+        "contents": list(contents),
+        "generationConfig": types.GenerationConfig(
+            **{field: getattr(config, field) for field in shared}
+        ).model_dump(mode="json", by_alias=True, exclude_none=True),
+    }
+    if system_instruction:
+        body["systemInstruction"] = {"parts": [{"text": system_instruction}]}
+    if config.tools:
+        body["tools"] = [
+            tool.model_dump(mode="json", by_alias=True, exclude_none=True)
+            for tool in config.tools
+            if isinstance(tool, types.Tool)
+        ]
+    if config.safety_settings:
+        body["safetySettings"] = [
+            setting.model_dump(mode="json", by_alias=True, exclude_none=True)
+            for setting in config.safety_settings
+        ]
+    if config.model_armor_config:
+        body["modelArmorConfig"] = config.model_armor_config.model_dump(
+            mode="json", by_alias=True, exclude_none=True
+        )
+    return body
+
+
+def configuration_digest(
+    address: str,
+    system_instruction: str,
+    generation: GenerationConfig,
+    filters: Filters | None = None,
+) -> str:
+    """sha256 over all that decides an answer but the message.
+
+    Args:
+        address: Resource name of the model or endpoint.
+        system_instruction: As the model is told.
+        generation: As the model generates.
+        filters: What the service is to block.
+    """
+    return fingerprint(address, system_instruction, generation, *([filters] if filters else []))
+
+
+def contents_key(contents: Contents) -> str:
+    """Under what the answer to `contents` is kept, among those of one configuration.
+
+    However the fields are spelled (`fileData`, `file_data`), the same contents have the same key.
+    """
+    from google.genai import types
+
+    turns = [types.Content.model_validate(turn) for turn in contents]
+    return fingerprint([turn.model_dump(mode="json", exclude_none=True) for turn in turns])
+
+
+def contents_text(contents: Contents) -> str:
+    """All texts of `contents`, which is what a judge is shown."""
+    parts = [part for turn in contents for part in turn.get("parts", [])]
+    return "\n".join(part["text"] for part in parts if "text" in part)
+
+
+@dataclass(frozen=True)
+class Model:
+    """A model that answers.
+
+    Attributes:
+        address: Resource name of the model or endpoint that is called.
+        base_model: The model itself, or what it was tuned from: its prices and quota apply.
+        generation: How it generates.
+        filters: What the service is to block.
+    """
+
+    address: str
+    base_model: str
+    generation: GenerationConfig
+    filters: Filters | None = None
+
+    def configuration(self, system_instruction: str) -> str:
+        """sha256 over all that decides an answer but the message."""
+        return configuration_digest(self.address, system_instruction, self.generation, self.filters)
+
+
+@dataclass(frozen=True)
+class CachedPrefix:
+    """The start of many requests, which the service keeps: it is named instead of sent.
+
+    Attributes:
+        name: Resource name of the cached content.
+        turns: Leading turns of each request that it stands for.
+        parts: Leading parts of the turn after these that it stands for.
+    """
+
+    name: str
+    turns: int = 0
+    parts: int = 0
+
+    def rest(self, contents: Contents) -> list[Mapping[str, Any]]:
+        """What is left to be sent of `contents`."""
+        first, *others = contents[self.turns :]
+        return [{**first, "parts": list(first["parts"])[self.parts :]}, *others]
+
+
+class Responder:
+    """A model with its configuration, asked row by row within one event loop.
+
+    Args:
+        client: Client of this event loop, which sends each request once.
+        address: Resource name of the model or endpoint.
+        config: As `content_config` makes it.
+        service: Quota, patience and cache.
+        prefix: What the service has of every request already.
+    """
+
+    def __init__(
+        self,
+        client: genai.Client,
+        address: str,
+        config: types.GenerateContentConfig,
+        service: PaidService[Answer],
+        prefix: CachedPrefix | None = None,
+    ) -> None:
+        self._client = client
+        self._address = address
+        self._config = config
+        self._service = service
+        self._prefix = prefix
+        if prefix:  # the cached content has instruction and tools; a request must not repeat them
+            self._config = config.model_copy(
+                update={
+                    "cached_content": prefix.name,
+                    "system_instruction": None,
+                    "tools": None,
+                }
+            )
+
+    async def respond(self, contents: Contents) -> Answer:
+        """The answer to `contents`; `failed` with the reason when none was to be had.
+
+        Raises:
+            ServiceUnusableError: there is no such model, or no permission to call it.
+            CacheMissError: the run is strict and the answer is not kept.
+        """
+        try:
+            return await self._service.get(
+                contents_key(contents), functools.partial(self._ask, contents)
+            )
+        except RequestFailedError as error:
+            return Answer(state="failed", reason=str(error))
+
+    async def _ask(self, contents: Contents, timeout_seconds: float) -> Answer:
+        """Send one request, once."""
+        from google.genai import types
+
+        timeout = types.HttpOptions(timeout=int(timeout_seconds * 1000))
+        started = time.perf_counter()
+        response = await self._client.aio.models.generate_content(
+            model=self._address,
+            contents=self._prefix.rest(contents) if self._prefix else list(contents),
+            config=self._config.model_copy(update={"http_options": timeout}),
+        )
+        return read_answer(response, time.perf_counter() - started)
+
+
+def read_answer(response: types.GenerateContentResponse, latency_seconds: float) -> Answer:
+    """How a response ended: answered, blocked, truncated, or failed because it says nothing."""
+    candidate = response.candidates[0] if response.candidates else None
+    feedback = response.prompt_feedback
+    ratings = (
+        candidate.safety_ratings if candidate else feedback and feedback.safety_ratings
+    ) or []
+    parts = (candidate.content.parts if candidate and candidate.content else None) or []
+    texts = [part.text for part in parts if part.text and not part.thought]
+    calls = [
+        {"name": part.function_call.name, "arguments": dict(part.function_call.args or {})}
+        for part in parts
+        if part.function_call
+    ]
+    finish = candidate.finish_reason.name if candidate and candidate.finish_reason else None
+    blocked = feedback.block_reason.name if feedback and feedback.block_reason else None
+    refused_for = sorted(r.category.name for r in ratings if r.blocked and r.category)
+    answer = Answer(
+        state="answered",
+        text="".join(texts) if texts else None,
+        tool_calls=calls,
+        finish_reason=finish or blocked,
+        safety={
+            rating.category.name: rating.probability.name
+            for rating in ratings
+            if rating.category and rating.probability
+        },
+        input_tokens=_tokens(response, "prompt_token_count", "tool_use_prompt_token_count"),
+        output_tokens=_tokens(response, "candidates_token_count", "thoughts_token_count"),
+        cached_tokens=_tokens(response, "cached_content_token_count"),
+        latency_seconds=latency_seconds,
+        model_version=response.model_version or "",
+        response_id=response.response_id,
+        grounding=(
+            candidate.grounding_metadata.model_dump(mode="json", exclude_none=True)
+            if candidate and candidate.grounding_metadata
+            else None
+        ),
+    )
+    if blocked or finish in _BLOCKED:
+        reason = ", ".join(refused_for) or blocked or finish
+        return answer.model_copy(update={"state": "blocked", "reason": reason})
+    if finish == "MAX_TOKENS":
+        return answer.model_copy(update={"state": "truncated", "reason": finish})
+    if finish not in {"STOP", None}:
+        return answer.model_copy(update={"state": "failed", "reason": finish})
+    if not texts and not calls:
+        return answer.model_copy(update={"state": "failed", "reason": "empty answer"})
+    return answer
+
+
+def _tokens(response: types.GenerateContentResponse, *fields: str) -> int:
+    usage = response.usage_metadata
+    return sum(getattr(usage, field, None) or 0 for field in fields)

@@ -1,0 +1,193 @@
+"""A judge's work beside the reports: to prefer one candidate's answers, to agree with people."""
+
+from __future__ import annotations
+
+import datetime as dt
+import hashlib
+from collections.abc import Sequence
+
+from genaiops_dagster.budget.payment import Purse
+from genaiops_dagster.evaluation.asking.concurrency import Progress, map_in_order
+from genaiops_dagster.evaluation.asking.inference import contents_text
+from genaiops_dagster.evaluation.judging.calibration import agreement, find_labels, read_labels
+from genaiops_dagster.evaluation.judging.judge import Rated, judge_digest
+from genaiops_dagster.evaluation.judging.pairwise import (
+    Judged,
+    Pair,
+    consistency,
+    pairwise_digest,
+    position_bias,
+    preference,
+    self_agreement,
+)
+from genaiops_dagster.evaluation.judging.spending import spending_on_judge
+from genaiops_dagster.evaluation.scoring.statistics import paired_difference
+from genaiops_dagster.evaluation.session import Session
+from genaiops_dagster.google_cloud.object_store import ObjectStore
+from genaiops_dagster.prompts.rendering import request_contents
+from genaiops_dagster.records.data import Example
+from genaiops_dagster.records.evaluation import (
+    Choice,
+    EvaluationReport,
+    JudgeCalibration,
+    Judgement,
+    PreferenceReport,
+    RowResult,
+)
+from genaiops_dagster.records.fingerprint import fingerprint
+from genaiops_dagster.records.prompts import PromptVersion
+from genaiops_dagster.use_case.evaluation import Calibration, Judge, PairwiseMetric
+
+NO_PREFERENCE = 0.5
+
+
+def pairs_of(
+    examples: Sequence[Example],
+    prompt: PromptVersion,
+    challenger: Sequence[RowResult],
+    baseline: Sequence[RowResult],
+) -> list[Pair]:
+    """The rows that both candidates answered, with what they were asked."""
+    theirs = {row.id: row.answer for row in baseline if row.answer is not None}
+    mine = {row.id: row.answer for row in challenger if row.answer is not None}
+    return [
+        Pair(
+            id=example.id,
+            group=example.group,
+            prompt=contents_text(request_contents(prompt, example.variables)),
+            reference=example.output,
+            challenger=mine[example.id],
+            baseline=theirs[example.id],
+        )
+        for example in examples
+        if example.id in mine and example.id in theirs
+    ]
+
+
+def prefer(
+    session: Session,
+    judge: Judge,
+    metric: PairwiseMetric,
+    challenger: EvaluationReport,
+    baseline: EvaluationReport,
+    pairs: Sequence[Pair],
+    purse: Purse,
+    progress: Progress,
+) -> PreferenceReport:
+    """Which of two candidates' answers the judge likes better.
+
+    Raises:
+        BudgetExceededError: the budget does not allow it; nothing was sent.
+        ServiceUnusableError: the judge cannot be called at all.
+    """
+    digest = pairwise_digest(judge, metric)
+    report = fingerprint(digest, challenger.fingerprint, baseline.fingerprint)
+    choices = session.service(f"preferred-{report}", Choice, quota="evaluation")
+    left = max(0, 2 * judge.repeats * len(pairs) - len(choices.cache))
+    shown = sum(len(p.prompt + p.reference + p.challenger + p.baseline) for p in pairs)
+
+    async def work() -> list[Judged]:
+        panel = session.pairwise_judge(judge, metric, choices)
+        most = purse.use_case.evaluation.concurrency
+        return await map_in_order(lambda n: panel.judge(pairs[n]), len(pairs), most, progress)
+
+    with spending_on_judge(
+        purse,
+        work=report,
+        judge_model=judge.model,
+        calls=left,
+        characters=2 * judge.repeats * shown,
+        emulated=session.vertex_ai.emulated,
+    ) as count:
+        choices.on_paid = count
+        judged = session.run(work)
+    return report_preference(report, digest, challenger, baseline, pairs, judged)
+
+
+def report_preference(
+    report: str,
+    digest: str,
+    challenger: EvaluationReport,
+    baseline: EvaluationReport,
+    pairs: Sequence[Pair],
+    judged: Sequence[Judged],
+) -> PreferenceReport:
+    """Summary of all choices."""
+    scores = {
+        pair.id: (one.score + 1) / 2
+        for pair, one in zip(pairs, judged, strict=True)
+        if one.score is not None
+    }
+    even = dict.fromkeys(scores, NO_PREFERENCE)
+    difference = paired_difference(scores, even, {pair.id: pair.group for pair in pairs})
+    return PreferenceReport(
+        challenger=challenger.candidate,
+        baseline=baseline.candidate,
+        fingerprint=report,
+        judge_digest=digest,
+        pairs=len(pairs),
+        wins=sum(score > NO_PREFERENCE for score in scores.values()),
+        losses=sum(score < NO_PREFERENCE for score in scores.values()),
+        ties=sum(score == NO_PREFERENCE for score in scores.values()),
+        preference=preference(pairs, judged),
+        p_value=difference.p_value,
+        position_bias=position_bias(pairs, judged),
+        consistency=consistency(judged),
+        self_agreement=self_agreement(judged),
+        created=dt.datetime.now(dt.UTC).isoformat(timespec="seconds"),
+        emulated=challenger.emulated or baseline.emulated,
+    )
+
+
+def calibrate(
+    session: Session,
+    store: ObjectStore,
+    judge: Judge,
+    calibration: Calibration,
+    purse: Purse,
+    progress: Progress,
+) -> JudgeCalibration:
+    """How well the judge agrees with people, by metric.
+
+    Raises:
+        LabelsError: people's ratings cannot be used.
+        BudgetExceededError: the budget does not allow it; nothing was sent.
+        ServiceUnusableError: the judge cannot be called at all.
+    """
+    place, content = find_labels(store, calibration.labels)
+    labels = read_labels(place, content, judge)
+    digest = hashlib.sha256(content or b"").hexdigest()
+    judgements = session.service(f"calibrated-{judge_digest(judge)}", Judgement, quota="evaluation")
+
+    async def work() -> list[Rated]:
+        panel = session.panel(judge, judgements)
+
+        async def rate(place: int) -> Rated:
+            return await panel.rate_in(labels[place].metric, labels[place].fields)
+
+        most = purse.use_case.evaluation.concurrency
+        return await map_in_order(rate, len(labels), most, progress)
+
+    with spending_on_judge(
+        purse,
+        work=fingerprint(judge_digest(judge), digest),
+        judge_model=judge.model,
+        calls=max(0, judge.repeats * len(labels) - len(judgements.cache)),
+        characters=judge.repeats * sum(len("".join(label.fields.values())) for label in labels),
+        emulated=session.vertex_ai.emulated,
+    ) as count:
+        judgements.on_paid = count
+        rated = session.run(work)
+    places = {
+        metric: [n for n, label in enumerate(labels) if label.metric == metric]
+        for metric in judge.metrics
+    }
+    return JudgeCalibration(
+        judge_digest=judge_digest(judge),
+        labels_digest=digest,
+        metrics={
+            metric: agreement([labels[n] for n in found], [rated[n] for n in found])
+            for metric, found in places.items()
+            if found
+        },
+    )

@@ -1,0 +1,1 @@
+"""Judges: models that rate answers, or choose between two."""

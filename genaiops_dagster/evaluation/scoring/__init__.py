@@ -1,0 +1,1 @@
+"""From answers to figures: metrics, their statistics and summaries."""

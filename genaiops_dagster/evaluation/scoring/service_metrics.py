@@ -1,0 +1,148 @@
+"""Exact match, BLEU and ROUGE by the evaluation service: many rows a request.
+
+The figures are those of `metrics.py`; that both agree is tested.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import functools
+from collections.abc import Callable, Iterable, Sequence
+from typing import TYPE_CHECKING, Any
+
+from genaiops_dagster.budget.stage_costs import SERVICE_ROWS
+from genaiops_dagster.evaluation.asking.concurrency import (
+    PaidService,
+    RequestFailedError,
+    persist,
+)
+from genaiops_dagster.evaluation.asking.threads import in_thread
+from genaiops_dagster.evaluation.scoring.metrics import VERSION
+from genaiops_dagster.records.evaluation import Judgement, RowResult
+from genaiops_dagster.records.fingerprint import fingerprint
+
+if TYPE_CHECKING:
+    from google.cloud.aiplatform_v1beta1 import EvaluationServiceClient
+
+_ROUGE = {
+    "rouge_1": "rouge1",
+    "rouge_2": "rouge2",
+    "rouge_l": "rougeL",
+    "rouge_l_sum": "rougeLsum",
+}
+Texts = tuple[str, str]
+"""An answer and its expected output."""
+
+
+async def score_by_service(
+    rows: Sequence[RowResult],
+    metrics: Iterable[str],
+    client: Callable[[], EvaluationServiceClient],
+    location: str,
+    service: PaidService[Judgement],
+    on_paid: Callable[[Sequence[Texts]], None],
+) -> list[RowResult]:
+    """Rows with the service's scores in `metrics` besides those that they have.
+
+    Args:
+        rows: Rows with their answers; those without one stay as they are.
+        metrics: Some of those that the service has.
+        client: Gives the client of the evaluation service; called in threads.
+        location: `projects/<project>/locations/<location>`.
+        service: Quota, patience and cache.
+        on_paid: Called with what each request that was answered had sent.
+    """
+    scored = list(rows)
+    for metric in metrics:
+        ask = functools.partial(_scores, client, location, metric)
+        texts = {i: _texts(row) for i, row in enumerate(rows) if row.answer is not None}
+        needed = [text for text in set(texts.values()) if service.cache.lacks(_key(metric, text))]
+        service.cache.refuse_if_strict(len(needed), f"scores in {metric}")
+        failed = await _score_all(metric, sorted(needed), ask, service, on_paid)
+        for place, text in texts.items():
+            found = None if text in failed else service.cache.get(_key(metric, text))
+            scored[place] = _with_score(scored[place], metric, found, failed.get(text))
+    return scored
+
+
+async def _score_all(
+    metric: str,
+    texts: Sequence[Texts],
+    ask: Callable[[Sequence[Texts], float], list[float]],
+    service: PaidService[Judgement],
+    on_paid: Callable[[Sequence[Texts]], None],
+) -> dict[Texts, str]:
+    """Keep the scores of all `texts`; why there is none, for those of failed requests."""
+    failed: dict[Texts, str] = {}
+
+    async def score(chunk: Sequence[Texts]) -> None:
+        def send(timeout_seconds: float) -> asyncio.Future[list[float]]:
+            return in_thread(lambda: ask(chunk, timeout_seconds))
+
+        try:
+            scores = await persist(send, service.limit, service.patience)
+        except RequestFailedError as error:
+            failed.update(dict.fromkeys(chunk, str(error)))
+            return
+        on_paid(chunk)
+        for text, value in zip(chunk, scores, strict=True):
+            service.keep(_key(metric, text), Judgement(score=value))
+
+    starts = range(0, len(texts), SERVICE_ROWS)
+    await asyncio.gather(*(score(texts[start : start + SERVICE_ROWS]) for start in starts))
+    return failed
+
+
+def _scores(
+    client: Callable[[], EvaluationServiceClient],
+    location: str,
+    metric: str,
+    texts: Sequence[Texts],
+    timeout_seconds: float,
+) -> list[float]:
+    """Send one request, once; a score for each text, in order."""
+    from google.cloud.aiplatform_v1beta1 import types
+
+    request = types.EvaluateInstancesRequest(location=location)
+    if metric == "exact_match":
+        request.exact_match_input = types.ExactMatchInput(
+            metric_spec=types.ExactMatchSpec(),
+            instances=_instances(types.ExactMatchInstance, texts),
+        )
+    elif metric == "bleu":
+        request.bleu_input = types.BleuInput(
+            metric_spec=types.BleuSpec(),
+            instances=_instances(types.BleuInstance, texts),
+        )
+    else:
+        request.rouge_input = types.RougeInput(
+            metric_spec=types.RougeSpec(rouge_type=_ROUGE[metric]),
+            instances=_instances(types.RougeInstance, texts),
+        )
+    response = client().evaluate_instances(request, retry=None, timeout=timeout_seconds)
+    found = (
+        response.exact_match_results.exact_match_metric_values
+        or response.bleu_results.bleu_metric_values
+        or response.rouge_results.rouge_metric_values
+    )
+    return [float(value.score) for value in found]
+
+
+def _instances(kind: Any, texts: Iterable[Texts]) -> list[Any]:
+    return [kind(prediction=answer, reference=reference) for answer, reference in texts]
+
+
+def _texts(row: RowResult) -> Texts:
+    return (row.answer or "").strip(), row.reference.strip()
+
+
+def _key(metric: str, text: Texts) -> str:
+    return fingerprint(VERSION, metric, text)
+
+
+def _with_score(
+    row: RowResult, metric: str, found: Judgement | None, error: str | None
+) -> RowResult:
+    errors = row.errors if error is None else row.errors | {metric: error}
+    scores = row.scores | {metric: found.score if found else None}
+    return row.model_copy(update={"scores": scores, "errors": errors})

@@ -1,0 +1,1 @@
+"""Dagster's side of every room."""

@@ -1,0 +1,215 @@
+"""The estimate of a run as an asset, and the check that it is within the budget."""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING
+
+import dagster as dg
+
+from genaiops_dagster.budget.degrade import degrade, store_sample
+from genaiops_dagster.budget.ledger import Ledger, MonthlySpend, spend_by_month
+from genaiops_dagster.budget.limits import refusals, sweep_refusals, too_long
+from genaiops_dagster.google_cloud.base_models import concerns, require_available
+from genaiops_dagster.google_cloud.resources import ObjectStoreResource, VertexAIResource
+from genaiops_dagster.orchestration.asset_options import (
+    asset_key,
+    asset_options,
+    chart_image,
+    markdown_table,
+)
+from genaiops_dagster.orchestration.plain_text import escape_markdown
+from genaiops_dagster.planning.charts import spend_chart
+from genaiops_dagster.planning.estimate import estimate_run, models_of
+from genaiops_dagster.planning.volume import measure_run, with_evaluation_set
+from genaiops_dagster.prompts.tokens import api_counter
+from genaiops_dagster.records.budget import CostEstimate
+from genaiops_dagster.records.data import DatasetSplit
+from genaiops_dagster.records.prompts import PromptVersion
+from genaiops_dagster.use_case import UseCase
+
+if TYPE_CHECKING:
+    from genaiops_dagster.google_cloud.object_store import ObjectStore
+
+
+LeftToPay = Callable[[UseCase, "ObjectStore", CostEstimate], CostEstimate]
+"""Takes from an estimate what is paid already, because its results are kept."""
+
+
+def build_assets(
+    use_case: UseCase, left_to_pay: LeftToPay = lambda _use_case, _store, estimate: estimate
+) -> list[dg.AssetsDefinition | dg.AssetChecksDefinition]:
+    """The asset `cost_estimate` of a use case with its checks.
+
+    Args:
+        use_case: Whose budget.
+        left_to_pay: Which results are kept is known to later rooms; by default none are.
+    """
+
+    @dg.asset(
+        **asset_options(use_case, "budget"),
+        name="cost_estimate",
+        description="What a run would cost, stage by stage, before anything is paid.",
+        kinds={"gemini", "json"},
+        code_version="1",
+        ins={
+            "training_set": dg.AssetIn(key=asset_key(use_case, "training_set")),
+            "validation_set": dg.AssetIn(key=asset_key(use_case, "validation_set")),
+            "evaluation_set": dg.AssetIn(key=asset_key(use_case, "evaluation_set")),
+            "prompt": dg.AssetIn(key=asset_key(use_case, "prompt")),
+        },
+    )
+    def cost_estimate(
+        training_set: DatasetSplit,
+        validation_set: DatasetSplit,
+        evaluation_set: DatasetSplit,
+        prompt: PromptVersion,
+        object_store: ObjectStoreResource,
+        vertex_ai: VertexAIResource,
+    ) -> dg.MaterializeResult[CostEstimate]:
+        require_available(use_case.tuning.base_model, dt.datetime.now(dt.UTC).date())
+        clients, store = vertex_ai.get_clients(), object_store.get_store()
+        count = api_counter(clients.genai, use_case.tuning.base_model)
+        volume = measure_run(
+            use_case,
+            store,
+            count,
+            training_set=training_set,
+            validation_set=validation_set,
+            evaluation_set=evaluation_set,
+            prompt=prompt,
+        )
+
+        def price(terms: UseCase, asked: DatasetSplit) -> CostEstimate:
+            changed = (
+                volume
+                if asked.digest == evaluation_set.digest
+                else with_evaluation_set(volume, terms, store, count, asked, prompt)
+            )
+            return estimate_run(terms, changed, emulated=clients.emulated)
+
+        estimate = degrade(
+            price(use_case, evaluation_set),
+            use_case,
+            evaluation_set,
+            lambda rows: store_sample(store, use_case, evaluation_set, rows),
+            price,
+            Ledger(store, use_case.name, use_case.budget).read().taken(),
+            lambda estimate: left_to_pay(use_case, store, estimate),
+        )
+        metadata = {
+            **estimate_metadata(estimate),
+            **spend_metadata(spend_by_month(store, use_case.name), use_case.budget.per_month_usd),
+        }
+        return dg.MaterializeResult(value=estimate, metadata=metadata)
+
+    @dg.asset_check(
+        asset=asset_key(use_case, "cost_estimate"),
+        name="within_budget",
+        description=(
+            "What a run may cost at most is within the limits of the use case, and what is not "
+            "paid of it yet within what is left of the month."
+        ),
+        blocking=True,
+    )
+    def within_budget(
+        cost_estimate: CostEstimate, object_store: ObjectStoreResource
+    ) -> dg.AssetCheckResult:
+        budget, store = use_case.budget, object_store.get_store()
+        month = Ledger(store, use_case.name, budget).read().taken()
+        left = left_to_pay(use_case, store, cost_estimate)
+        reasons = [
+            *refusals(cost_estimate, budget, month=month, left=left),
+            *sweep_refusals(cost_estimate, use_case.tuning.sweep),
+        ]
+        return dg.AssetCheckResult(
+            passed=not reasons,
+            description=escape_markdown("\n".join(reasons)) or None,
+            metadata={
+                "limit_usd": budget.per_run_usd,
+                "asked_usd": cost_estimate.maximum_usd,
+                "asked_tokens": cost_estimate.maximum_tokens,
+                "not_paid_yet_usd": left.maximum_usd,
+                "spent_and_reserved_this_month_usd": month.usd,
+                "spent_and_reserved_this_month_tokens": month.tokens,
+                "month_limit_usd": "none" if budget.per_month_usd is None else budget.per_month_usd,
+            },
+        )
+
+    @dg.asset_check(
+        asset=asset_key(use_case, "cost_estimate"),
+        name="fits_context",
+        description="The longest request of every stage fits the model's context window.",
+        blocking=True,
+    )
+    def fits_context(cost_estimate: CostEstimate) -> dg.AssetCheckResult:
+        problems = too_long(cost_estimate)
+        return dg.AssetCheckResult(
+            passed=not problems,
+            description=escape_markdown("\n".join(problems)) or None,
+            metadata={"longest_request_tokens": cost_estimate.largest_request_tokens},
+        )
+
+    @dg.asset_check(
+        asset=asset_key(use_case, "cost_estimate"),
+        name="models_available",
+        description="No model of the use case is retired, or will be within half a year.",
+    )
+    def models_available() -> dg.AssetCheckResult:
+        found = concerns(models_of(use_case), dt.datetime.now(dt.UTC).date())
+        retired = any(concern.standing == "retired" for concern in found)
+        return dg.AssetCheckResult(
+            passed=not found,
+            severity=dg.AssetCheckSeverity.ERROR if retired else dg.AssetCheckSeverity.WARN,
+            description=escape_markdown("\n".join(concern.sentence for concern in found)) or None,
+            metadata={concern.model: concern.standing for concern in found},
+        )
+
+    return [cost_estimate, within_budget, fits_context, models_available]
+
+
+def estimate_metadata(estimate: CostEstimate) -> dict[str, dg.MetadataValue | float | int | str]:
+    """What the page of the asset shows of an estimate."""
+    charged = "emulated, nothing was charged" if estimate.emulated else "Google Cloud charges this"
+    return {
+        "expected_usd": estimate.cost_usd,
+        "maximum_usd": estimate.maximum_usd,
+        "tokens": estimate.tokens,
+        "sampling_error": f"{estimate.error_share:.1%}",
+        "charged": charged,
+        **(
+            {"done_with_less": "; ".join(estimate.degradation.done)} if estimate.degradation else {}
+        ),
+        "unknown_prices": ", ".join(estimate.unknown_prices) or "none",
+        "stages": markdown_table(
+            ["stage", "candidate", "model", "calls", "tokens in", "tokens out", "USD", "at most"],
+            [
+                (
+                    stage.stage,
+                    stage.candidate or None,
+                    stage.model,
+                    stage.calls,
+                    stage.input_tokens,
+                    stage.output_tokens,
+                    stage.cost_usd,
+                    stage.maximum_usd,
+                )
+                for stage in estimate.stages
+            ],
+        ),
+    }
+
+
+def spend_metadata(
+    spend: Sequence[MonthlySpend], limit_usd: float | None
+) -> dict[str, dg.MetadataValue]:
+    """What was spent so far, month by month; nothing before the first payment."""
+    if not spend:
+        return {}
+    return {
+        "spent": markdown_table(
+            ["month", "stage", "USD"], [(one.month, one.stage, one.usd) for one in spend]
+        ),
+        "spent_by_month": chart_image(spend_chart(spend, limit_usd), "US dollars spent by month"),
+    }

@@ -1,0 +1,332 @@
+"""How much text a run handles: the stored data sets and prompts, counted or sampled."""
+
+from __future__ import annotations
+
+import hashlib
+import itertools
+import json
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
+
+from pydantic import Field
+
+from genaiops_dagster.budget.pricing import is_tuned
+from genaiops_dagster.prompts.rendering import request_contents, version
+from genaiops_dagster.prompts.tokens import (
+    NO_TOKENS,
+    Content,
+    CountTokens,
+    TokenTotal,
+    count_all,
+    count_sample,
+    sample,
+    user_message,
+)
+from genaiops_dagster.records.data import DatasetSplit, Example
+from genaiops_dagster.records.prompts import PromptVersion
+from genaiops_dagster.records.record import Record, find_object
+from genaiops_dagster.use_case import Prompt, UseCase
+from genaiops_dagster.use_case.candidates import GenerationConfig
+
+if TYPE_CHECKING:
+    from genaiops_dagster.google_cloud.object_store import ObjectStore
+
+_LINES_AT_ONCE = 2000
+_CHUNK_BYTES = 1 << 20
+_LONGEST_COUNTED = 5
+
+
+OWN_PROMPT = ""
+"""In place of a variant's name: the use case's own prompt."""
+
+
+@dataclass(frozen=True)
+class PromptVolume:
+    """The evaluation set rendered with one prompt.
+
+    Attributes:
+        tokens: Of all prompts, system instruction included.
+        longest: Tokens of the longest one.
+    """
+
+    tokens: TokenTotal
+    longest: int
+
+
+@dataclass(frozen=True)
+class ChampionVolume:
+    """What the champion is asked, with its own prompt, and how long it may answer."""
+
+    base_model: str
+    tuned: bool
+    max_output_tokens: int
+    prompts: PromptVolume
+
+
+@dataclass(frozen=True)
+class RunVolume:
+    """How much text the stages of a run handle.
+
+    Attributes:
+        training_digest, evaluation_digest, prompt_digest: What was counted.
+        training_rows: Lines of the training set.
+        training: Tokens of the training set, once through.
+        evaluation_rows: Rows that each candidate answers.
+        prompts: The evaluation set by prompt variant, `OWN_PROMPT` among them.
+        references, reference_characters: Tokens and characters of all expected outputs.
+        samples: Rows of serving samples.
+        sample_prompts: Their prompts.
+        validation_rows: Rows by which the best checkpoint is chosen, where one is.
+        champion: What production serves now is evaluated, too; None: there is no champion.
+        labels: Ratings of people by which the judge is calibrated.
+        label_tokens: What they show the judge.
+    """
+
+    training_digest: str
+    evaluation_digest: str
+    prompt_digest: str
+    training_rows: int
+    training: TokenTotal
+    evaluation_rows: int
+    prompts: Mapping[str, PromptVolume]
+    references: TokenTotal
+    samples: int
+    sample_prompts: PromptVolume
+    validation_rows: int = 0
+    champion: ChampionVolume | None = None
+    labels: int = 0
+    label_tokens: TokenTotal = NO_TOKENS
+    reference_characters: int = 0
+
+
+def measure_run(
+    use_case: UseCase,
+    store: ObjectStore,
+    count: CountTokens,
+    *,
+    training_set: DatasetSplit,
+    validation_set: DatasetSplit,
+    evaluation_set: DatasetSplit,
+    prompt: PromptVersion,
+) -> RunVolume:
+    """Count the tokens that the stages of a run would handle.
+
+    Args:
+        use_case: Says how many rows are counted (`budget.token_sample_rows`) and what is served.
+        store: Where the data sets are.
+        count: Counts the tokens of messages.
+        training_set: Lines in tuning form.
+        validation_set: Lines in tuning form.
+        evaluation_set: Lines that are examples.
+        prompt: Prompt of evaluation and serving.
+    """
+    training_uri, training_digest = training_data(use_case, store, training_set)
+    size, seed = use_case.budget.token_sample_rows, use_case.split.seed
+    labels = _labels(use_case, store)
+    volume = RunVolume(
+        training_digest=training_digest,
+        evaluation_digest="",
+        prompt_digest=prompt.digest,
+        training_rows=training_set.rows,
+        training=count_training(count, _lines(store, training_uri), size, seed),
+        evaluation_rows=0,
+        prompts={},
+        references=NO_TOKENS,
+        samples=len(use_case.serving.samples),
+        sample_prompts=_measure(count, prompt, use_case.serving.samples, None, seed),
+        validation_rows=min(validation_set.rows, use_case.tuning.checkpoint_rows),
+        labels=len(labels),
+        label_tokens=_count(count, labels, size, seed),
+    )
+    return with_evaluation_set(volume, use_case, store, count, evaluation_set, prompt)
+
+
+def with_evaluation_set(
+    volume: RunVolume,
+    use_case: UseCase,
+    store: ObjectStore,
+    count: CountTokens,
+    evaluation_set: DatasetSplit,
+    prompt: PromptVersion,
+) -> RunVolume:
+    """The volume of a run whose candidates answer `evaluation_set`; for the rest as measured.
+
+    Args:
+        volume: As `measure_run` gives it.
+        use_case: Says how many rows are counted (`budget.token_sample_rows`).
+        store: Where the evaluation set is.
+        count: Counts the tokens of messages.
+        evaluation_set: Lines that are examples.
+        prompt: The use case's own prompt.
+    """
+    size, seed = use_case.budget.token_sample_rows, use_case.split.seed
+    examples = [Example.model_validate_json(line) for line in _lines(store, evaluation_set.uri)]
+    rows = [example.variables for example in examples]
+    variants = {candidate.prompt for candidate in use_case.candidates.values()} - {None}
+    prompts = {
+        OWN_PROMPT: prompt,
+        **{name: version(use_case.prompts[name]) for name in variants if name},
+    }
+
+    def measure(told: PromptVersion) -> PromptVolume:
+        return _measure(count, told, rows, size, seed)
+
+    answers = [[{"role": "model", "parts": [{"text": e.output}]}] for e in examples]
+    return replace(
+        volume,
+        evaluation_digest=evaluation_set.digest,
+        evaluation_rows=len(examples),
+        prompts={name: measure(told) for name, told in prompts.items()},
+        references=_count(count, answers, size, seed),
+        reference_characters=sum(len(example.output) for example in examples),
+        champion=_champion(use_case, store, measure),
+    )
+
+
+def _measure(
+    count: CountTokens,
+    prompt: PromptVersion,
+    rows: Sequence[Mapping[str, Any]],
+    size: int | None,
+    seed: int,
+) -> PromptVolume:
+    """Rows rendered with a prompt."""
+    asked = [request_contents(prompt, row) for row in rows]
+    instruction = (
+        count([user_message(prompt.system_instruction)]) if prompt.system_instruction else 0
+    )
+    return PromptVolume(
+        tokens=_count(count, asked, size, seed) + TokenTotal(instruction * len(asked)),
+        longest=_longest(count, asked) + instruction,
+    )
+
+
+class ServedChampion(Record, extra="ignore"):
+    """What the rooms before promotion need of `champion.json`, which promotion writes.
+
+    Attributes:
+        number: Counts the champions.
+        model, base_model: What is called, and by what it is priced.
+        generation: How it generates.
+        prompt_digest, prompt_template, system_instruction, prompt_files: Its own prompt.
+    """
+
+    number: int
+    model: str
+    base_model: str
+    generation: GenerationConfig
+    prompt_digest: str
+    prompt_template: str
+    system_instruction: str
+    prompt_files: list[str] = Field(default_factory=list)
+
+
+def read_served_champion(store: ObjectStore, use_case: UseCase) -> ServedChampion | None:
+    """What production serves now; None before the first promotion."""
+    return find_object(store, f"{use_case.name}/champion.json", ServedChampion)
+
+
+def _champion(
+    use_case: UseCase, store: ObjectStore, measure: Callable[[PromptVersion], PromptVolume]
+) -> ChampionVolume | None:
+    champion = read_served_champion(store, use_case)
+    if champion is None:
+        return None
+    told = Prompt(
+        template=champion.prompt_template,
+        system_instruction=champion.system_instruction,
+        files=champion.prompt_files,
+    )
+    return ChampionVolume(
+        base_model=champion.base_model,
+        tuned=is_tuned(champion.model),
+        max_output_tokens=champion.generation.max_output_tokens,
+        prompts=measure(version(told)),
+    )
+
+
+def _labels(use_case: UseCase, store: ObjectStore) -> list[list[Content]]:
+    """Ratings of people, each as a message; calibration itself says what is wrong with them."""
+    judge = use_case.evaluation.judge
+    if judge is None or judge.calibration is None:
+        return []
+    lines = (store.read(judge.calibration.labels) or b"").decode(errors="replace").splitlines()
+    return [[user_message(line)] for line in lines if line.strip()]
+
+
+def training_data(
+    use_case: UseCase, store: ObjectStore, training_set: DatasetSplit
+) -> tuple[str, str]:
+    """Address and digest of what is trained on: the training set, or the file of the use case.
+
+    Raises:
+        ValueError: the use case names a file in another bucket.
+    """
+    uri = use_case.tuning.data
+    if uri is None:
+        return training_set.uri, training_set.digest
+    digest = hashlib.sha256()
+    with store.open(store.name_of(uri)) as stream:
+        while chunk := stream.read(_CHUNK_BYTES):
+            digest.update(chunk)
+    return uri, digest.hexdigest()
+
+
+def count_training(
+    count: CountTokens, lines: Iterable[bytes], size: int | None, seed: int
+) -> TokenTotal:
+    """Tokens of tuning lines, once through; `size` None counts every line exactly."""
+    if size is None:
+        total = NO_TOKENS
+        iterator = iter(lines)
+        while chunk := list(itertools.islice(iterator, _LINES_AT_ONCE)):
+            total += count_all(count, [m for line in chunk for m in _messages(line)])
+        return total
+    total_size = 0
+
+    def measured() -> Iterator[bytes]:
+        nonlocal total_size
+        for line in lines:
+            total_size += len(line)
+            yield line
+
+    chosen, rows = sample(measured(), size, seed)
+    sampled = [(_messages(line), len(line)) for line in chosen]
+    return count_sample(count, sampled, total_size, rows)
+
+
+def _count(
+    count: CountTokens, rows: Sequence[Sequence[Content]], size: int | None, seed: int
+) -> TokenTotal:
+    """Tokens of rows of messages."""
+    if size is None or len(rows) <= size:
+        return count_all(count, [message for row in rows for message in row])
+    sized = [(row, _characters(row)) for row in rows]
+    chosen, total = sample(sized, size, seed)
+    return count_sample(count, chosen, sum(characters for _, characters in sized), total)
+
+
+def _longest(count: CountTokens, rows: Sequence[Sequence[Content]]) -> int:
+    """Tokens of the longest row, looked for among those with the most characters."""
+    candidates = sorted(rows, key=_characters, reverse=True)[:_LONGEST_COUNTED]
+    return max((count(row) for row in candidates), default=0)
+
+
+def _characters(messages: Sequence[Content]) -> int:
+    return sum(len(part.get("text", "")) for m in messages for part in m["parts"])
+
+
+def _messages(line: bytes) -> list[Content]:
+    """The messages of a tuning line: system instruction, turns, and completions of preferences."""
+    content = json.loads(line)
+    instruction = content.get("systemInstruction")
+    first = [{"role": "user", "parts": instruction["parts"]}] if instruction else []
+    rated = [choice["completion"] for choice in content.get("completions", [])]
+    return [*first, *content["contents"], *rated]
+
+
+def _lines(store: ObjectStore, uri: str) -> Iterator[bytes]:
+    """Lines of a JSONL file, fetched as they are read."""
+    with store.open(store.name_of(uri)) as stream:
+        yield from (line for line in stream if line.strip())

@@ -1,0 +1,1 @@
+"""Answers of the champion to those who ask."""

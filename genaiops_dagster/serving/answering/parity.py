@@ -1,0 +1,69 @@
+"""Prompt parity: production asks with the prompt that the champion was tuned and judged with."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
+from pydantic import ValidationError
+
+from genaiops_dagster.prompts.rendering import version
+from genaiops_dagster.records.promotion import Champion
+from genaiops_dagster.records.prompts import PromptVersion
+from genaiops_dagster.records.tuning import TunedModel
+from genaiops_dagster.use_case import Prompt
+
+if TYPE_CHECKING:
+    from genaiops_dagster.google_cloud.object_store import ObjectStore
+
+
+class PromptParityError(RuntimeError):
+    """The champion would be asked with another prompt than it was tuned or judged with."""
+
+
+def prompt_of(champion: Champion, store: ObjectStore | None = None) -> PromptVersion:
+    """The prompt that the champion was evaluated with.
+
+    Args:
+        champion: Says the prompt, and the digest that it had when it was judged.
+        store: Where the records of tuned models are, to compare with the prompt of the champion's
+            training data, too; None: not compared.
+
+    Raises:
+        PromptParityError: the prompt does not have the digest that was judged, or that the tuned
+            model's training data was made with.
+    """
+    prompt = version(
+        Prompt(
+            template=champion.prompt_template,
+            system_instruction=champion.system_instruction,
+            files=champion.prompt_files,
+        )
+    )
+    if prompt.digest != champion.prompt_digest:
+        raise PromptParityError(
+            f"{champion.use_case}: the prompt of champion {champion.number} was changed after its "
+            f"promotion (digest {prompt.digest[:12]}, evaluated with "
+            f"{champion.prompt_digest[:12]}); promote or roll back again"
+        )
+    for tuned in _models(champion, store) if store else ():
+        if tuned.prompt_digest != prompt.digest:
+            raise PromptParityError(
+                f"{champion.use_case}: champion {champion.number} ({champion.model}) was tuned "
+                f"with the prompt {tuned.prompt_digest[:12]} and would be asked with "
+                f"{prompt.digest[:12]}; tune it again, or roll back"
+            )
+    return prompt
+
+
+def _models(champion: Champion, store: ObjectStore) -> Iterator[TunedModel]:
+    """Records of the model that the champion is; it has none any more after another tuning."""
+    for asset in ("tuned_model", "best_checkpoint"):
+        for found in store.list(f"{champion.use_case}/assets/{asset}"):
+            content = store.read(found.name)
+            try:
+                tuned = TunedModel.model_validate_json(content or b"")
+            except ValidationError:
+                continue
+            if champion.model in (tuned.endpoint, *(c.endpoint for c in tuned.checkpoints)):
+                yield tuned

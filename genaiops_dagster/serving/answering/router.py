@@ -1,0 +1,446 @@
+"""The router: which model answers a user, for applications; needs neither Dagster nor a run.
+
+It knows champion and traffic split from `champion.json`, and looks again in the background. Nothing
+is served that the decision log does not vouch for. When the store cannot be reached, what was last
+known to be the champion serves on; the candidate of a rollout does not, because nobody could hear
+of its withdrawal. What users ask, and what they are shown, keeps the use case's guardrails.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import logging
+import os
+import threading
+import time
+from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple
+
+from genaiops_dagster.evaluation.asking.inference import content_config, read_answer
+from genaiops_dagster.google_cloud.object_store import ObjectStore
+from genaiops_dagster.google_cloud.settings import GoogleCloudSettings
+from genaiops_dagster.google_cloud.vertex_ai import VertexAI
+from genaiops_dagster.google_cloud.warehouse import Warehouse
+from genaiops_dagster.promotion.champion import ChampionError, pointer_name, require_gated
+from genaiops_dagster.promotion.log import BrokenLogError, DecisionLog, parse_log
+from genaiops_dagster.prompts.rendering import request_contents
+from genaiops_dagster.records.evaluation import Answer
+from genaiops_dagster.records.promotion import Champion, LogEntry
+from genaiops_dagster.serving.answering.guardrails import Finding, guard, screen_input
+from genaiops_dagster.serving.answering.parity import PromptParityError, prompt_of
+from genaiops_dagster.serving.answering.requests import RequestLog, ServedRequest, new_request_id
+from genaiops_dagster.serving.records import Status
+from genaiops_dagster.use_case import UseCase, known_use_case
+
+if TYPE_CHECKING:
+    from google import genai
+
+_LOG = logging.getLogger(__name__)
+
+Arm = Literal["champion", "candidate", "mirror"]
+
+_REFUSALS = (ChampionError, BrokenLogError, PromptParityError)
+_MIRRORS = 4
+"""Mirrored requests at a time; more are left out, because nobody waits for them."""
+_TRUSTED_LOOKS = 5
+"""A traffic split that was not confirmed for so many looks sends the candidate nothing."""
+
+
+class NoChampionError(RuntimeError):
+    """There is no champion that may be served; the message says why."""
+
+
+class Route(NamedTuple):
+    """Who answers a user.
+
+    Attributes:
+        served: The model with its prompt and generation config.
+        arm: Whether that is the champion, or the candidate of a rollout.
+        mirror: A candidate that is sent the request as well; its answer is not shown.
+    """
+
+    served: Champion
+    arm: Arm
+    mirror: Champion | None = None
+
+
+class Response(NamedTuple):
+    """How a request ended.
+
+    Attributes:
+        request_id: By which feedback on it is given.
+        status: `refused`: a rule of the input forbids to send it; `blocked`: by the service, or by
+            a rule of the output.
+        answer: What may be shown, and its figures; `reason` explains a status but `answered`.
+        findings: What the rules decided.
+        served, arm: Who was asked, or would have been.
+    """
+
+    request_id: str
+    status: Status
+    answer: Answer
+    findings: list[Finding]
+    served: Champion
+    arm: Arm
+
+
+class _Asked(NamedTuple):
+    """What a user asks: as given, as it may be sent, what the rules found, why it is refused."""
+
+    user: str
+    given: dict[str, Any]
+    variables: dict[str, Any]
+    findings: list[Finding]
+    refusal: str | None
+
+
+class _Known(NamedTuple):
+    """What was found at a generation of the pointer, and when it was last confirmed."""
+
+    pointer: Champion
+    generation: int
+    confirmed: float
+
+
+class Router:
+    """Routes the users of one use case.
+
+    Args:
+        use_case: Its rules apply, and its prices.
+        store: Bucket of the pointer and the decision log.
+        vertex_ai: Clients, for `generate`.
+        requests: Where requests are recorded; None: nowhere.
+        refresh_seconds: How often the pointer is looked at.
+        start_seconds: How long the first call waits for the store, before it falls back on what
+            `folder` holds.
+        folder: Where the last known champion is kept for the next start; None: nowhere.
+        attempts: How often `generate` sends a request before it fails.
+    """
+
+    def __init__(
+        self,
+        use_case: UseCase,
+        store: ObjectStore,
+        vertex_ai: VertexAI | None = None,
+        requests: RequestLog | None = None,
+        *,
+        refresh_seconds: float = 30.0,
+        start_seconds: float = 10.0,
+        folder: Path | None = None,
+        attempts: int = 2,
+    ) -> None:
+        self.use_case = use_case.name
+        self._use_case = use_case
+        self._store = store
+        self._vertex_ai = vertex_ai
+        self._requests = requests
+        self._refresh_seconds = refresh_seconds
+        self._start_seconds = start_seconds
+        self._kept = folder / f"{use_case.name}.champion.json" if folder else None
+        self._attempts = attempts
+        self._known: _Known | None = None
+        self._problem = ""
+        self._lock = threading.Lock()
+        self._process = 0
+        self._looked = threading.Event()
+        self._stop = threading.Event()
+        self._mirrors = threading.Semaphore(_MIRRORS)
+        self._pool: ThreadPoolExecutor | None = None
+        self._client: genai.Client | None = None
+
+    @classmethod
+    def connect(
+        cls,
+        use_case: str,
+        *,
+        log_requests: bool = True,
+        folder: Path | None = None,
+        **options: Any,
+    ) -> Router:
+        """A router with clients of its own, as the environment configures them.
+
+        Args:
+            use_case: Name of the use case, whose file is found as everywhere.
+            log_requests: Whether requests go to the table `requests`; with redacted texts, if the
+                use case says `serving.log_texts`.
+            folder: For the last known champion, and for requests that could not be recorded yet.
+            options: Other arguments of the class.
+
+        Raises:
+            SettingsError: a variable is missing.
+            UseCaseError: there is no such use case, or a file is wrong.
+        """
+        settings = GoogleCloudSettings.from_environment()
+        log = RequestLog(Warehouse.connect(settings), folder=folder) if log_requests else None
+        store, vertex_ai = ObjectStore.connect(settings), VertexAI(settings)
+        return cls(known_use_case(use_case), store, vertex_ai, log, folder=folder, **options)
+
+    def __enter__(self) -> Router:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def route(self, user: str) -> Route:
+        """Who answers a user; the same user gets the same answerer as long as the split grows.
+
+        Args:
+            user: Any key that stays the same for a user, such as an account's id.
+
+        Raises:
+            NoChampionError: no champion was ever known here.
+        """
+        pointer, is_fresh = self._pointer()
+        rollout = pointer.rollout
+        if rollout is None or not is_fresh:
+            return Route(pointer, "champion")
+        place = _place(rollout.candidate.decision_id, user)
+        if place < rollout.share:
+            return Route(rollout.candidate, "candidate")
+        mirrored = place >= 1 - rollout.mirrored * (1 - rollout.share)
+        return Route(pointer, "champion", rollout.candidate if mirrored else None)
+
+    def generate(self, variables: Mapping[str, Any], *, user: str) -> Response:
+        """Ask whoever answers this user, with the prompt and config that it was judged by.
+
+        A candidate that fails is no harm to the user: the champion is asked then. What the rules
+        of the input forbid is asked of nobody.
+
+        Args:
+            variables: Variables of the prompt template.
+            user: As for `route`.
+
+        Raises:
+            NoChampionError: no champion was ever known here.
+            PromptError: the prompt needs a variable that is not given.
+            google.genai.errors.APIError: the service did not answer.
+        """
+        route = self.route(user)
+        asked = self._screened(variables, user)
+        if asked.refusal:
+            return self._refuse(route, asked)
+        if route.mirror is not None and self._mirrors.acquire(blocking=False):
+            self._background().submit(self._ask_mirror, route.mirror, asked)
+        if route.arm == "champion":
+            return self._ask(route.served, "champion", asked)
+        try:
+            response = self._ask(route.served, route.arm, asked)
+        except Exception as error:  # noqa: BLE001 - whatever a candidate does, the user is answered
+            _LOG.warning("%s: the candidate failed: %s", self.use_case, type(error).__name__)
+        else:
+            if response.status != "failed":
+                return response
+        return self._ask(self._pointer()[0], "champion", asked)
+
+    def refresh(self) -> None:
+        """Look at the pointer now; what is found there serves if the decision log vouches for it.
+
+        Raises:
+            NoChampionError: there is none.
+            ChampionError, BrokenLogError: the pointer or the log was changed by hand.
+            PromptParityError: the champion's prompt is not the one that it was judged with.
+            google.api_core.exceptions.GoogleAPIError: the store cannot be reached.
+        """
+        found = self._store.read_with_generation(pointer_name(self.use_case))
+        if found is None:
+            raise NoChampionError(
+                f"{self._store.uri(pointer_name(self.use_case))} does not exist: "
+                f"{self.use_case} has no champion yet"
+            )
+        content, generation = found
+        known = self._known
+        if known is None or known.generation != generation:
+            entries = DecisionLog(self._store, self.use_case).read()
+            self._known = _verified(_parse(content), entries, generation)
+            self._keep(content, entries)
+        else:
+            self._known = known._replace(confirmed=time.monotonic())
+
+    def close(self) -> None:
+        """Stop looking, and write what is left to the request log."""
+        self._stop.set()
+        if self._pool is not None:
+            self._pool.shutdown()
+        if self._requests is not None:
+            self._requests.close()
+
+    def _pointer(self) -> tuple[Champion, bool]:
+        """What serves, and whether that was confirmed lately enough to trust a split."""
+        if self._process != os.getpid():
+            self._begin()
+        known = self._known
+        if known is None:
+            self._looked.wait(self._start_seconds)
+            known = self._known or self._last_known()
+        if known is None:
+            raise NoChampionError(self._problem or f"{self.use_case}: the store did not answer yet")
+        age = time.monotonic() - known.confirmed
+        return known.pointer, age <= _TRUSTED_LOOKS * self._refresh_seconds
+
+    def _begin(self) -> None:
+        """Start the thread that looks; again in a process that was forked, which has no threads."""
+        with self._lock:
+            if self._process == os.getpid():
+                return
+            self._looked, self._pool, self._client = threading.Event(), None, None
+            self._mirrors = threading.Semaphore(_MIRRORS)
+            threading.Thread(target=self._look, name="router", daemon=True).start()
+            self._process = os.getpid()
+
+    def _look(self) -> None:
+        while not self._stop.is_set():
+            try:
+                self.refresh()
+                self._problem = ""
+            except Exception as error:  # noqa: BLE001 - the last known champion serves on
+                problem = f"{self.use_case}: {error}"
+                if problem != self._problem:
+                    self._problem = problem
+                    _LOG.warning("The last known champion serves on: %s", problem)
+            self._looked.set()
+            self._stop.wait(self._refresh_seconds)
+
+    def _keep(self, pointer: bytes, entries: list[LogEntry]) -> None:
+        if self._kept is None:
+            return
+        content = {
+            "pointer": json.loads(pointer),
+            # As they are stored, also if another release wrote them: their digests are over that.
+            "entries": [entry.model_dump(mode="json", exclude_unset=True) for entry in entries],
+        }
+        self._kept.parent.mkdir(parents=True, exist_ok=True)
+        fresh = self._kept.with_suffix(f".{os.getpid()}")
+        fresh.write_text(json.dumps(content), encoding="utf-8")
+        fresh.replace(self._kept)
+
+    def _last_known(self) -> _Known | None:
+        """What an earlier process knew, if the log that it saw vouches for it."""
+        if self._kept is None or not self._kept.exists():
+            return None
+        try:
+            content = json.loads(self._kept.read_text(encoding="utf-8"))
+            stored = [json.dumps(entry).encode() for entry in content["entries"]]
+            entries = parse_log((f"{self._kept}", entry) for entry in stored)
+            found = _verified(Champion.model_validate(content["pointer"]), entries, 0)
+        except (OSError, ValueError, KeyError, *_REFUSALS) as error:
+            _LOG.warning("%s is of no use: %s", self._kept, error)
+            return None
+        with self._lock:
+            self._known = self._known or found
+        return self._known
+
+    def _background(self) -> ThreadPoolExecutor:
+        with self._lock:
+            if self._pool is None:
+                self._pool = ThreadPoolExecutor(_MIRRORS, thread_name_prefix="mirror")
+            return self._pool
+
+    def _ask_mirror(self, mirror: Champion, asked: _Asked) -> None:
+        try:
+            self._ask(mirror, "mirror", asked)
+        except Exception as error:  # noqa: BLE001 - nobody waits for this answer; it is recorded
+            _LOG.info("%s: the mirrored request failed: %s", self.use_case, error)
+        finally:
+            self._mirrors.release()
+
+    def _screened(self, variables: Mapping[str, Any], user: str) -> _Asked:
+        screened = screen_input(self._use_case.serving.guardrails.input, variables)
+        return _Asked(user, dict(variables), screened.value, screened.findings, screened.reason)
+
+    def _refuse(self, route: Route, asked: _Asked) -> Response:
+        answer = Answer(state="blocked", reason=asked.refusal)
+        return self._ended(route.served, route.arm, asked, time.time(), answer, status="refused")
+
+    def _ask(self, served: Champion, arm: Arm, asked: _Asked) -> Response:
+        contents = request_contents(prompt_of(served), asked.variables)
+        guardrails = self._use_case.serving.guardrails
+        config = content_config(served.system_instruction, served.generation, guardrails.filters)
+        client, address = self._connected(served)
+        started, before = time.time(), time.perf_counter()
+        try:
+            response = client.models.generate_content(
+                model=address, contents=contents, config=config
+            )
+            answer = read_answer(response, time.perf_counter() - before)
+        except Exception as raised:
+            error = f"{type(raised).__name__} {getattr(raised, 'code', '')}".strip()
+            seconds = time.perf_counter() - before
+            answer = Answer(state="failed", reason=error, latency_seconds=seconds)
+            self._ended(served, arm, asked, started, answer)
+            raise
+        return self._ended(served, arm, asked, started, answer)
+
+    def _ended(
+        self,
+        served: Champion,
+        arm: Arm,
+        asked: _Asked,
+        started: float,
+        answer: Answer,
+        *,
+        status: Status | None = None,
+    ) -> Response:
+        """The answer after the rules of the output; recorded."""
+        answer, found = guard(self._use_case.serving.guardrails.output, answer)
+        response = Response(
+            request_id=new_request_id(started),
+            status=status or answer.state,
+            answer=answer,
+            findings=[*asked.findings, *found],
+            served=served,
+            arm=arm,
+        )
+        if self._requests is not None:
+            self._requests.add(
+                ServedRequest(
+                    request_id=response.request_id,
+                    use_case=self._use_case,
+                    started=started,
+                    served=served,
+                    arm=arm,
+                    user=asked.user,
+                    variables=asked.given,
+                    status=response.status,
+                    answer=answer,
+                    findings=response.findings,
+                )
+            )
+        return response
+
+    def _connected(self, served: Champion) -> tuple[genai.Client, str]:
+        if self._vertex_ai is None:
+            raise NoChampionError(f"{self.use_case}: this router has no clients of Vertex AI")
+        with self._lock:
+            if self._client is None:
+                self._client = self._vertex_ai.new_genai(attempts=self._attempts)
+        return self._client, self._vertex_ai.model_address(served.model)
+
+
+def _place(salt: str, user: str) -> float:
+    """A user's place between 0 and 1, another one in each rollout."""
+    digest = hashlib.blake2b(user.encode(), key=salt.encode()[:64], digest_size=8).digest()
+    return int.from_bytes(digest) / 2**64
+
+
+def _verified(pointer: Champion, entries: list[LogEntry], generation: int) -> _Known:
+    """A pointer that may be served, at a generation; 0 for one that may have been overtaken.
+
+    Raises:
+        ChampionError: the log does not vouch for it.
+        PromptParityError: a prompt is not the one that was judged.
+    """
+    require_gated(pointer, entries)
+    for served in (pointer, *([pointer.rollout.candidate] if pointer.rollout else [])):
+        prompt_of(served)
+    confirmed = time.monotonic() if generation else float("-inf")
+    return _Known(pointer, generation, confirmed)
+
+
+def _parse(content: bytes) -> Champion:
+    try:
+        return Champion.model_validate_json(content)
+    except ValueError as error:
+        raise ChampionError(f"the pointer is not a champion: {error}") from error

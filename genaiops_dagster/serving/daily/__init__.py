@@ -1,0 +1,1 @@
+"""Content that is generated from the prompts of a day, or from samples."""

@@ -1,0 +1,309 @@
+"""Context caching: the start that many prompts share is kept by the service and paid in full once.
+
+The start is the system instruction, leading turns, and leading files of the first turn that
+differs; a text is never cut in two, so that the model reads what it was evaluated with. Cached
+content is found again by the fingerprint of what it holds, has its time extended while it is in
+use, and is deleted at the end unless the use case keeps it for the next run.
+
+Source: https://cloud.google.com/vertex-ai/generative-ai/docs/context-cache/context-cache-overview
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+import logging
+import threading
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from genaiops_dagster.budget.payment import Payment
+from genaiops_dagster.budget.pricing import cache_storage_cost, is_tuned, token_cost
+from genaiops_dagster.evaluation.asking.inference import (
+    CachedPrefix,
+    Contents,
+    Model,
+    content_config,
+    contents_key,
+)
+from genaiops_dagster.prompts.tokens import CountTokens, user_message
+from genaiops_dagster.records.fingerprint import fingerprint
+from genaiops_dagster.records.record import Record
+from genaiops_dagster.serving.records import CacheUse
+from genaiops_dagster.use_case import UseCase
+
+if TYPE_CHECKING:
+    from google import genai
+    from google.genai import types
+
+    from genaiops_dagster.google_cloud.object_store import ObjectStore
+
+LEAST_TOKENS = 2_048
+"""Less is not cached for any model; the service says so where a model needs more."""
+
+
+class Entry(Record):
+    """Where cached content is noted: `<use case>/context_caches/<fingerprint>.json`."""
+
+    name: str
+    tokens: int
+
+
+@dataclass(frozen=True)
+class SharedStart:
+    """What all prompts begin with: turns, and parts of the turn after them."""
+
+    contents: list[dict[str, Any]]
+    turns: int
+    parts: int
+
+
+@dataclass
+class Cached:
+    """Cached content in use.
+
+    Attributes:
+        prefix: What is named in place of the start; None where nothing is cached.
+        use: What became of it; complete at the end of the block.
+    """
+
+    prefix: CachedPrefix | None
+    use: CacheUse
+
+
+def shared_start(prompts: Sequence[Contents]) -> SharedStart:
+    """Leading turns and files that all prompts have in common; each has something left."""
+    turns = 0
+    while _all_same([p[turns] if len(p) > turns + 1 else None for p in prompts]):
+        turns += 1
+    lists = [list(prompt[turns].get("parts", [])) for prompt in prompts]
+    parts = 0
+    while _all_same([_file(own[parts]) if len(own) > parts + 1 else None for own in lists]):
+        parts += 1
+    contents = [dict(turn) for turn in prompts[0][:turns]]
+    if parts:
+        contents.append({**prompts[0][turns], "parts": lists[0][:parts]})
+    return SharedStart(contents, turns, parts)
+
+
+def _all_same(values: Sequence[Any]) -> bool:
+    return values[0] is not None and all(value == values[0] for value in values)
+
+
+def _file(part: Mapping[str, Any]) -> Mapping[str, Any] | None:
+    return part if "fileData" in part or "inlineData" in part else None
+
+
+@dataclass(frozen=True)
+class CacheBook:
+    """Cached contents of one model, by what they hold.
+
+    Attributes:
+        use_case: Whose prices and caching apply.
+        store: Where they are noted.
+        client: Gen AI client.
+        model: What is asked.
+        system_instruction: As it is told.
+    """
+
+    use_case: UseCase
+    store: ObjectStore
+    client: genai.Client
+    model: Model
+    system_instruction: str
+
+    @property
+    def ttl(self) -> dt.timedelta:
+        """How long the service keeps content that is not used."""
+        return dt.timedelta(minutes=self.use_case.serving.caching.ttl_minutes)
+
+    def entry_name(self, start: SharedStart) -> str:
+        """Object name of the note of `start`."""
+        held = fingerprint(
+            self.model.address,
+            self.system_instruction,
+            self.model.generation.tools,
+            contents_key(start.contents),
+        )
+        return f"{self.use_case.name}/context_caches/{held}.json"
+
+    def open(self, start: SharedStart, tokens: int) -> tuple[types.CachedContent, str]:
+        """The cached content of `start`, extended if it was there, and what was done.
+
+        Raises:
+            google.genai.errors.APIError: the service does not cache it.
+        """
+        from google.genai import types
+        from google.genai.errors import ClientError
+
+        name, ttl = self.entry_name(start), f"{self.ttl.total_seconds():g}s"
+        noted = self.store.read(name)
+        if noted is not None:
+            found = Entry.model_validate_json(noted).name
+            try:
+                config = types.UpdateCachedContentConfig(ttl=ttl)
+                return self.client.caches.update(name=found, config=config), "reused and extended"
+            except ClientError as error:
+                if error.code != 404:
+                    raise
+        shared = content_config(self.system_instruction, self.model.generation)
+        created = self.client.caches.create(
+            model=self.model.address,
+            config=types.CreateCachedContentConfig(
+                contents=start.contents or None,
+                system_instruction=self.system_instruction or None,
+                tools=shared.tools,
+                ttl=ttl,
+                display_name=f"{self.use_case.name}-start",
+            ),
+        )
+        entry = Entry(name=created.name or "", tokens=tokens)
+        self.store.write(name, entry.model_dump_json().encode())
+        return created, "created"
+
+    def extend(self, name: str) -> None:
+        """Let the service keep cached content for another while."""
+        from google.genai import types
+
+        ttl = f"{self.ttl.total_seconds():g}s"
+        self.client.caches.update(name=name, config=types.UpdateCachedContentConfig(ttl=ttl))
+
+    def delete(self, start: SharedStart, name: str) -> None:
+        """Give cached content back, so that its storage is no longer paid."""
+        from google.genai.errors import ClientError
+
+        try:
+            self.client.caches.delete(name=name)
+        except ClientError as error:
+            if error.code != 404:
+                raise
+        self.store.delete(self.entry_name(start))
+
+    def price(self, input_tokens: int, cached_tokens: int = 0) -> float | None:
+        """US dollars of reading tokens, some of them from cached content."""
+        return token_cost(
+            self.model.base_model,
+            input_tokens,
+            0,
+            tuned=is_tuned(self.model.address),
+            cached_tokens=cached_tokens,
+            prices=self.use_case.budget.prices,
+        )
+
+    def storage(self, tokens: int, time: dt.timedelta) -> float | None:
+        """US dollars of keeping tokens for a time."""
+        return cache_storage_cost(
+            self.model.base_model, tokens, time, prices=self.use_case.budget.prices
+        )
+
+
+@contextmanager
+def use_cache(
+    book: CacheBook,
+    prompts: Sequence[Contents],
+    count: CountTokens,
+    payment: Payment,
+    log: logging.Logger,
+) -> Iterator[Cached]:
+    """Cache what `prompts` share as long as the block lasts, where that costs less than not to.
+
+    Args:
+        book: The model's cached contents.
+        prompts: What will be asked.
+        count: Counts tokens.
+        payment: Told what the cached content costs.
+        log: Told what was done.
+    """
+    caching = book.use_case.serving.caching
+    if not caching.enabled or len(prompts) < 2:
+        why = "fewer than two prompts" if caching.enabled else "serving.caching is not enabled"
+        yield Cached(None, CacheUse(action=f"none: {why}"))
+        return
+    start = shared_start(prompts)
+    tokens = _tokens(book, start, count)
+    reason = _not_worth(book, tokens, len(prompts))
+    opened = reason or _open(book, start, tokens)
+    if isinstance(opened, str):
+        yield Cached(None, CacheUse(action=f"none: {opened}", prefix_tokens=tokens))
+        return
+    content, action = opened
+    name, began = content.name or "", dt.datetime.now(dt.UTC)
+    log.info("Context cache %s %s: %d tokens", name, action, tokens)
+    before = payment.total.cached_tokens
+    cached = Cached(
+        CachedPrefix(name, start.turns, start.parts),
+        CacheUse(name=name, action=action, prefix_tokens=tokens),
+    )
+    if action == "created":
+        payment.add(input_tokens=tokens, output_tokens=0)
+    try:
+        with _kept_alive(book, name):
+            yield cached
+    finally:
+        if not caching.keep:
+            book.delete(start, name)
+        kept = book.ttl if caching.keep else dt.datetime.now(dt.UTC) - began
+        storage = book.storage(tokens, kept) or 0.0
+        payment.add(input_tokens=0, output_tokens=0, requests=0, fixed_usd=storage)
+        read = payment.total.cached_tokens - before
+        creation = (book.price(tokens) or 0.0) if action == "created" else 0.0
+        saved = (book.price(read) or 0.0) - (book.price(read, read) or 0.0)
+        cached.use = cached.use.model_copy(
+            update={
+                "action": f"{action}, {'kept' if caching.keep else 'deleted'}",
+                "cached_tokens": read,
+                "cost_usd": creation + storage,
+                "saved_usd": saved - creation - storage,
+            }
+        )
+
+
+def _tokens(book: CacheBook, start: SharedStart, count: CountTokens) -> int:
+    instruction = book.system_instruction
+    messages = [*([user_message(instruction)] if instruction else []), *start.contents]
+    return count(messages) if messages else 0
+
+
+def _not_worth(book: CacheBook, tokens: int, requests: int) -> str | None:
+    """Why the start is not cached; None where that costs less than not to."""
+    if tokens < LEAST_TOKENS:
+        return f"the shared start has {tokens:,} tokens, {LEAST_TOKENS:,} are needed"
+    full, read = book.price(tokens), book.price(tokens, tokens)
+    storage = book.storage(tokens, book.ttl)
+    if full is None or read is None or storage is None:
+        return f"no price is known for {book.model.base_model}"
+    saved, cost = requests * (full - read), full + storage
+    if saved <= cost:
+        return f"it would save {saved:.6f} USD and cost {cost:.6f} USD"
+    return None
+
+
+def _open(
+    book: CacheBook, start: SharedStart, tokens: int
+) -> tuple[types.CachedContent, str] | str:
+    """The cached content and what was done, or why the service does not cache it."""
+    from google.genai.errors import ClientError
+
+    try:
+        return book.open(start, tokens)
+    except ClientError as error:
+        return f"the service refused: {error.message}"
+
+
+@contextmanager
+def _kept_alive(book: CacheBook, name: str) -> Iterator[None]:
+    """Extend cached content whenever half of its time is over, until the block ends."""
+    done = threading.Event()
+
+    def extend() -> None:
+        while not done.wait(book.ttl.total_seconds() / 2):
+            book.extend(name)
+
+    thread = threading.Thread(target=extend, daemon=True, name="context-cache")
+    thread.start()
+    try:
+        yield
+    finally:
+        done.set()
+        thread.join()

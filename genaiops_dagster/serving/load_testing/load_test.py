@@ -1,0 +1,347 @@
+"""Load tests: how fast a model answers under a load, and how much load it bears."""
+
+from __future__ import annotations
+
+import datetime as dt
+import importlib.util
+import json
+import subprocess
+import sys
+import tempfile
+from collections import Counter
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from genaiops_dagster.budget.pricing import is_tuned
+from genaiops_dagster.budget.stage_costs import estimate_of, price_requests
+from genaiops_dagster.evaluation.asking.inference import Contents, Model, content_config
+from genaiops_dagster.prompts.tokens import CountTokens, TokenTotal, user_message
+from genaiops_dagster.records.budget import CostEstimate
+from genaiops_dagster.records.fingerprint import fingerprint
+from genaiops_dagster.records.prompts import PromptVersion
+from genaiops_dagster.records.record import Record
+from genaiops_dagster.use_case import UseCase
+from genaiops_dagster.use_case.serving import LoadObjective, LoadStep, LoadTestPolicy
+
+if TYPE_CHECKING:
+    from genaiops_dagster.google_cloud.settings import GoogleCloudSettings
+
+_DRAIN_SECONDS = 300.0
+"""Longest time that answers of the last step may take."""
+
+
+Sample = dict[str, Any]
+"""One request: step, times in seconds since 1970, tokens, and the error if it failed."""
+
+
+class LoadTestError(RuntimeError):
+    """The load test could not be run; the message says why."""
+
+
+class Percentiles(Record):
+    """Percentiles of a duration in seconds; None when nothing was answered."""
+
+    p50: float | None
+    p95: float | None
+    p99: float | None
+
+
+class StepResult(Record):
+    """One step of a load test.
+
+    Attributes:
+        load: What was sent, in words.
+        users, rate: Users of a closed loop, or requests a second of an open one.
+        requests, failed: Counts.
+        errors: Failed requests by status.
+        throughput: Answered requests a second.
+        latency: From the intended time of sending to the complete answer.
+        first_token: From the intended time of sending to the first part of the answer.
+        lateness_p95_seconds: From the intended time of sending to the real one: how long requests
+            waited for one of the generator's connections.
+    """
+
+    load: str
+    users: int | None
+    rate: float | None
+    requests: int
+    failed: int
+    errors: dict[str, int]
+    throughput: float
+    latency: Percentiles
+    first_token: Percentiles
+    lateness_p95_seconds: float
+
+    @property
+    def error_rate(self) -> float:
+        """Share of failed requests; 1 when there were none at all."""
+        return self.failed / self.requests if self.requests else 1.0
+
+
+class LoadTest(Record):
+    """A load test of one model.
+
+    Attributes:
+        fingerprint: sha256 over model, prompt, config and policy.
+        candidate: Its name in the use case, or `champion`.
+        model: Resource name of what was called.
+        prompt_digest: Prompt that it was asked with.
+        steps: Every step.
+        objective: What had to hold, in words; empty without one.
+        met: Whether it did; None without an objective.
+        reasons: Why not, or the figures.
+        worst_latency_seconds: Latency that was judged, of the worst step.
+        limit_seconds: What it was judged by.
+        samples_uri: Every request, one JSON object a line.
+        cost_usd: Price of all requests; None when none is known.
+        created: ISO 8601 in UTC.
+        emulated: Whether the emulator answered.
+    """
+
+    fingerprint: str
+    candidate: str
+    model: str
+    prompt_digest: str
+    steps: list[StepResult]
+    objective: str
+    met: bool | None
+    reasons: list[str]
+    worst_latency_seconds: float | None
+    limit_seconds: float | None
+    samples_uri: str
+    cost_usd: float | None
+    created: str
+    emulated: bool
+
+
+@dataclass(frozen=True)
+class LoadTask:
+    """What is tested.
+
+    Attributes:
+        use_case: Whose prices.
+        policy: Steps and limits.
+        candidate: Name under which the result stands.
+        model: What answers.
+        prompt: What it is told.
+        questions: What it is asked, again and again.
+    """
+
+    use_case: UseCase
+    policy: LoadTestPolicy
+    candidate: str
+    model: Model
+    prompt: PromptVersion
+    questions: Sequence[Contents]
+
+    @property
+    def fingerprint(self) -> str:
+        """sha256 over all that decides the result but chance."""
+        return fingerprint(
+            self.policy,
+            self.model.configuration(self.prompt.system_instruction),
+            self.prompt.digest,
+        )
+
+
+def estimate_load(task: LoadTask, count: CountTokens, *, emulated: bool) -> CostEstimate:
+    """What a load test may cost: as many requests as it may send, with the answers as long.
+
+    Args:
+        task: What is tested.
+        count: Counts the tokens of messages.
+        emulated: Whether the emulator answers.
+    """
+    told = task.prompt.system_instruction
+    instruction = count([user_message(told)]) if told else 0
+    prompts = [
+        count([dict(turn) for turn in question]) + instruction for question in task.questions
+    ]
+    calls, longest = task.policy.expected_requests + 1, task.model.generation.max_output_tokens
+    stage = price_requests(
+        task.use_case.budget.prices,
+        stage="load_test",
+        candidate=task.candidate,
+        model=task.model.base_model,
+        calls=calls,
+        prompts=TokenTotal(sum(prompts) / len(prompts) * calls),
+        output_tokens=longest * calls,
+        maximum_output_tokens=longest * calls,
+        longest=(max(prompts), longest),
+        basis=f"at most {calls} requests",
+        tuned=is_tuned(task.model.address),
+    )
+    return estimate_of(task.use_case.name, [stage], emulated=emulated)
+
+
+def generate_load(task: LoadTask, settings: GoogleCloudSettings) -> list[Sample]:
+    """Send the load, in a process of its own; a sample for each request.
+
+    Raises:
+        LoadTestError: the load generator is not installed, or failed.
+    """
+    if importlib.util.find_spec("locust") is None:
+        raise LoadTestError(
+            "the load generator is not installed: pip install 'genaiops-dagster[load-test]'"
+        )
+    config = content_config(task.prompt.system_instruction, task.model.generation)
+    plan = {
+        "google_cloud": {
+            "project": settings.project,
+            "location": settings.location,
+            "vertex_url": settings.vertex_url,
+        },
+        "model": task.model.address,
+        "config": config.model_dump(mode="json", exclude_none=True),
+        "questions": [list(question) for question in task.questions],
+        "steps": [step.model_dump(exclude_none=True) for step in task.policy.steps],
+        "most_requests": task.policy.expected_requests,
+        "most_concurrent": task.policy.most_concurrent,
+    }
+    seconds = sum(step.seconds for step in task.policy.steps)
+    with tempfile.TemporaryDirectory() as folder:
+        plan_path, samples_path = Path(folder, "plan.json"), Path(folder, "samples.jsonl")
+        plan_path.write_text(json.dumps(plan), encoding="utf-8")
+        module = "genaiops_dagster.serving.load_testing.generator"
+        try:
+            done = subprocess.run(
+                [sys.executable, "-m", module, str(plan_path), str(samples_path)],
+                capture_output=True,
+                text=True,
+                timeout=seconds + _DRAIN_SECONDS,
+                check=False,
+            )
+        except subprocess.TimeoutExpired as error:
+            raise LoadTestError(
+                f"the answers did not come to an end {_DRAIN_SECONDS:.0f} s after the last request"
+            ) from error
+        if done.returncode:
+            raise LoadTestError(f"the load generator failed: {done.stderr[-2000:]}")
+        lines = samples_path.read_text(encoding="utf-8").splitlines()
+    return [json.loads(line) for line in lines]
+
+
+def summarize_step(step: LoadStep, samples: Sequence[Sample]) -> StepResult:
+    """Figures of one step.
+
+    Latency counts from the time at which a request was meant to be sent. In an open loop that is
+    its arrival, whenever a connection was free: counting from the real time of sending would leave
+    out the waiting of just those requests that a slow answer delayed ("coordinated omission").
+    """
+    import numpy as np
+
+    answered = [sample for sample in samples if sample["error"] is None]
+    late = [sample["sent"] - sample["intended"] for sample in samples]
+    return StepResult(
+        load=step.words,
+        users=step.users,
+        rate=step.rate,
+        requests=len(samples),
+        failed=len(samples) - len(answered),
+        errors=dict(Counter(s["error"] for s in samples if s["error"] is not None)),
+        throughput=_throughput(step, samples, len(answered)),
+        latency=_percentiles([s["done"] - s["intended"] for s in answered]),
+        first_token=_percentiles([s["first"] - s["intended"] for s in answered if s["first"]]),
+        lateness_p95_seconds=float(np.percentile(late, 95)) if late else 0.0,
+    )
+
+
+def _throughput(step: LoadStep, samples: Sequence[Sample], answered: int) -> float:
+    """Answered requests a second.
+
+    A closed loop keeps its users busy from its beginning to the last answer. In an open one the
+    time between the first answer and the last is what the requests but one took.
+    """
+    if not samples or not answered:
+        return 0.0
+    last = max(sample["done"] for sample in samples)
+    if step.users is not None:
+        return float(answered / (last - min(sample["sent"] for sample in samples)))
+    first = min(sample["done"] for sample in samples)
+    if last == first:
+        return 0.0
+    return float((len(samples) - 1) / (last - first) * answered / len(samples))
+
+
+def _percentiles(seconds: Sequence[float]) -> Percentiles:
+    import numpy as np
+
+    if not seconds:
+        return Percentiles(p50=None, p95=None, p99=None)
+    p50, p95, p99 = (float(value) for value in np.percentile(seconds, [50, 95, 99]))
+    return Percentiles(p50=p50, p95=p95, p99=p99)
+
+
+def judge_load(
+    objective: LoadObjective, steps: Sequence[StepResult]
+) -> tuple[bool, list[str], float | None]:
+    """Whether an objective is met, why, and the worst latency that was judged.
+
+    With a rate, the open steps up to the lowest one that reaches it are judged; else all steps.
+    """
+    judged = list(steps)
+    if objective.rate is not None:
+        reached = min(s.rate for s in steps if s.rate is not None and s.rate >= objective.rate)
+        judged = [s for s in steps if s.rate is not None and s.rate <= reached]
+    reasons, worst = [], 0.0
+    for step in judged:
+        found = getattr(step.latency, f"p{objective.percentile}")
+        if found is None:
+            return False, [f"{step.load}: nothing was answered"], None
+        worst = max(worst, found)
+        if found > objective.at_most_seconds:
+            reasons.append(f"{step.load}: p{objective.percentile} is {found:.3g} s")
+        if step.error_rate > objective.error_rate:
+            reasons.append(f"{step.load}: {step.failed} of {step.requests} requests failed")
+    if reasons:
+        return False, reasons, worst
+    return True, [f"p{objective.percentile} is at most {worst:.3g} s"], worst
+
+
+def build_load_test(
+    task: LoadTask,
+    samples: Sequence[Sample],
+    price: Callable[[int, int, int], float | None],
+    samples_uri: str,
+    *,
+    emulated: bool,
+) -> LoadTest:
+    """The result of a load test.
+
+    Args:
+        task: What was tested.
+        samples: Every request.
+        price: US dollars of tokens in, tokens out and requests.
+        samples_uri: Where they are kept.
+        emulated: Whether the emulator answered.
+    """
+    steps = [
+        summarize_step(step, [sample for sample in samples if sample["step"] == number])
+        for number, step in enumerate(task.policy.steps)
+    ]
+    objective = task.policy.objective
+    met, reasons, worst = (None, ["there is no objective"], None)
+    if objective is not None:
+        met, reasons, worst = judge_load(objective, steps)
+    return LoadTest(
+        fingerprint=task.fingerprint,
+        candidate=task.candidate,
+        model=task.model.address,
+        prompt_digest=task.prompt.digest,
+        steps=steps,
+        objective=objective.words if objective else "",
+        met=met,
+        reasons=reasons,
+        worst_latency_seconds=worst,
+        limit_seconds=objective.at_most_seconds if objective else None,
+        samples_uri=samples_uri,
+        cost_usd=price(
+            sum(sample["input_tokens"] for sample in samples),
+            sum(sample["output_tokens"] for sample in samples),
+            len(samples),
+        ),
+        created=dt.datetime.now(dt.UTC).isoformat(timespec="seconds"),
+        emulated=emulated,
+    )
