@@ -186,7 +186,7 @@ def _materialize(use_case: UseCase, wanted: dg.AssetSelection) -> None:
     """
     import dagster as dg
 
-    from genaiops_dagster.definitions import build_definitions
+    from genaiops_dagster.orchestration.assembly import build_definitions
 
     job = dg.define_asset_job("stage", wanted.materializable().required_multi_asset_neighbors())
     definitions = dg.Definitions.merge(build_definitions([use_case]), dg.Definitions(jobs=[job]))

@@ -116,7 +116,7 @@ def test_the_deployment_has_what_the_settings_need():
 
 
 def test_definitions_load_and_plan_under_the_kubernetes_executor(monkeypatch):
-    from genaiops_dagster.definitions import build_definitions
+    from genaiops_dagster.orchestration.assembly import build_definitions
     from genaiops_dagster.use_case import load_use_cases
 
     monkeypatch.setenv("GENAIOPS_EXECUTOR", "kubernetes")

@@ -9,7 +9,7 @@ import dagster as dg
 import pytest
 import yaml
 
-from genaiops_dagster.definitions import build_definitions
+from genaiops_dagster.orchestration.assembly import build_definitions
 from genaiops_dagster.use_case import SHIPPED, UseCase, load_use_cases
 from tests.docs.pages import PAGES, blocks_of, name_of
 from vertex_emulator.fault_kinds import FaultPlan

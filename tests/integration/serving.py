@@ -6,7 +6,6 @@ from typing import Any
 
 import dagster as dg
 
-from genaiops_dagster.definitions import generate_schedule
 from genaiops_dagster.google_cloud.object_store import ObjectStore
 from genaiops_dagster.orchestration.asset_options import asset_key
 from genaiops_dagster.orchestration.bindings import build_resources
@@ -14,6 +13,7 @@ from genaiops_dagster.promotion.log import DecisionLog
 from genaiops_dagster.prompts.rendering import version
 from genaiops_dagster.records.promotion import Champion, Decision, Verdict
 from genaiops_dagster.serving.daily.assets import build_assets, generate_job_name
+from genaiops_dagster.serving.daily.assets import build_schedule as generate_schedule
 from genaiops_dagster.serving.daily.tables import from_parquet
 from genaiops_dagster.serving.records import GeneratedContent, GeneratedRow
 from genaiops_dagster.use_case import UseCase

@@ -12,11 +12,11 @@ import dagster as dg
 import pytest
 from google.cloud import bigquery
 
-from genaiops_dagster.definitions import build_definitions, lifecycle_job_name
 from genaiops_dagster.google_cloud.object_store import ObjectStore
 from genaiops_dagster.google_cloud.settings import GoogleCloudSettings
 from genaiops_dagster.google_cloud.vertex_ai import VertexAI
 from genaiops_dagster.google_cloud.warehouse import Warehouse
+from genaiops_dagster.orchestration.assembly import build_definitions, lifecycle_job_name
 from genaiops_dagster.orchestration.bindings import build_resources
 from genaiops_dagster.promotion.champion import read_champion
 from genaiops_dagster.records.promotion import Champion

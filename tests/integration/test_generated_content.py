@@ -12,8 +12,8 @@ import dagster as dg
 import pytest
 from google.cloud import bigquery
 
-from genaiops_dagster.definitions import build_definitions
 from genaiops_dagster.google_cloud.object_store import ObjectStore
+from genaiops_dagster.orchestration.assembly import build_definitions
 from genaiops_dagster.use_case import UseCase
 from tests.integration.lifecycle import colours_use_case, error_text, open_store
 from tests.integration.serving import asked, crown, failed_checks, made, rows, serve

@@ -14,8 +14,8 @@ import dagster as dg
 import pytest
 import yaml
 
-from genaiops_dagster.definitions import build_use_case
 from genaiops_dagster.google_cloud.object_store import ObjectStore
+from genaiops_dagster.orchestration.assembly import build_use_case
 from genaiops_dagster.orchestration.bindings import build_resources
 from genaiops_dagster.serving.load_testing.load_test import LoadTest
 from genaiops_dagster.use_case import UseCase

@@ -10,8 +10,8 @@ from typing import Any
 import dagster as dg
 import pytest
 
-from genaiops_dagster.definitions import build_use_case
 from genaiops_dagster.google_cloud.warehouse import Warehouse
+from genaiops_dagster.orchestration.assembly import build_use_case
 from genaiops_dagster.orchestration.bindings import build_resources
 from genaiops_dagster.prompts.rendering import version
 from genaiops_dagster.records.data import DatasetSplit, Example

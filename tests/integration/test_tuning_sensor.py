@@ -9,10 +9,10 @@ from typing import Any
 import dagster as dg
 import pytest
 
-from genaiops_dagster.definitions import build_definitions, lifecycle_job_name
 from genaiops_dagster.google_cloud.object_store import ObjectStore
 from genaiops_dagster.google_cloud.settings import GoogleCloudSettings
 from genaiops_dagster.google_cloud.vertex_ai import VertexAI
+from genaiops_dagster.orchestration.assembly import build_definitions, lifecycle_job_name
 from genaiops_dagster.orchestration.asset_options import asset_key
 from genaiops_dagster.orchestration.bindings import build_resources
 from genaiops_dagster.planning.assets import build_assets as budget_assets

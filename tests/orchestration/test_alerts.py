@@ -157,7 +157,7 @@ def test_half_configured_mail_is_an_error():
 
 
 def test_the_code_location_has_the_sensors_when_configured(monkeypatch: pytest.MonkeyPatch):
-    from genaiops_dagster.definitions import build_definitions
+    from genaiops_dagster.orchestration.assembly import build_definitions
 
     names = {sensor.name for sensor in build_definitions([]).sensors or ()}
     assert "alert_on_failure" not in names

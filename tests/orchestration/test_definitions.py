@@ -7,7 +7,7 @@ from pathlib import Path
 import dagster as dg
 import pytest
 
-from genaiops_dagster.definitions import build_definitions
+from genaiops_dagster.orchestration.assembly import build_definitions
 from genaiops_dagster.use_case import load_use_cases
 
 USE_CASES = load_use_cases()

@@ -12,9 +12,9 @@ import pytest
 import genaiops_dagster
 from genaiops_dagster.data.assets import _check_results
 from genaiops_dagster.data.checks import Finding
-from genaiops_dagster.definitions import build_definitions
 from genaiops_dagster.evaluation.checks import check_results
 from genaiops_dagster.evaluation.page import report_metadata
+from genaiops_dagster.orchestration.assembly import build_definitions
 from genaiops_dagster.orchestration.asset_options import (
     code,
     markdown_list,

@@ -5,7 +5,7 @@ from __future__ import annotations
 import dagster as dg
 import pytest
 
-from genaiops_dagster.definitions import build_definitions
+from genaiops_dagster.orchestration.assembly import build_definitions
 from genaiops_dagster.use_case import load_use_cases
 from genaiops_dagster.use_case.pipelines import PipelineRun
 

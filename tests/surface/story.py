@@ -20,7 +20,7 @@ from google.cloud import bigquery, storage
 from typer.testing import CliRunner
 
 from genaiops_dagster.cli.app import app
-from genaiops_dagster.definitions import build_definitions
+from genaiops_dagster.orchestration.assembly import build_definitions
 from genaiops_dagster.orchestration.bindings import build_resources
 from genaiops_dagster.serving import Router
 from genaiops_dagster.use_case import known_use_case

@@ -8,8 +8,8 @@ from typing import Any
 import dagster as dg
 import pytest
 
-from genaiops_dagster.definitions import build_definitions
 from genaiops_dagster.orchestration.alerts import build_alerts
+from genaiops_dagster.orchestration.assembly import build_definitions
 from genaiops_dagster.use_case import SHIPPED, UseCase, load_use_case
 from tests.surface.conftest import HERE, Compare
 

@@ -49,7 +49,7 @@ def _generate_day(
     import dagster as dg
 
     from genaiops_dagster.cli.clients import object_store
-    from genaiops_dagster.definitions import build_definitions
+    from genaiops_dagster.orchestration.assembly import build_definitions
     from genaiops_dagster.records.record import read_record
     from genaiops_dagster.serving.daily.assets import GENERATED, generate_job_name
     from genaiops_dagster.serving.daily.tables import from_parquet

@@ -33,7 +33,7 @@ def load_test(
 
     from genaiops_dagster.cli.clients import object_store
     from genaiops_dagster.cli.lifecycle import run_job
-    from genaiops_dagster.definitions import build_definitions
+    from genaiops_dagster.orchestration.assembly import build_definitions
     from genaiops_dagster.records.record import read_record
     from genaiops_dagster.serving.load_testing.assets import load_test_job_name
     from genaiops_dagster.serving.load_testing.load_test import LoadTest

@@ -118,7 +118,7 @@ def _make_data(use_case: UseCase) -> list[str]:
     """Materialize everything up to the estimate; what went wrong, but for the budget."""
     import dagster as dg
 
-    from genaiops_dagster.definitions import build_definitions
+    from genaiops_dagster.orchestration.assembly import build_definitions
     from genaiops_dagster.orchestration.asset_options import asset_key
 
     estimate = dg.AssetSelection.assets(asset_key(use_case, "cost_estimate")).upstream()

@@ -26,7 +26,7 @@ def rollout(
 
     from genaiops_dagster.cli.clients import object_store
     from genaiops_dagster.cli.lifecycle import run_job
-    from genaiops_dagster.definitions import build_definitions
+    from genaiops_dagster.orchestration.assembly import build_definitions
     from genaiops_dagster.records.record import read_record
     from genaiops_dagster.serving.watching.rollout import RolloutLook
     from genaiops_dagster.serving.watching.rollout_assets import look_job_name

@@ -109,8 +109,8 @@ def _run(
     import dagster as dg
     from google.cloud import storage
 
-    from genaiops_dagster.definitions import build_definitions, lifecycle_job_name
     from genaiops_dagster.google_cloud.object_store import ObjectStore
+    from genaiops_dagster.orchestration.assembly import build_definitions, lifecycle_job_name
     from genaiops_dagster.orchestration.asset_options import pipeline_keys
     from genaiops_dagster.tuning.pending import pending_jobs
 
