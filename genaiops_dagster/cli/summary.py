@@ -16,8 +16,8 @@ from genaiops_dagster.records.comparison import Comparison
 from genaiops_dagster.records.evaluation import EvaluationReport, MetricSummary
 from genaiops_dagster.records.promotion import Champion, Decision
 from genaiops_dagster.records.record import Record, find_object, find_record
+from genaiops_dagster.records.serving import GeneratedContent
 from genaiops_dagster.records.tuning import TunedModel
-from genaiops_dagster.serving.records import GeneratedContent
 
 _VERDICT_STYLES = {"PROMOTE": "green", "REJECT": "red", "INSUFFICIENT": "yellow"}
 AnyRecord = TypeVar("AnyRecord", bound=Record)

@@ -12,10 +12,10 @@ from genaiops_dagster.orchestration.bindings import build_resources
 from genaiops_dagster.promotion.log import DecisionLog
 from genaiops_dagster.prompts.rendering import version
 from genaiops_dagster.records.promotion import Champion, Decision, Verdict
+from genaiops_dagster.records.serving import GeneratedContent, GeneratedRow
 from genaiops_dagster.serving.daily.assets import build_assets, generate_job_name
 from genaiops_dagster.serving.daily.assets import build_schedule as generate_schedule
 from genaiops_dagster.serving.daily.tables import from_parquet
-from genaiops_dagster.serving.records import GeneratedContent, GeneratedRow
 from genaiops_dagster.use_case import UseCase
 from genaiops_dagster.use_case.candidates import GenerationConfig
 from tests.integration.lifecycle import record_of

@@ -17,7 +17,7 @@ import yaml
 from genaiops_dagster.google_cloud.object_store import ObjectStore
 from genaiops_dagster.orchestration.assembly import build_use_case
 from genaiops_dagster.orchestration.bindings import build_resources
-from genaiops_dagster.serving.load_testing.load_test import LoadTest
+from genaiops_dagster.records.serving import LoadTest
 from genaiops_dagster.use_case import UseCase
 from tests.integration.lifecycle import (
     colours_use_case,

@@ -21,8 +21,8 @@ from genaiops_dagster.use_case.candidates import PRESETS, GenerationConfig
 if TYPE_CHECKING:
     from genaiops_dagster.google_cloud.object_store import ObjectStore
     from genaiops_dagster.records.promotion import Champion
+    from genaiops_dagster.records.serving import Finding
     from genaiops_dagster.serving.answering.ask import Question, Response
-    from genaiops_dagster.serving.answering.guardrails import Finding
 
 Preset = Literal["deterministic", "balanced", "random"]
 

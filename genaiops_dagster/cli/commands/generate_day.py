@@ -51,9 +51,9 @@ def _generate_day(
     from genaiops_dagster.cli.clients import object_store
     from genaiops_dagster.orchestration.assembly import build_definitions
     from genaiops_dagster.records.record import read_record
+    from genaiops_dagster.records.serving import GeneratedContent
     from genaiops_dagster.serving.daily.assets import GENERATED, generate_job_name
     from genaiops_dagster.serving.daily.tables import from_parquet
-    from genaiops_dagster.serving.records import GeneratedContent
 
     store = object_store(session)
     for path in prompts:

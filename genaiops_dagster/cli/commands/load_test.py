@@ -15,7 +15,7 @@ from genaiops_dagster.use_case import UseCaseError, known_use_case
 from genaiops_dagster.use_case.serving import LoadTestPolicy
 
 if TYPE_CHECKING:
-    from genaiops_dagster.serving.load_testing.load_test import LoadTest
+    from genaiops_dagster.records.serving import LoadTest
 
 
 def load_test(
@@ -35,8 +35,8 @@ def load_test(
     from genaiops_dagster.cli.lifecycle import run_job
     from genaiops_dagster.orchestration.assembly import build_definitions
     from genaiops_dagster.records.record import read_record
+    from genaiops_dagster.records.serving import LoadTest
     from genaiops_dagster.serving.load_testing.assets import load_test_job_name
-    from genaiops_dagster.serving.load_testing.load_test import LoadTest
 
     console = Terminal()
     try:

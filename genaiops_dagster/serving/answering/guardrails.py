@@ -12,35 +12,12 @@ import json
 import re
 import unicodedata
 from collections.abc import Callable, Iterator, Mapping
-from typing import Any, Literal, NamedTuple
+from typing import Any, NamedTuple
 
 from genaiops_dagster.data.sensitive import Sensitive, find_sensitive, redact
 from genaiops_dagster.records.evaluation import Answer
-from genaiops_dagster.records.record import Record
+from genaiops_dagster.records.serving import Finding, Place
 from genaiops_dagster.use_case.guardrails import JsonSchema, OutputRules, TextRules
-
-Place = Literal["input", "output"]
-
-
-class Finding(Record):
-    """What one rule decided.
-
-    Attributes:
-        place: Whether the rule is of the input or of the output.
-        rule: Field of the use case file, such as `blocked_topics.weapons`.
-        action: Whether the text was blocked, or changed and let pass.
-        detail: What was found, in words that do not repeat it.
-    """
-
-    place: Place
-    rule: str
-    action: Literal["blocked", "redacted"]
-    detail: str
-
-    @property
-    def sentence(self) -> str:
-        """The finding as a reason."""
-        return f"guardrails.{self.place}.{self.rule}: {self.detail}"
 
 
 class Screened(NamedTuple):

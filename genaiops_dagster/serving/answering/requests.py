@@ -24,9 +24,8 @@ from genaiops_dagster.data.sensitive import redacted
 from genaiops_dagster.google_cloud.warehouse import Column, Table, Warehouse
 from genaiops_dagster.records.evaluation import Answer
 from genaiops_dagster.records.promotion import Champion
+from genaiops_dagster.records.serving import Finding, Status
 from genaiops_dagster.serving.answering.costs import answer_cost
-from genaiops_dagster.serving.answering.guardrails import Finding
-from genaiops_dagster.serving.records import Status
 from genaiops_dagster.use_case import UseCase
 
 _LOG = logging.getLogger(__name__)

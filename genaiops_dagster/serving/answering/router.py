@@ -29,10 +29,10 @@ from genaiops_dagster.promotion.log import BrokenLogError, DecisionLog, parse_lo
 from genaiops_dagster.prompts.rendering import request_contents
 from genaiops_dagster.records.evaluation import Answer
 from genaiops_dagster.records.promotion import Champion, LogEntry
-from genaiops_dagster.serving.answering.guardrails import Finding, guard, screen_input
+from genaiops_dagster.records.serving import Finding, Status
+from genaiops_dagster.serving.answering.guardrails import guard, screen_input
 from genaiops_dagster.serving.answering.parity import PromptParityError, prompt_of
 from genaiops_dagster.serving.answering.requests import RequestLog, ServedRequest, new_request_id
-from genaiops_dagster.serving.records import Status
 from genaiops_dagster.use_case import UseCase, known_use_case
 
 if TYPE_CHECKING:

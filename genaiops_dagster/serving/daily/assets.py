@@ -23,10 +23,10 @@ from genaiops_dagster.orchestration.asset_options import (
 )
 from genaiops_dagster.promotion.champion import gated_champion
 from genaiops_dagster.records.promotion import Champion
+from genaiops_dagster.records.serving import GeneratedContent, GeneratedRow
 from genaiops_dagster.serving.daily.generate import generate, keep
 from genaiops_dagster.serving.daily.incoming import SAMPLES, prompts_of_day, samples
 from genaiops_dagster.serving.daily.tables import GENERATED_CONTENT, table_rows
-from genaiops_dagster.serving.records import GeneratedContent, GeneratedRow
 from genaiops_dagster.use_case import UseCase
 
 SAMPLE_CONTENT = "sample_content"

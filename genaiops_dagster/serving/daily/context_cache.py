@@ -30,7 +30,7 @@ from genaiops_dagster.evaluation.asking.inference import (
 from genaiops_dagster.prompts.tokens import CountTokens, user_message
 from genaiops_dagster.records.fingerprint import fingerprint
 from genaiops_dagster.records.record import Record
-from genaiops_dagster.serving.records import CacheUse
+from genaiops_dagster.records.serving import CacheUse
 from genaiops_dagster.use_case import UseCase
 
 if TYPE_CHECKING:

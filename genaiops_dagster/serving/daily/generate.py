@@ -35,13 +35,19 @@ from genaiops_dagster.records.evaluation import Answer
 from genaiops_dagster.records.fingerprint import fingerprint
 from genaiops_dagster.records.promotion import Champion
 from genaiops_dagster.records.prompts import PromptVersion
+from genaiops_dagster.records.serving import (
+    CacheUse,
+    Finding,
+    GeneratedContent,
+    GeneratedRow,
+    Status,
+)
 from genaiops_dagster.serving.answering.costs import answer_cost
-from genaiops_dagster.serving.answering.guardrails import Finding, guard, screen_input
+from genaiops_dagster.serving.answering.guardrails import guard, screen_input
 from genaiops_dagster.serving.answering.parity import prompt_of
 from genaiops_dagster.serving.daily.context_cache import CacheBook, use_cache
 from genaiops_dagster.serving.daily.incoming import Incoming
 from genaiops_dagster.serving.daily.tables import to_parquet
-from genaiops_dagster.serving.records import CacheUse, GeneratedContent, GeneratedRow, Status
 from genaiops_dagster.use_case import UseCase
 
 if TYPE_CHECKING:

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from genaiops_dagster.google_cloud.warehouse import Column, Table
-from genaiops_dagster.serving.records import GeneratedContent, GeneratedRow
+from genaiops_dagster.records.serving import GeneratedContent, GeneratedRow
 
 GENERATED_CONTENT = Table(
     name="generated_content",

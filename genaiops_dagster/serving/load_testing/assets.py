@@ -30,11 +30,11 @@ from genaiops_dagster.prompts.rendering import request_contents
 from genaiops_dagster.prompts.tokens import api_counter
 from genaiops_dagster.records.data import DatasetSplit
 from genaiops_dagster.records.record import read_record
+from genaiops_dagster.records.serving import LoadTest
 from genaiops_dagster.serving.answering.parity import prompt_of
 from genaiops_dagster.serving.load_testing.charts import latency_chart
 from genaiops_dagster.serving.load_testing.load_test import (
     LoadTask,
-    LoadTest,
     LoadTestError,
     build_load_test,
     estimate_load,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from genaiops_dagster.serving.load_testing.load_test import LoadTest
+from genaiops_dagster.records.serving import LoadTest
 
 if TYPE_CHECKING:
     import altair as alt

@@ -21,7 +21,7 @@ from genaiops_dagster.prompts.tokens import CountTokens, TokenTotal, user_messag
 from genaiops_dagster.records.budget import CostEstimate
 from genaiops_dagster.records.fingerprint import fingerprint
 from genaiops_dagster.records.prompts import PromptVersion
-from genaiops_dagster.records.record import Record
+from genaiops_dagster.records.serving import LoadTest, Percentiles, StepResult
 from genaiops_dagster.use_case import UseCase
 from genaiops_dagster.use_case.serving import LoadObjective, LoadStep, LoadTestPolicy
 
@@ -38,82 +38,6 @@ Sample = dict[str, Any]
 
 class LoadTestError(RuntimeError):
     """The load test could not be run; the message says why."""
-
-
-class Percentiles(Record):
-    """Percentiles of a duration in seconds; None when nothing was answered."""
-
-    p50: float | None
-    p95: float | None
-    p99: float | None
-
-
-class StepResult(Record):
-    """One step of a load test.
-
-    Attributes:
-        load: What was sent, in words.
-        users, rate: Users of a closed loop, or requests a second of an open one.
-        requests, failed: Counts.
-        errors: Failed requests by status.
-        throughput: Answered requests a second.
-        latency: From the intended time of sending to the complete answer.
-        first_token: From the intended time of sending to the first part of the answer.
-        lateness_p95_seconds: From the intended time of sending to the real one: how long requests
-            waited for one of the generator's connections.
-    """
-
-    load: str
-    users: int | None
-    rate: float | None
-    requests: int
-    failed: int
-    errors: dict[str, int]
-    throughput: float
-    latency: Percentiles
-    first_token: Percentiles
-    lateness_p95_seconds: float
-
-    @property
-    def error_rate(self) -> float:
-        """Share of failed requests; 1 when there were none at all."""
-        return self.failed / self.requests if self.requests else 1.0
-
-
-class LoadTest(Record):
-    """A load test of one model.
-
-    Attributes:
-        fingerprint: sha256 over model, prompt, config and policy.
-        candidate: Its name in the use case, or `champion`.
-        model: Resource name of what was called.
-        prompt_digest: Prompt that it was asked with.
-        steps: Every step.
-        objective: What had to hold, in words; empty without one.
-        met: Whether it did; None without an objective.
-        reasons: Why not, or the figures.
-        worst_latency_seconds: Latency that was judged, of the worst step.
-        limit_seconds: What it was judged by.
-        samples_uri: Every request, one JSON object a line.
-        cost_usd: Price of all requests; None when none is known.
-        created: ISO 8601 in UTC.
-        emulated: Whether the emulator answered.
-    """
-
-    fingerprint: str
-    candidate: str
-    model: str
-    prompt_digest: str
-    steps: list[StepResult]
-    objective: str
-    met: bool | None
-    reasons: list[str]
-    worst_latency_seconds: float | None
-    limit_seconds: float | None
-    samples_uri: str
-    cost_usd: float | None
-    created: str
-    emulated: bool
 
 
 @dataclass(frozen=True)

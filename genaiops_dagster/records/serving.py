@@ -1,4 +1,4 @@
-"""What serving hands on: the answers to prompts, and a summary of them."""
+"""What serving hands on: answers to prompts with their summary, and load tests."""
 
 from __future__ import annotations
 
@@ -7,9 +7,30 @@ from typing import Any, Literal
 from pydantic import Field
 
 from genaiops_dagster.records.record import Record
-from genaiops_dagster.serving.answering.guardrails import Finding
 
 Status = Literal["answered", "refused", "blocked", "truncated", "failed"]
+Place = Literal["input", "output"]
+
+
+class Finding(Record):
+    """What one rule decided.
+
+    Attributes:
+        place: Whether the rule is of the input or of the output.
+        rule: Field of the use case file, such as `blocked_topics.weapons`.
+        action: Whether the text was blocked, or changed and let pass.
+        detail: What was found, in words that do not repeat it.
+    """
+
+    place: Place
+    rule: str
+    action: Literal["blocked", "redacted"]
+    detail: str
+
+    @property
+    def sentence(self) -> str:
+        """The finding as a reason."""
+        return f"guardrails.{self.place}.{self.rule}: {self.detail}"
 
 
 class GeneratedRow(Record):
@@ -114,4 +135,80 @@ class GeneratedContent(Record):
     batch: bool
     latency_seconds: float
     caching: CacheUse
+    emulated: bool
+
+
+class Percentiles(Record):
+    """Percentiles of a duration in seconds; None when nothing was answered."""
+
+    p50: float | None
+    p95: float | None
+    p99: float | None
+
+
+class StepResult(Record):
+    """One step of a load test.
+
+    Attributes:
+        load: What was sent, in words.
+        users, rate: Users of a closed loop, or requests a second of an open one.
+        requests, failed: Counts.
+        errors: Failed requests by status.
+        throughput: Answered requests a second.
+        latency: From the intended time of sending to the complete answer.
+        first_token: From the intended time of sending to the first part of the answer.
+        lateness_p95_seconds: From the intended time of sending to the real one: how long requests
+            waited for one of the generator's connections.
+    """
+
+    load: str
+    users: int | None
+    rate: float | None
+    requests: int
+    failed: int
+    errors: dict[str, int]
+    throughput: float
+    latency: Percentiles
+    first_token: Percentiles
+    lateness_p95_seconds: float
+
+    @property
+    def error_rate(self) -> float:
+        """Share of failed requests; 1 when there were none at all."""
+        return self.failed / self.requests if self.requests else 1.0
+
+
+class LoadTest(Record):
+    """A load test of one model.
+
+    Attributes:
+        fingerprint: sha256 over model, prompt, config and policy.
+        candidate: Its name in the use case, or `champion`.
+        model: Resource name of what was called.
+        prompt_digest: Prompt that it was asked with.
+        steps: Every step.
+        objective: What had to hold, in words; empty without one.
+        met: Whether it did; None without an objective.
+        reasons: Why not, or the figures.
+        worst_latency_seconds: Latency that was judged, of the worst step.
+        limit_seconds: What it was judged by.
+        samples_uri: Every request, one JSON object a line.
+        cost_usd: Price of all requests; None when none is known.
+        created: ISO 8601 in UTC.
+        emulated: Whether the emulator answered.
+    """
+
+    fingerprint: str
+    candidate: str
+    model: str
+    prompt_digest: str
+    steps: list[StepResult]
+    objective: str
+    met: bool | None
+    reasons: list[str]
+    worst_latency_seconds: float | None
+    limit_seconds: float | None
+    samples_uri: str
+    cost_usd: float | None
+    created: str
     emulated: bool
