@@ -27,7 +27,6 @@ from genaiops_dagster.promotion import smoke_test as smoke_tests
 from genaiops_dagster.promotion.approve import find_approval
 from genaiops_dagster.promotion.champion import ChampionError, Places, pointer_name
 from genaiops_dagster.promotion.decide import Challenge, challenge
-from genaiops_dagster.promotion.evidence import LoadTested
 from genaiops_dagster.promotion.log import BrokenLogError, DecisionLog
 from genaiops_dagster.promotion.promote import Refused, approval_request, judge, promote
 from genaiops_dagster.promotion.registry import Registry
@@ -37,7 +36,8 @@ from genaiops_dagster.records.data import DatasetSplit
 from genaiops_dagster.records.evaluation import Answer, ChampionEvaluation, EvaluationReport
 from genaiops_dagster.records.promotion import Champion, Decision, Verdict
 from genaiops_dagster.records.prompts import PromptVersion
-from genaiops_dagster.records.record import read_record, record_name
+from genaiops_dagster.records.record import find_record, read_record
+from genaiops_dagster.records.serving import LoadTest
 from genaiops_dagster.records.tuning import TunedModel
 from genaiops_dagster.use_case import CHAMPION, UseCase
 from genaiops_dagster.use_case.gate import LatencySloRule
@@ -220,7 +220,6 @@ def _places(
 
 def read_challenge(use_case: UseCase, store: ObjectStore, vertex_ai: VertexAIResource) -> Challenge:
     """What stands now, whatever it was when the decision was made."""
-    load_test = store.read(record_name(use_case.name, "load_test"))
     whole = read_record(store, DatasetSplit, use_case.name, "evaluation_set")
     terms = read_terms(store, use_case, whole)
     return challenge(
@@ -234,7 +233,7 @@ def read_challenge(use_case: UseCase, store: ObjectStore, vertex_ai: VertexAIRes
             "/".join(use_case.candidates[use_case.gate.challenger].tuned_model),
         ),
         terms.evaluation_set,
-        LoadTested.model_validate_json(load_test) if load_test else None,
+        find_record(store, LoadTest, use_case.name, "load_test"),
     )
 
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from genaiops_dagster.evaluation.asking.inference import Model
 from genaiops_dagster.evaluation.evaluate import EvaluationTask
 from genaiops_dagster.evaluation.judging.judge import judge_digest
-from genaiops_dagster.promotion.evidence import Current, LoadTested
+from genaiops_dagster.promotion.evidence import Current
 from genaiops_dagster.promotion.gate import evaluate_gate
 from genaiops_dagster.promotion.rollback import withdrawn
 from genaiops_dagster.prompts.rendering import candidate_prompt
@@ -19,6 +19,7 @@ from genaiops_dagster.records.data import DatasetSplit
 from genaiops_dagster.records.fingerprint import fingerprint
 from genaiops_dagster.records.promotion import Champion, Decision, LogEntry
 from genaiops_dagster.records.prompts import PromptVersion
+from genaiops_dagster.records.serving import LoadTest
 from genaiops_dagster.records.tuning import TunedModel
 from genaiops_dagster.use_case import UseCase
 from genaiops_dagster.use_case.candidates import Candidate
@@ -42,7 +43,7 @@ class Challenge:
     use_case: UseCase
     task: EvaluationTask
     tuned_model: TunedModel
-    load_test: LoadTested | None = None
+    load_test: LoadTest | None = None
 
     @property
     def address(self) -> str:
@@ -66,7 +67,7 @@ def challenge(
     prompt: PromptVersion,
     tuned_model: TunedModel,
     evaluation_set: DatasetSplit,
-    load_test: LoadTested | None = None,
+    load_test: LoadTest | None = None,
 ) -> Challenge:
     """What stands now.
 

@@ -8,21 +8,9 @@ from dataclasses import dataclass
 from genaiops_dagster.records.comparison import Comparison
 from genaiops_dagster.records.evaluation import EvaluationReport
 from genaiops_dagster.records.promotion import Champion, RuleOutcome, RuleResult
-from genaiops_dagster.records.record import Record
+from genaiops_dagster.records.serving import LoadTest
 from genaiops_dagster.use_case.evaluation import Evaluation
 from genaiops_dagster.use_case.gate import Gate
-
-
-class LoadTested(Record, extra="ignore"):
-    """What the gate needs of the record of a load test, which serving writes."""
-
-    model: str
-    prompt_digest: str
-    objective: str
-    met: bool | None
-    reasons: list[str]
-    worst_latency_seconds: float | None
-    limit_seconds: float | None
 
 
 @dataclass(frozen=True)
@@ -51,7 +39,7 @@ class Current:
     tampering: str = ""
     withdrawn: str = ""
     serves: bool = False
-    load_test: LoadTested | None = None
+    load_test: LoadTest | None = None
 
 
 @dataclass(frozen=True)

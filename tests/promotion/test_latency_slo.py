@@ -8,26 +8,34 @@ from typing import Any
 import pytest
 
 from genaiops_dagster.comparison.compare import compare
-from genaiops_dagster.promotion.evidence import Current, LoadTested
+from genaiops_dagster.promotion.evidence import Current
 from genaiops_dagster.promotion.gate import evaluate_gate
 from genaiops_dagster.records.promotion import RuleResult
+from genaiops_dagster.records.serving import LoadTest
 from genaiops_dagster.use_case import UseCase
 from genaiops_dagster.use_case.gate import LatencySloRule
 from tests.comparison.examples import NO_CHAMPION, make_report, make_rows, make_use_case
 
 NOW = dt.datetime(2026, 11, 21, tzinfo=dt.UTC)
-MET = LoadTested(
+MET = LoadTest(
+    fingerprint="load-test",
+    candidate="tuned",
     model="models/tuned",
     prompt_digest="prompt",
+    steps=[],
     objective="latency p95 at most 2 s and errors at most 0.01",
     met=True,
     reasons=["p95 is at most 1.5 s"],
     worst_latency_seconds=1.5,
     limit_seconds=2.0,
+    samples_uri="gs://bucket/samples.jsonl",
+    cost_usd=0.01,
+    created=NOW.isoformat(),
+    emulated=True,
 )
 
 
-def judge(test: LoadTested | None) -> tuple[str, RuleResult]:
+def judge(test: LoadTest | None) -> tuple[str, RuleResult]:
     """The verdict on `tuned`, and what it says of the load test."""
     use_case = make_use_case()
     rule = LatencySloRule(rule="latency_slo")
