@@ -6,7 +6,6 @@ pipeline.
 
 from __future__ import annotations
 
-import functools
 import os
 from collections.abc import Iterable
 
@@ -25,8 +24,7 @@ from genaiops_dagster.orchestration.plain_text import escape_markdown
 from genaiops_dagster.orchestration.stage_jobs import build_stage_jobs
 from genaiops_dagster.pipelines.assets import build_assets as pipeline_assets
 from genaiops_dagster.pipelines.sensor import build_sensors as pipeline_sensors
-from genaiops_dagster.planning.assets import build_assets as budget_assets
-from genaiops_dagster.planning.kept import left_to_pay
+from genaiops_dagster.planning.assets import build_assets as planning_assets
 from genaiops_dagster.promotion.assets import build_assets as promotion_assets
 from genaiops_dagster.promotion.jobs import build_jobs as promotion_jobs
 from genaiops_dagster.prompts.assets import build_assets as prompt_assets
@@ -41,7 +39,7 @@ from genaiops_dagster.use_case import UseCase
 ROOMS = (
     data_assets,
     prompt_assets,
-    functools.partial(budget_assets, left_to_pay=left_to_pay),
+    planning_assets,
     tuning_assets,
     evaluation_assets,
     comparison_assets,

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING
+from collections.abc import Sequence
 
 import dagster as dg
 
@@ -22,6 +21,7 @@ from genaiops_dagster.orchestration.asset_options import (
 from genaiops_dagster.orchestration.plain_text import escape_markdown
 from genaiops_dagster.planning.charts import spend_chart
 from genaiops_dagster.planning.estimate import estimate_run, models_of
+from genaiops_dagster.planning.kept import left_to_pay
 from genaiops_dagster.planning.volume import measure_run, with_evaluation_set
 from genaiops_dagster.prompts.tokens import api_counter
 from genaiops_dagster.records.budget import CostEstimate
@@ -29,23 +29,9 @@ from genaiops_dagster.records.data import DatasetSplit
 from genaiops_dagster.records.prompts import PromptVersion
 from genaiops_dagster.use_case import UseCase
 
-if TYPE_CHECKING:
-    from genaiops_dagster.google_cloud.object_store import ObjectStore
 
-
-LeftToPay = Callable[[UseCase, "ObjectStore", CostEstimate], CostEstimate]
-"""Takes from an estimate what is paid already, because its results are kept."""
-
-
-def build_assets(
-    use_case: UseCase, left_to_pay: LeftToPay = lambda _use_case, _store, estimate: estimate
-) -> list[dg.AssetsDefinition | dg.AssetChecksDefinition]:
-    """The asset `cost_estimate` of a use case with its checks.
-
-    Args:
-        use_case: Whose budget.
-        left_to_pay: Which results are kept is known to later rooms; by default none are.
-    """
+def build_assets(use_case: UseCase) -> list[dg.AssetsDefinition | dg.AssetChecksDefinition]:
+    """The asset `cost_estimate` of a use case with its checks."""
 
     @dg.asset(
         **asset_options(use_case, "budget"),

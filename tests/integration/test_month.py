@@ -12,7 +12,7 @@ from genaiops_dagster.budget.ledger import Ledger
 from genaiops_dagster.evaluation.assets import build_assets as evaluation_assets
 from genaiops_dagster.google_cloud.object_store import ObjectStore
 from genaiops_dagster.planning.assets import build_assets as budget_assets
-from genaiops_dagster.planning.kept import kept_stages, left_to_pay
+from genaiops_dagster.planning.kept import kept_stages
 from genaiops_dagster.records.budget import CostEstimate
 from genaiops_dagster.tuning.assets import build_assets as tuning_assets
 from genaiops_dagster.use_case import UseCase
@@ -38,7 +38,7 @@ def store(emulator: RunningEmulator) -> ObjectStore:
 def run(use_case: UseCase, **options: Any) -> dg.ExecuteInProcessResult:
     """Estimate, tuning and reports, as the code location assembles them."""
     assets = [
-        *budget_assets(use_case, left_to_pay),
+        *budget_assets(use_case),
         *tuning_assets(use_case),
         *(
             asset
