@@ -14,8 +14,8 @@ from genaiops_dagster.cli.terminal import Terminal, joined, panel, styled
 from genaiops_dagster.google_cloud.object_store import ObjectStore
 from genaiops_dagster.records.comparison import Comparison
 from genaiops_dagster.records.evaluation import EvaluationReport, MetricSummary
-from genaiops_dagster.records.promotion import Champion, Decision
-from genaiops_dagster.records.record import Record, find_object, find_record
+from genaiops_dagster.records.promotion import Champion, Decision, served_champion
+from genaiops_dagster.records.record import Record, find_record
 from genaiops_dagster.records.serving import GeneratedContent
 from genaiops_dagster.records.tuning import TunedModel
 
@@ -132,7 +132,7 @@ def summarize(
         comparison=record(Comparison, "model_comparison"),
         decision=decision,
         tuned_model=record(TunedModel, "tuned_model"),
-        champion=find_object(store, f"{use_case}/champion.json", Champion),
+        champion=served_champion(store, use_case),
         samples=record(GeneratedContent, "sample_content"),
         waits=asked if promotes and asked else None,
     )

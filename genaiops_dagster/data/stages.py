@@ -41,6 +41,8 @@ from genaiops_dagster.prompts.tokens import user_message
 from genaiops_dagster.records.data import DatasetSplit, SplitName, StoredRows
 from genaiops_dagster.records.fingerprint import fingerprint
 from genaiops_dagster.records.prompts import PromptVersion
+from genaiops_dagster.records.record import find_object, find_record
+from genaiops_dagster.records.tuning import TunedModel
 from genaiops_dagster.use_case import UseCase
 
 if TYPE_CHECKING:
@@ -294,9 +296,10 @@ def store_sets(
 
 def _trained_profile(use_case: UseCase, store: ObjectStore) -> Profile | None:
     """Profile of the data that the last tuned model was trained on, if there is one."""
-    tuned = store.read_json(f"{use_case.name}/assets/tuned_model.json")
-    content = tuned and store.read(_profile_name(use_case, tuned["training_digest"]))
-    return Profile.model_validate_json(content) if content else None
+    tuned = find_record(store, TunedModel, use_case.name, "tuned_model")
+    if tuned is None:
+        return None
+    return find_object(store, _profile_name(use_case, tuned.training_digest), Profile)
 
 
 def _profile_name(use_case: UseCase, training_digest: str) -> str:

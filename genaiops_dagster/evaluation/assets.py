@@ -38,10 +38,10 @@ from genaiops_dagster.orchestration.asset_options import (
     pipeline_keys,
 )
 from genaiops_dagster.orchestration.plain_text import escape_markdown
-from genaiops_dagster.planning.volume import ServedChampion, read_served_champion
 from genaiops_dagster.prompts.rendering import candidate_prompt
 from genaiops_dagster.records.data import DatasetSplit
 from genaiops_dagster.records.evaluation import ChampionEvaluation, EvaluationReport
+from genaiops_dagster.records.promotion import Champion, served_champion
 from genaiops_dagster.records.prompts import PromptVersion
 from genaiops_dagster.records.record import Record
 from genaiops_dagster.records.tuning import TunedModel
@@ -262,7 +262,7 @@ def _champion_report(use_case: UseCase) -> dg.AssetsDefinition:
         evaluation_set: DatasetSplit,
     ) -> Materialized:
         store = object_store.get_store()
-        champion = read_served_champion(store, use_case)
+        champion = served_champion(store, use_case.name)
         if champion is None:
             return _no_champion(use_case)
         clients = vertex_ai.get_clients()
@@ -277,7 +277,7 @@ def _champion_report(use_case: UseCase) -> dg.AssetsDefinition:
     return definition
 
 
-def _champion_task(terms: Terms, champion: ServedChampion, clients: VertexAI) -> EvaluationTask:
+def _champion_task(terms: Terms, champion: Champion, clients: VertexAI) -> EvaluationTask:
     """The champion with the prompt it was promoted with, on the current evaluation set."""
     use_case = terms.use_case
     tuned = is_tuned(champion.model)
@@ -287,12 +287,7 @@ def _champion_task(terms: Terms, champion: ServedChampion, clients: VertexAI) ->
         use_case=use_case,
         candidate=CHAMPION,
         model=Model(clients.model_address(champion.model), base, champion.generation),
-        prompt=PromptVersion(
-            template=champion.prompt_template,
-            system_instruction=champion.system_instruction,
-            files=champion.prompt_files,
-            digest=champion.prompt_digest,
-        ),
+        prompt=champion.prompt,
         evaluation_set=terms.evaluation_set,
         base=Model(address, base, champion.generation) if tuned else None,
         degradation=terms.degradation,

@@ -37,7 +37,7 @@ from genaiops_dagster.pipelines.stages import StageError
 from genaiops_dagster.records.data import DatasetSplit, StoredRows
 from genaiops_dagster.records.evaluation import EvaluationReport
 from genaiops_dagster.records.prompts import PromptVersion
-from genaiops_dagster.records.record import read_record
+from genaiops_dagster.records.record import find_record, read_record
 from genaiops_dagster.records.tuning import TunedModel
 from genaiops_dagster.use_case import UseCase
 
@@ -57,8 +57,8 @@ def prepare_data(
     """What `pipelines.stages.prepare_data` gives."""
     use_case, store = _begin(definition, place)
 
-    rows = store.read_json(f"{use_case.name}/assets/source_rows.json")
-    known = rows is not None and StoredRows.model_validate(rows).digest == source_version
+    rows = find_record(store, StoredRows, use_case.name, "source_rows")
+    known = rows is not None and rows.digest == source_version
     estimate = asset_key(use_case, "cost_estimate")
     wanted: dg.AssetSelection = dg.AssetSelection.assets(estimate).upstream()
     if known:

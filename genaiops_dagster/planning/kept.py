@@ -10,11 +10,11 @@ from genaiops_dagster.budget.degrade import with_less
 from genaiops_dagster.budget.limits import BudgetExceededError
 from genaiops_dagster.evaluation.asking.inference import Model
 from genaiops_dagster.evaluation.evaluate import EvaluationTask, is_complete
-from genaiops_dagster.planning.volume import read_served_champion
 from genaiops_dagster.prompts.rendering import candidate_prompt
 from genaiops_dagster.records.budget import CostEstimate, StageCost, totals
 from genaiops_dagster.records.data import DatasetSplit
 from genaiops_dagster.records.evaluation import EvaluationReport
+from genaiops_dagster.records.promotion import served_champion
 from genaiops_dagster.records.prompts import PromptVersion
 from genaiops_dagster.records.record import find_record
 from genaiops_dagster.records.tuning import TunedModel
@@ -58,7 +58,7 @@ def kept_stages(use_case: UseCase, store: ObjectStore, estimate: CostEstimate) -
         return set()
     tuned = _tuned_models(use_case, store, found)
     kept = {f"tuning/{variant}" if variant else "tuning" for variant in tuned}
-    champion = read_served_champion(store, use_case)
+    champion = served_champion(store, use_case.name)
     for name, candidate in use_case.candidates.items():
         report = _report(use_case, store, estimate, found, tuned, name)
         if report is None:

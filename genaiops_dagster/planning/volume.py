@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-import hashlib
 import itertools
 import json
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
-
-from pydantic import Field
 
 from genaiops_dagster.budget.pricing import is_tuned
 from genaiops_dagster.prompts.rendering import request_contents, version
@@ -24,16 +21,15 @@ from genaiops_dagster.prompts.tokens import (
     user_message,
 )
 from genaiops_dagster.records.data import DatasetSplit, Example
+from genaiops_dagster.records.promotion import served_champion
 from genaiops_dagster.records.prompts import PromptVersion
-from genaiops_dagster.records.record import Record, find_object
-from genaiops_dagster.use_case import Prompt, UseCase
-from genaiops_dagster.use_case.candidates import GenerationConfig
+from genaiops_dagster.tuning.recipe import training_data
+from genaiops_dagster.use_case import UseCase
 
 if TYPE_CHECKING:
     from genaiops_dagster.google_cloud.object_store import ObjectStore
 
 _LINES_AT_ONCE = 2000
-_CHUNK_BYTES = 1 << 20
 _LONGEST_COUNTED = 5
 
 
@@ -202,47 +198,17 @@ def _measure(
     )
 
 
-class ServedChampion(Record, extra="ignore"):
-    """What the rooms before promotion need of `champion.json`, which promotion writes.
-
-    Attributes:
-        number: Counts the champions.
-        model, base_model: What is called, and by what it is priced.
-        generation: How it generates.
-        prompt_digest, prompt_template, system_instruction, prompt_files: Its own prompt.
-    """
-
-    number: int
-    model: str
-    base_model: str
-    generation: GenerationConfig
-    prompt_digest: str
-    prompt_template: str
-    system_instruction: str
-    prompt_files: list[str] = Field(default_factory=list)
-
-
-def read_served_champion(store: ObjectStore, use_case: UseCase) -> ServedChampion | None:
-    """What production serves now; None before the first promotion."""
-    return find_object(store, f"{use_case.name}/champion.json", ServedChampion)
-
-
 def _champion(
     use_case: UseCase, store: ObjectStore, measure: Callable[[PromptVersion], PromptVolume]
 ) -> ChampionVolume | None:
-    champion = read_served_champion(store, use_case)
+    champion = served_champion(store, use_case.name)
     if champion is None:
         return None
-    told = Prompt(
-        template=champion.prompt_template,
-        system_instruction=champion.system_instruction,
-        files=champion.prompt_files,
-    )
     return ChampionVolume(
         base_model=champion.base_model,
         tuned=is_tuned(champion.model),
         max_output_tokens=champion.generation.max_output_tokens,
-        prompts=measure(version(told)),
+        prompts=measure(champion.prompt),
     )
 
 
@@ -253,24 +219,6 @@ def _labels(use_case: UseCase, store: ObjectStore) -> list[list[Content]]:
         return []
     lines = (store.read(judge.calibration.labels) or b"").decode(errors="replace").splitlines()
     return [[user_message(line)] for line in lines if line.strip()]
-
-
-def training_data(
-    use_case: UseCase, store: ObjectStore, training_set: DatasetSplit
-) -> tuple[str, str]:
-    """Address and digest of what is trained on: the training set, or the file of the use case.
-
-    Raises:
-        ValueError: the use case names a file in another bucket.
-    """
-    uri = use_case.tuning.data
-    if uri is None:
-        return training_set.uri, training_set.digest
-    digest = hashlib.sha256()
-    with store.open(store.name_of(uri)) as stream:
-        while chunk := stream.read(_CHUNK_BYTES):
-            digest.update(chunk)
-    return uri, digest.hexdigest()
 
 
 def count_training(

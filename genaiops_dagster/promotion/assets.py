@@ -25,7 +25,7 @@ from genaiops_dagster.orchestration.asset_options import (
 from genaiops_dagster.orchestration.plain_text import escape_markdown
 from genaiops_dagster.promotion import smoke_test as smoke_tests
 from genaiops_dagster.promotion.approve import find_approval
-from genaiops_dagster.promotion.champion import ChampionError, Places, pointer_name
+from genaiops_dagster.promotion.champion import ChampionError, Places
 from genaiops_dagster.promotion.decide import Challenge, challenge
 from genaiops_dagster.promotion.log import BrokenLogError, DecisionLog
 from genaiops_dagster.promotion.promote import Refused, approval_request, judge, promote
@@ -34,7 +34,7 @@ from genaiops_dagster.promotion.tables import publish_log
 from genaiops_dagster.records.comparison import Comparison
 from genaiops_dagster.records.data import DatasetSplit
 from genaiops_dagster.records.evaluation import Answer, ChampionEvaluation, EvaluationReport
-from genaiops_dagster.records.promotion import Champion, Decision, Verdict
+from genaiops_dagster.records.promotion import Champion, Decision, Verdict, pointer_name
 from genaiops_dagster.records.prompts import PromptVersion
 from genaiops_dagster.records.record import find_record, read_record
 from genaiops_dagster.records.serving import LoadTest

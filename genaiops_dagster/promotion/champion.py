@@ -23,7 +23,7 @@ from genaiops_dagster.promotion.log import (
     moves,
 )
 from genaiops_dagster.promotion.registry import ALIAS, Registry
-from genaiops_dagster.records.promotion import Champion, EntryKind, LogEntry, Rollout
+from genaiops_dagster.records.promotion import Champion, EntryKind, LogEntry, Rollout, pointer_name
 from genaiops_dagster.records.record import record_name
 
 
@@ -53,11 +53,6 @@ class Places:
     def use_case(self) -> str:
         """Name of the use case."""
         return self.log.use_case
-
-
-def pointer_name(use_case: str) -> str:
-    """Object name of the pointer to the champion."""
-    return f"{use_case}/champion.json"
 
 
 def read_champion(store: ObjectStore, use_case: str) -> Champion | None:

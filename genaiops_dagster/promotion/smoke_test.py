@@ -14,7 +14,6 @@ from genaiops_dagster.orchestration.plain_text import escape_markdown
 from genaiops_dagster.prompts.rendering import request_contents
 from genaiops_dagster.records.evaluation import Answer
 from genaiops_dagster.records.promotion import Champion
-from genaiops_dagster.records.prompts import PromptVersion
 from genaiops_dagster.use_case import UseCase
 
 if TYPE_CHECKING:
@@ -46,15 +45,9 @@ def smoke_test(vertex_ai: VertexAI, use_case: UseCase, champion: Champion) -> li
     """
     from google.genai.errors import APIError
 
-    prompt = PromptVersion(
-        template=champion.prompt_template,
-        system_instruction=champion.system_instruction,
-        files=champion.prompt_files,
-        digest=champion.prompt_digest,
-    )
     config = content_config(champion.system_instruction, champion.generation)
     samples = use_case.serving.samples[:_SAMPLES]
-    questions = [request_contents(prompt, sample) for sample in samples] or [_ANYTHING]
+    questions = [request_contents(champion.prompt, sample) for sample in samples] or [_ANYTHING]
     answers = []
     for question in questions:
         started = time.perf_counter()

@@ -23,8 +23,8 @@ class PromptError(ValueError):
     """A template that cannot be rendered; the message names the variable or the syntax error."""
 
 
-def version(prompt: Prompt) -> PromptVersion:
-    """The prompt with its digest.
+def version(prompt: Prompt | PromptVersion) -> PromptVersion:
+    """The prompt with the digest of what it says.
 
     Raises:
         PromptError: the template is not valid Jinja2.

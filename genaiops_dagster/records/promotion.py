@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 from pydantic import Field
 
-from genaiops_dagster.records.record import Record
+from genaiops_dagster.records.prompts import PromptVersion
+from genaiops_dagster.records.record import Record, find_object
 from genaiops_dagster.use_case import GenerationConfig
+
+if TYPE_CHECKING:
+    from genaiops_dagster.google_cloud.object_store import ObjectStore
 
 Outcome = Literal["PROMOTE", "REJECT", "INSUFFICIENT"]
 RuleOutcome = Outcome | Literal["WAIVED"]
@@ -112,6 +116,16 @@ class Champion(Record):
     restores: int | None = None
     rollout: Rollout | None = None
 
+    @property
+    def prompt(self) -> PromptVersion:
+        """The prompt that it was evaluated with and is to be asked with, as it stands here."""
+        return PromptVersion(
+            template=self.prompt_template,
+            system_instruction=self.system_instruction,
+            files=self.prompt_files,
+            digest=self.prompt_digest,
+        )
+
     def serves_as(self, other: Champion) -> bool:
         """Whether both are the same to those who ask: model, generation config and prompt."""
         fields = ("model", "generation", "prompt_digest")
@@ -182,3 +196,16 @@ class LogEntry(Record):
     completes_entry: int | None = None
     previous: str
     digest: str
+
+
+def pointer_name(use_case: str) -> str:
+    """Object name of the pointer to the champion."""
+    return f"{use_case}/champion.json"
+
+
+def served_champion(store: ObjectStore, use_case: str) -> Champion | None:
+    """What the pointer says that production serves, or None before the first promotion.
+
+    For the rooms before promotion; whoever acts on it asks `promotion.champion.gated_champion`.
+    """
+    return find_object(store, pointer_name(use_case), Champion)

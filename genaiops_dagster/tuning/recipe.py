@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import hashlib
 from typing import TYPE_CHECKING
 
-from genaiops_dagster.planning.volume import training_data
 from genaiops_dagster.records.data import DatasetSplit
 from genaiops_dagster.records.fingerprint import fingerprint
+from genaiops_dagster.records.promotion import served_champion
 from genaiops_dagster.records.record import Record
 from genaiops_dagster.use_case import UseCase
 from genaiops_dagster.use_case.section import CHAMPION
@@ -16,6 +17,8 @@ if TYPE_CHECKING:
 
 _RECIPE_VERSION = 1
 """Raised when the same recipe would be sent to the service in another way."""
+
+_CHUNK_BYTES = 1 << 20
 
 
 class TuningRecipe(Record):
@@ -91,11 +94,28 @@ def tuning_recipe(
     )
 
 
+def training_data(
+    use_case: UseCase, store: ObjectStore, training_set: DatasetSplit
+) -> tuple[str, str]:
+    """Address and digest of what is trained on: the training set, or the file of the use case.
+
+    Raises:
+        ValueError: the use case names a file in another bucket.
+    """
+    uri = use_case.tuning.data
+    if uri is None:
+        return training_set.uri, training_set.digest
+    digest = hashlib.sha256()
+    with store.open(store.name_of(uri)) as stream:
+        while chunk := stream.read(_CHUNK_BYTES):
+            digest.update(chunk)
+    return uri, digest.hexdigest()
+
+
 def _pre_tuned(use_case: UseCase, store: ObjectStore) -> str | None:
     """The model to tune further; None where there is no tuned champion yet."""
     wanted = use_case.tuning.continue_from
     if wanted != CHAMPION:
         return wanted
-    champion = store.read_json(f"{use_case.name}/champion.json")
-    registered: str | None = champion["registered_model"] if champion else None
-    return registered
+    champion = served_champion(store, use_case.name)
+    return champion.registered_model if champion else None

@@ -240,7 +240,14 @@ def test_the_champion_is_asked_with_its_own_prompt_once_there_is_one(
         "prompt_digest": "the champion's own",
         "prompt_template": "Name the module:\n{{ text }}\nChoose one of: " + ", ".join(MODULES),
         "system_instruction": "Answer with one word.",
-        "and": "what else promotion records",
+        "use_case": use_case.name,
+        "candidate": "pro",
+        "registered_model": None,
+        "report_fingerprint": "",
+        "report_uri": "",
+        "decision_uri": "",
+        "promoted": "",
+        "emulated": True,
     }
     store.write(f"{use_case.name}/champion.json", json.dumps(champion).encode())
 

@@ -135,6 +135,14 @@ def test_what_is_kept_is_told_by_what_would_be_made_now(
         "prompt_digest": estimate.prompt_digest,
         "prompt_template": use_case.prompt.template,
         "system_instruction": use_case.prompt.system_instruction,
+        "use_case": use_case.name,
+        "candidate": "tuned",
+        "registered_model": None,
+        "report_fingerprint": "",
+        "report_uri": "",
+        "decision_uri": "",
+        "promoted": "",
+        "emulated": True,
     }
     store.write(f"{use_case.name}/champion.json", json.dumps(champion).encode())
     tuned = {"tuning"} | of("tuned") | of("champion")  # the champion is what `tuned` is

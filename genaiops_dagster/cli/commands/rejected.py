@@ -17,6 +17,8 @@ from genaiops_dagster.cli.options import FOLDER, fail
 from genaiops_dagster.cli.session import SessionError, open_session
 from genaiops_dagster.cli.terminal import Terminal
 from genaiops_dagster.cli.umask import files_of_the_user
+from genaiops_dagster.records.data import StoredRows
+from genaiops_dagster.records.record import find_record
 from genaiops_dagster.use_case import UseCaseError, known_use_case
 
 if TYPE_CHECKING:
@@ -59,11 +61,11 @@ def rejected(
 
 def _fetch(store: ObjectStore, use_case: str, folder: Path) -> Path | None:
     """The newest file of rejected rows; None before the first curation."""
-    examples = store.read_json(f"{use_case}/assets/examples.json")
-    if examples is None or not examples["rejected_uri"]:
+    examples = find_record(store, StoredRows, use_case, "examples")
+    if examples is None or not examples.rejected_uri:
         return None
     path = folder / "rejected.parquet"
-    with store.open(store.name_of(examples["rejected_uri"])) as content, path.open("wb") as file:
+    with store.open(store.name_of(examples.rejected_uri)) as content, path.open("wb") as file:
         shutil.copyfileobj(content, file)
     return path
 

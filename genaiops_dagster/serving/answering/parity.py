@@ -11,7 +11,6 @@ from genaiops_dagster.prompts.rendering import version
 from genaiops_dagster.records.promotion import Champion
 from genaiops_dagster.records.prompts import PromptVersion
 from genaiops_dagster.records.tuning import TunedModel
-from genaiops_dagster.use_case import Prompt
 
 if TYPE_CHECKING:
     from genaiops_dagster.google_cloud.object_store import ObjectStore
@@ -33,13 +32,7 @@ def prompt_of(champion: Champion, store: ObjectStore | None = None) -> PromptVer
         PromptParityError: the prompt does not have the digest that was judged, or that the tuned
             model's training data was made with.
     """
-    prompt = version(
-        Prompt(
-            template=champion.prompt_template,
-            system_instruction=champion.system_instruction,
-            files=champion.prompt_files,
-        )
-    )
+    prompt = version(champion.prompt)
     if prompt.digest != champion.prompt_digest:
         raise PromptParityError(
             f"{champion.use_case}: the prompt of champion {champion.number} was changed after its "

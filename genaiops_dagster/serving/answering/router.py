@@ -24,11 +24,11 @@ from genaiops_dagster.google_cloud.object_store import ObjectStore
 from genaiops_dagster.google_cloud.settings import GoogleCloudSettings
 from genaiops_dagster.google_cloud.vertex_ai import VertexAI
 from genaiops_dagster.google_cloud.warehouse import Warehouse
-from genaiops_dagster.promotion.champion import ChampionError, pointer_name, require_gated
+from genaiops_dagster.promotion.champion import ChampionError, require_gated
 from genaiops_dagster.promotion.log import BrokenLogError, DecisionLog, parse_log
 from genaiops_dagster.prompts.rendering import request_contents
 from genaiops_dagster.records.evaluation import Answer
-from genaiops_dagster.records.promotion import Champion, LogEntry
+from genaiops_dagster.records.promotion import Champion, LogEntry, pointer_name
 from genaiops_dagster.records.serving import Finding, Status
 from genaiops_dagster.serving.answering.guardrails import guard, screen_input
 from genaiops_dagster.serving.answering.parity import PromptParityError, prompt_of
