@@ -23,6 +23,7 @@ from genaiops_dagster.budget.limits import (
 )
 from genaiops_dagster.records.budget import CostEstimate, Degradation
 from genaiops_dagster.records.data import DatasetSplit, Example
+from genaiops_dagster.records.layout import Layout
 from genaiops_dagster.records.record import read_record
 from genaiops_dagster.use_case import UseCase
 from genaiops_dagster.use_case.evaluation import Judge
@@ -170,7 +171,7 @@ def store_sample(
     examples = {str(n): Example.model_validate_json(line) for n, line in enumerate(lines)}
     content = b"".join(lines[int(n)] + b"\n" for n in stratified_sample(examples, rows))
     digest = hashlib.sha256(content).hexdigest()
-    name = f"{use_case.name}/datasets/{evaluation_set.dataset_digest}/sample-{digest}.jsonl"
+    name = Layout(use_case.name).sample(evaluation_set.dataset_digest, digest)
     store.write_once(name, content, "application/jsonl")
     return evaluation_set.model_copy(
         update={

@@ -19,6 +19,7 @@ from pydantic import Field
 from genaiops_dagster.budget.limits import Spent, require_within_budget
 from genaiops_dagster.google_cloud.object_store import ObjectChangedError
 from genaiops_dagster.records.budget import CostEstimate
+from genaiops_dagster.records.layout import Layout
 from genaiops_dagster.records.record import Record
 from genaiops_dagster.use_case.budget import Budget
 
@@ -116,7 +117,7 @@ class Ledger:
         self._store = store
         self._budget = budget
         self.month = month or dt.datetime.now(dt.UTC).strftime("%Y-%m")
-        self.name = f"{use_case}/budget/{self.month}.json"
+        self.name = Layout(use_case).ledger(self.month)
 
     def read(self) -> Month:
         """The month as it stands."""
@@ -215,7 +216,7 @@ class Ledger:
 def spend_by_month(store: ObjectStore, use_case: str) -> list[MonthlySpend]:
     """What was spent in each month that has a ledger, stage by stage, oldest first."""
     found = []
-    for item in store.list(f"{use_case}/budget/"):
+    for item in store.list(Layout(use_case).ledgers):
         content = store.read(item.name)
         if content is None:
             continue

@@ -7,13 +7,14 @@ from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
 from genaiops_dagster.google_cloud.warehouse import Column, Table
+from genaiops_dagster.records import layout
 from genaiops_dagster.records.record import Record
 
 if TYPE_CHECKING:
     from genaiops_dagster.google_cloud.warehouse import Warehouse
 
 SPEND = Table(
-    name="spend",
+    name=layout.SPEND,
     description="What was paid to models: one row for each payment, written again unchanged.",
     columns=(
         Column(

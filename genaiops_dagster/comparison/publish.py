@@ -22,6 +22,7 @@ from genaiops_dagster.google_cloud.object_store import ObjectStore
 from genaiops_dagster.google_cloud.warehouse import Warehouse
 from genaiops_dagster.records.comparison import Comparison
 from genaiops_dagster.records.evaluation import ChampionEvaluation, EvaluationReport, RowResult
+from genaiops_dagster.records.layout import Layout
 from genaiops_dagster.records.prompts import PromptVersion
 from genaiops_dagster.use_case import UseCase
 
@@ -46,11 +47,6 @@ def compare_stored(
     return compare(use_case, reports, champion, rows), rows
 
 
-def folder(comparison: Comparison) -> str:
-    """Object prefix of a comparison's files, with its trailing slash."""
-    return f"{comparison.use_case}/comparisons/{comparison.id}/"
-
-
 def publish(
     store: ObjectStore,
     warehouse: Warehouse,
@@ -70,16 +66,19 @@ def publish(
     warehouse.ensure_view(
         LATEST_LEADERBOARD, latest_leaderboard_sql(warehouse), LATEST_LEADERBOARD_DESCRIPTION
     )
+    place = Layout(comparison.use_case)
     for name, records in {
         "leaderboard": comparison_rows(use_case, comparison, prompt),
         "differences": [found.model_dump(mode="json") for found in comparison.differences],
     }.items():
         flat = [_flat(record) for record in records]
-        store.write(f"{folder(comparison)}{name}.csv", _csv(flat), "text/csv")
+        store.write(place.comparison(comparison.id, f"{name}.csv"), _csv(flat), "text/csv")
         store.write(
-            f"{folder(comparison)}{name}.parquet", _parquet(flat), "application/vnd.apache.parquet"
+            place.comparison(comparison.id, f"{name}.parquet"),
+            _parquet(flat),
+            "application/vnd.apache.parquet",
         )
-    name = f"{folder(comparison)}comparison.json"
+    name = place.comparison(comparison.id, "comparison.json")
     store.write_once(name, comparison.model_dump_json(indent=2).encode())
     return store.uri(name)
 

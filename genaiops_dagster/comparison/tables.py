@@ -10,6 +10,7 @@ from typing import Any
 
 from genaiops_dagster.google_cloud.warehouse import Column, Table, Warehouse
 from genaiops_dagster.prompts.rendering import candidate_prompt, render
+from genaiops_dagster.records import layout
 from genaiops_dagster.records.comparison import Comparison
 from genaiops_dagster.records.evaluation import EvaluationReport, MetricSummary, RowResult
 from genaiops_dagster.records.prompts import PromptVersion
@@ -24,7 +25,7 @@ _CREATED = Column("created", "TIMESTAMP", "When the report was made.", "REQUIRED
 _KEY_NAMES = tuple(column.name for column in _RUN_KEYS)
 
 EVALUATION_RUNS = Table(
-    name="evaluation_runs",
+    name=layout.EVALUATION_RUNS,
     description="One candidate evaluated on one evaluation set.",
     columns=(
         *_RUN_KEYS,
@@ -54,7 +55,7 @@ EVALUATION_RUNS = Table(
 )
 
 EVALUATION_METRICS = Table(
-    name="evaluation_metrics",
+    name=layout.EVALUATION_METRICS,
     description="Mean of one metric of one evaluation, over all rows or one slice.",
     columns=(
         *_RUN_KEYS,
@@ -74,7 +75,7 @@ EVALUATION_METRICS = Table(
 )
 
 EVALUATION_ROWS = Table(
-    name="evaluation_rows",
+    name=layout.EVALUATION_ROWS,
     description="One row of one evaluation: how it ended and how it scored.",
     columns=(
         *_RUN_KEYS,
@@ -95,7 +96,7 @@ EVALUATION_ROWS = Table(
 )
 
 MODEL_COMPARISONS = Table(
-    name="model_comparisons",
+    name=layout.MODEL_COMPARISONS,
     description="One candidate's place in one comparison of all candidates on the same rows.",
     columns=(
         Column("use_case", "STRING", "Use case that was compared.", "REQUIRED"),
@@ -131,7 +132,7 @@ MODEL_COMPARISONS = Table(
     clustering=("use_case", "candidate"),
 )
 
-LATEST_LEADERBOARD = "latest_leaderboard"
+LATEST_LEADERBOARD = layout.LATEST_LEADERBOARD
 LATEST_LEADERBOARD_DESCRIPTION = "The newest comparison of each use case, for dashboards."
 
 

@@ -18,6 +18,7 @@ from pydantic import Field
 from genaiops_dagster.data.formats import OBJECT_FORMATS, ending
 from genaiops_dagster.google_cloud.object_store import ObjectStore, StoredObject
 from genaiops_dagster.records.fingerprint import fingerprint
+from genaiops_dagster.records.layout import Layout
 from genaiops_dagster.records.record import Record
 from genaiops_dagster.use_case.data import Source
 
@@ -131,7 +132,7 @@ def digest_of(seen: Seen) -> str:
 
 def read_seen(store: ObjectStore, use_case: str, digest: str) -> dict[str, int]:
     """What the state called `digest` holds; nothing if it is gone, so that all counts as new."""
-    content = store.read(_state_name(use_case, digest)) if digest else None
+    content = store.read(Layout(use_case).inbox_state(digest)) if digest else None
     return {} if content is None else json.loads(gzip.decompress(content))
 
 
@@ -141,15 +142,11 @@ def write_seen(store: ObjectStore, use_case: str, seen: Seen) -> str:
     if digest:
         text = json.dumps(dict(seen), separators=(",", ":"))
         content = gzip.compress(text.encode(), compresslevel=1, mtime=0)
-        store.write_once(_state_name(use_case, digest), content, "application/gzip")
+        store.write_once(Layout(use_case).inbox_state(digest), content, "application/gzip")
     return digest
 
 
 def forget(store: ObjectStore, use_case: str, digest: str) -> None:
     """Remove a state that no cursor holds any more."""
     if digest:
-        store.delete(_state_name(use_case, digest))
-
-
-def _state_name(use_case: str, digest: str) -> str:
-    return f"{use_case}/inbox_state/{digest}.json.gz"
+        store.delete(Layout(use_case).inbox_state(digest))

@@ -24,6 +24,7 @@ from genaiops_dagster.google_cloud.object_store import ObjectStore, StoredObject
 from genaiops_dagster.google_cloud.warehouse import QueryEstimate, Warehouse
 from genaiops_dagster.prompts.rendering import CONTENTS, template_variables
 from genaiops_dagster.records.fingerprint import fingerprint
+from genaiops_dagster.records.layout import Layout
 from genaiops_dagster.use_case import Prompt, UseCase
 
 if TYPE_CHECKING:
@@ -128,7 +129,7 @@ def export_query(
     """
     source = use_case.source
     origin = f"bigquery:{fingerprint(source.sql, _plain(source.parameters))[:16]}"
-    prefix = f"{use_case.name}/exports/{uuid4().hex}/"
+    prefix = Layout(use_case.name).export(uuid4().hex)
     try:
         billed = warehouse.export(
             source.sql or "",

@@ -40,6 +40,7 @@ from genaiops_dagster.prompts.tokens import CountTokens as CountContents
 from genaiops_dagster.prompts.tokens import user_message
 from genaiops_dagster.records.data import DatasetSplit, SplitName, StoredRows
 from genaiops_dagster.records.fingerprint import fingerprint
+from genaiops_dagster.records.layout import Layout
 from genaiops_dagster.records.prompts import PromptVersion
 from genaiops_dagster.records.record import find_object, find_record
 from genaiops_dagster.records.tuning import TunedModel
@@ -133,7 +134,7 @@ def _stored(
               FROM (SELECT fields, unnest(json_keys(fields)) AS name FROM {relation}))
         GROUP BY name ORDER BY name
     """).fetchall()
-    name = f"{use_case.name}/sources/{digest}.parquet"
+    name = Layout(use_case.name).source_rows(digest)
     keep(store, name, path)
     return StoredRows(
         uri=store.uri(name),
@@ -174,12 +175,12 @@ def store_examples(
             f"SELECT sha256(to_json(t)::VARCHAR) AS digest FROM read_parquet('{path}') AS t",
         )
         columns = connection.execute(f"DESCRIBE FROM read_parquet('{path}')").fetchall()
-        prefix = f"{use_case.name}/examples/{digest}"
-        keep(store, f"{prefix}/examples.parquet", path)
-        rejected = f"{prefix}/rejected-{file_digest(curated.rejected)[:16]}.parquet"
+        name = Layout(use_case.name).examples(digest)
+        keep(store, name, path)
+        rejected = Layout(use_case.name).rejected(digest, file_digest(curated.rejected))
         keep(store, rejected, curated.rejected)
         rows = StoredRows(
-            uri=store.uri(f"{prefix}/examples.parquet"),
+            uri=store.uri(name),
             digest=digest,
             rows=sum(curated.sides.values()),
             columns={name: kind for name, kind, *_ in columns},
@@ -255,13 +256,13 @@ def store_sets(
         spare_memory(connection, source)
         files = write_splits(connection, source, prompt, folder)
         dataset_digest = fingerprint({name: file.digest for name, file in files.items()})
-        prefix = f"{use_case.name}/datasets/{dataset_digest}"
+        layout = Layout(use_case.name)
         for name, file in files.items():
-            keep(store, f"{prefix}/{name}.jsonl", file.path)
+            keep(store, layout.data_set(dataset_digest, name), file.path)
         splits = {
             name: DatasetSplit(
                 name=name,
-                uri=store.uri(f"{prefix}/{name}.jsonl"),
+                uri=store.uri(layout.data_set(dataset_digest, name)),
                 digest=file.digest,
                 dataset_digest=dataset_digest,
                 prompt_digest=prompt.digest,
@@ -273,7 +274,7 @@ def store_sets(
         described = profile(connection, source)
         trained = _trained_profile(use_case, store)
         store.write_once(
-            _profile_name(use_case, files["training"].digest), described.model_dump_json().encode()
+            layout.profile(files["training"].digest), described.model_dump_json().encode()
         )
         labels = balance(connection, source, described)
         findings = {
@@ -299,8 +300,4 @@ def _trained_profile(use_case: UseCase, store: ObjectStore) -> Profile | None:
     tuned = find_record(store, TunedModel, use_case.name, "tuned_model")
     if tuned is None:
         return None
-    return find_object(store, _profile_name(use_case, tuned.training_digest), Profile)
-
-
-def _profile_name(use_case: UseCase, training_digest: str) -> str:
-    return f"{use_case.name}/profiles/{training_digest}.json"
+    return find_object(store, Layout(use_case.name).profile(tuned.training_digest), Profile)

@@ -14,6 +14,7 @@ from genaiops_dagster.prompts.tokens import sample
 from genaiops_dagster.records.data import DatasetSplit, Example
 from genaiops_dagster.records.evaluation import EvaluationReport, MetricSummary
 from genaiops_dagster.records.fingerprint import fingerprint
+from genaiops_dagster.records.layout import Layout
 from genaiops_dagster.records.prompts import PromptVersion
 from genaiops_dagster.records.record import Record
 from genaiops_dagster.records.tuning import Checkpoint, TunedModel
@@ -113,7 +114,7 @@ def validation_examples(
     examples = [_example(number, line) for number, line in enumerate(chosen)]
     content = "".join(f"{example.model_dump_json()}\n" for example in examples)
     digest = fingerprint(content)
-    name = f"{use_case.name}/datasets/{validation_set.dataset_digest}/choosing-{digest}.jsonl"
+    name = Layout(use_case.name).choosing(validation_set.dataset_digest, digest)
     store.write_once(name, content.encode(), "application/jsonl")
     return validation_set.model_copy(
         update={

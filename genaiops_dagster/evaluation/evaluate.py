@@ -21,7 +21,7 @@ from genaiops_dagster.evaluation.asking.inference import (
 )
 from genaiops_dagster.evaluation.evaluation_set import Questions, read_examples
 from genaiops_dagster.evaluation.judging.judge import JudgePanel, judge_digest
-from genaiops_dagster.evaluation.report import find_report, report_prefix, write_report
+from genaiops_dagster.evaluation.report import find_report, write_report
 from genaiops_dagster.evaluation.scored_row import score_row
 from genaiops_dagster.evaluation.scoring.classification import classify
 from genaiops_dagster.evaluation.scoring.metrics import CLASS_METRICS, metrics_digest, row_metrics
@@ -42,6 +42,7 @@ from genaiops_dagster.records.budget import Degradation
 from genaiops_dagster.records.data import DatasetSplit, Example
 from genaiops_dagster.records.evaluation import EvaluationReport, RowResult, SuiteReport
 from genaiops_dagster.records.fingerprint import fingerprint
+from genaiops_dagster.records.layout import Layout
 from genaiops_dagster.records.prompts import PromptVersion
 from genaiops_dagster.use_case import UseCase
 
@@ -231,7 +232,7 @@ def build_report(
     metrics, judge = evaluation.metric_names(), evaluation.judge
     versions = sorted({row.model_version for row in rows if row.model_version})
     median, slow = latency_percentiles(rows)
-    prefix = report_prefix(task.use_case.name, task.fingerprint)
+    layout = Layout(task.use_case.name)
     has_classes = any(metric in CLASS_METRICS for metric in evaluation.metrics)
     judging = (
         {name: judge_quality(rows, name, judge.repeats) for name in judge.metrics} if judge else {}
@@ -245,8 +246,8 @@ def build_report(
         evaluation_digest=task.evaluation_set.digest,
         prompt_digest=task.prompt.digest,
         judge_digest=judge_digest(judge),
-        rows_uri=store.uri(f"{prefix}rows.parquet"),
-        summary_uri=store.uri(f"{prefix}summary.json"),
+        rows_uri=store.uri(layout.report_rows(task.fingerprint)),
+        summary_uri=store.uri(layout.report(task.fingerprint)),
         rows=len(rows),
         states=count_states(rows),
         metrics=summarize_all(rows, metrics),

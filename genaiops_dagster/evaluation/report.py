@@ -9,21 +9,16 @@ from typing import TYPE_CHECKING, Any
 
 from genaiops_dagster.google_cloud.object_store import ObjectStore
 from genaiops_dagster.records.evaluation import EvaluationReport, RowResult
+from genaiops_dagster.records.layout import Layout
 from genaiops_dagster.records.record import find_object
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
 
-def report_prefix(use_case: str, fingerprint: str) -> str:
-    """Object prefix of a report's files, with its trailing slash."""
-    return f"{use_case}/reports/{fingerprint}/"
-
-
 def find_report(store: ObjectStore, use_case: str, fingerprint: str) -> EvaluationReport | None:
     """The stored report with this fingerprint, or None."""
-    name = f"{report_prefix(use_case, fingerprint)}summary.json"
-    return find_object(store, name, EvaluationReport)
+    return find_object(store, Layout(use_case).report(fingerprint), EvaluationReport)
 
 
 def write_report(store: ObjectStore, report: EvaluationReport, rows: Sequence[RowResult]) -> None:

@@ -31,6 +31,7 @@ from genaiops_dagster.google_cloud.vertex_ai import VertexAI
 from genaiops_dagster.google_cloud.warehouse import Warehouse
 from genaiops_dagster.records.evaluation import Answer, Choice, Judgement, RowResult
 from genaiops_dagster.records.fingerprint import fingerprint
+from genaiops_dagster.records.layout import Layout
 from genaiops_dagster.records.record import Record
 from genaiops_dagster.use_case import UseCase
 from genaiops_dagster.use_case.evaluation import Judge, PairwiseMetric
@@ -133,9 +134,9 @@ class Session:
         Raises:
             BatchFailedError: the job failed, or is not done in the use case's time.
         """
-        place: BatchPlace = CloudStorage(self._store, f"{self._use_case.name}/batches/")
+        place: BatchPlace = CloudStorage(self._store, Layout(self._use_case.name).batches)
         if self._use_case.evaluation.batch_through == "bigquery":
-            place = BigQuery(warehouse, f"{self._use_case.name}_batch_")
+            place = BigQuery(warehouse, Layout(self._use_case.name).batch_tables)
         found = answer_in_batch(
             self.vertex_ai.genai,
             place,
@@ -210,7 +211,7 @@ class Session:
         evaluation = self._use_case.evaluation
         cache = RecordCache(
             self._store,
-            f"{self._use_case.name}/responses/{folder}/",
+            Layout(self._use_case.name).responses(folder),
             record_type,
             wanted,
             self._mode,

@@ -10,7 +10,8 @@ import dagster as dg
 from pydantic import BaseModel
 
 from genaiops_dagster.google_cloud.resources import ObjectStoreResource
-from genaiops_dagster.records.record import read_object, record_name
+from genaiops_dagster.records.layout import Layout
+from genaiops_dagster.records.record import read_object
 
 
 class RecordIOManager(dg.ConfigurableIOManager):
@@ -22,7 +23,7 @@ class RecordIOManager(dg.ConfigurableIOManager):
         use_case, *rest = context.asset_key.path
         if context.has_asset_partitions:
             rest.append(context.asset_partition_key)
-        return record_name(use_case, *rest)
+        return Layout(use_case).record(*rest)
 
     def handle_output(self, context: dg.OutputContext, obj: Any) -> None:
         """Write the record, and name its address among the asset's metadata.

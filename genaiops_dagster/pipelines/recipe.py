@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from genaiops_dagster.records.fingerprint import fingerprint
+from genaiops_dagster.records.layout import Layout
 from genaiops_dagster.records.record import Record
 from genaiops_dagster.use_case import UseCase
 from genaiops_dagster.use_case.pipelines import LIFECYCLE, PipelineRun
@@ -98,7 +99,7 @@ def pipeline_recipe(
         template=run.template,
         spec=spec,
         parameters=parameters,
-        root=(run.root or store.uri(f"{use_case.name}/pipelines")).rstrip("/"),
+        root=(run.root or store.uri(Layout(use_case.name).pipelines)).rstrip("/"),
         caching=run.caching,
         service_account=run.service_account,
     )

@@ -34,7 +34,8 @@ from genaiops_dagster.promotion.tables import publish_log
 from genaiops_dagster.records.comparison import Comparison
 from genaiops_dagster.records.data import DatasetSplit
 from genaiops_dagster.records.evaluation import Answer, ChampionEvaluation, EvaluationReport
-from genaiops_dagster.records.promotion import Champion, Decision, Verdict, pointer_name
+from genaiops_dagster.records.layout import Layout
+from genaiops_dagster.records.promotion import Champion, Decision, Verdict
 from genaiops_dagster.records.prompts import PromptVersion
 from genaiops_dagster.records.record import find_record, read_record
 from genaiops_dagster.records.serving import LoadTest
@@ -181,7 +182,7 @@ def _champion(use_case: UseCase) -> dg.AssetsDefinition:
                 "rollout": (
                     f"{rollout.candidate.candidate} at stage {rollout.stage}" if rollout else "none"
                 ),
-                "dagster/uri": places.store.uri(pointer_name(use_case.name)),
+                "dagster/uri": places.store.uri(Layout(use_case.name).champion),
                 "decision": now_serving.decision_uri,
                 "report": now_serving.report_uri,
             },

@@ -23,8 +23,8 @@ from genaiops_dagster.promotion.log import (
     moves,
 )
 from genaiops_dagster.promotion.registry import ALIAS, Registry
-from genaiops_dagster.records.promotion import Champion, EntryKind, LogEntry, Rollout, pointer_name
-from genaiops_dagster.records.record import record_name
+from genaiops_dagster.records.layout import Layout
+from genaiops_dagster.records.promotion import Champion, EntryKind, LogEntry, Rollout
 
 
 class ChampionError(RuntimeError):
@@ -80,7 +80,7 @@ def gated_champion(store: ObjectStore, use_case: str) -> Champion | None:
 def write_asset_record(store: ObjectStore, champion: Champion) -> None:
     """Keep the record of the asset `champion` true after a change that no asset made."""
     body = champion.model_dump_json(indent=2).encode()
-    store.write(record_name(champion.use_case, "champion"), body)
+    store.write(Layout(champion.use_case).record("champion"), body)
 
 
 def settle(places: Places) -> tuple[list[LogEntry], Champion | None]:
@@ -196,7 +196,7 @@ def require_gated(pointer: Champion, entries: Sequence[LogEntry]) -> None:
         meant += [change.pointer for change in changes[-2:-1]]
     if pointer not in meant:
         raise ChampionError(
-            f"{pointer_name(pointer.use_case)} names {pointer.model} as champion "
+            f"{Layout(pointer.use_case).champion} names {pointer.model} as champion "
             f"{pointer.number}, which is not what the decision log says"
         )
     passed = {
@@ -216,7 +216,7 @@ def _require_nothing(places: Places) -> None:
     pointer, _ = _read_pointer(places.store, places.use_case)
     if pointer is not None:
         raise ChampionError(
-            f"{places.store.uri(pointer_name(places.use_case))} names {pointer.model}, but the "
+            f"{places.store.uri(Layout(places.use_case).champion)} names {pointer.model}, but the "
             "decision log knows of no promotion; delete the pointer, and promote through the gate"
         )
     _require_alias_nowhere_but(places, None)
@@ -254,7 +254,7 @@ def _remedy(champion: Champion) -> str:
 
 
 def _pointer_changed(places: Places, champion: Champion, pointer: Champion | None) -> ChampionError:
-    uri = places.store.uri(pointer_name(champion.use_case))
+    uri = places.store.uri(Layout(champion.use_case).champion)
     found = f"names {pointer.model} as champion {pointer.number}" if pointer else "is gone"
     return ChampionError(
         f"{uri} {found}, but the decision log says that champion {champion.number} is "
@@ -266,7 +266,7 @@ def _read_pointer(
     store: ObjectStore, use_case: str, *, anything: bool = False
 ) -> tuple[Champion | None, int]:
     """The pointer and its generation; `anything`: what is not a champion counts as none."""
-    found = store.read_with_generation(pointer_name(use_case))
+    found = store.read_with_generation(Layout(use_case).champion)
     if found is None:
         return None, 0
     content, generation = found
@@ -276,7 +276,7 @@ def _read_pointer(
         if anything:
             return None, generation
         raise ChampionError(
-            f"{store.uri(pointer_name(use_case))} is not a champion: {error}; "
+            f"{store.uri(Layout(use_case).champion)} is not a champion: {error}; "
             f"`genaiops rollback {use_case} --to <number>` restores one"
         ) from error
 
@@ -284,7 +284,7 @@ def _read_pointer(
 def _move_pointer(store: ObjectStore, champion: Champion, generation: int) -> None:
     body = champion.model_dump_json(indent=2).encode()
     try:
-        store.compare_and_set(pointer_name(champion.use_case), body, generation)
+        store.compare_and_set(Layout(champion.use_case).champion, body, generation)
     except ObjectChangedError as error:
         if read_champion(store, champion.use_case) != champion:  # else another run settled it
             raise ChampionError(

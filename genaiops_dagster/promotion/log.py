@@ -15,6 +15,7 @@ from typing import Any, NamedTuple
 
 from genaiops_dagster.google_cloud.object_store import ObjectStore
 from genaiops_dagster.records.fingerprint import fingerprint
+from genaiops_dagster.records.layout import Layout
 from genaiops_dagster.records.promotion import Champion, Decision, EntryKind, LogEntry
 
 _READERS = 16
@@ -39,14 +40,11 @@ class DecisionLog:
     def __init__(self, store: ObjectStore, use_case: str) -> None:
         self._store = store
         self.use_case = use_case
-        self._prefix = f"{use_case}/decisions/"
+        self._layout = Layout(use_case)
 
     def uri(self, number: int) -> str:
         """`gs://` address of an entry."""
-        return self._store.uri(self._name(number))
-
-    def _name(self, number: int) -> str:
-        return f"{self._prefix}{number:08d}.json"
+        return self._store.uri(self._layout.decision(number))
 
     def read(self) -> list[LogEntry]:
         """All entries, oldest first, after the chain was verified.
@@ -54,11 +52,11 @@ class DecisionLog:
         Raises:
             BrokenLogError: an entry is missing, unreadable or was changed.
         """
-        names = [found.name for found in self._store.list(self._prefix)]
+        names = [found.name for found in self._store.list(self._layout.decisions)]
         with ThreadPoolExecutor(_READERS) as readers:
             contents = list(readers.map(self._store.read, names))
         for number, name in enumerate(names, start=1):
-            if name != self._name(number):
+            if name != self._layout.decision(number):
                 raise BrokenLogError(
                     f"{self.uri(number)}: the decision log is broken: the entry is missing; "
                     "restore it from a backup"
@@ -89,7 +87,7 @@ class DecisionLog:
         stored = entry.model_dump(mode="json", exclude=left_out)
         entry = entry.model_copy(update={"digest": _digest(stored)})
         body = entry.model_dump_json(indent=2, exclude=left_out).encode()
-        if not self._store.write_once(self._name(entry.number), body):
+        if not self._store.write_once(self._layout.decision(entry.number), body):
             raise LogMovedError(
                 f"{self.uri(entry.number)} was written by somebody else in between; "
                 "read what it says and run again"

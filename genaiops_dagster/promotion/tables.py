@@ -6,10 +6,11 @@ from typing import Any
 
 from genaiops_dagster.google_cloud.warehouse import Column, Table, Warehouse
 from genaiops_dagster.promotion.log import DecisionLog
+from genaiops_dagster.records import layout
 from genaiops_dagster.records.promotion import LogEntry
 
 PROMOTIONS = Table(
-    name="promotions",
+    name=layout.PROMOTIONS,
     description="Decisions of the gate, promotions and rollbacks: a copy of the decision log.",
     columns=(
         Column("use_case", "STRING", "Use case.", "REQUIRED"),

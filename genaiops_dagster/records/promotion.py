@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Literal
 
 from pydantic import Field
 
+from genaiops_dagster.records.layout import Layout
 from genaiops_dagster.records.prompts import PromptVersion
 from genaiops_dagster.records.record import Record, find_object
 from genaiops_dagster.use_case import GenerationConfig
@@ -198,14 +199,9 @@ class LogEntry(Record):
     digest: str
 
 
-def pointer_name(use_case: str) -> str:
-    """Object name of the pointer to the champion."""
-    return f"{use_case}/champion.json"
-
-
 def served_champion(store: ObjectStore, use_case: str) -> Champion | None:
     """What the pointer says that production serves, or None before the first promotion.
 
     For the rooms before promotion; whoever acts on it asks `promotion.champion.gated_champion`.
     """
-    return find_object(store, pointer_name(use_case), Champion)
+    return find_object(store, Layout(use_case).champion, Champion)

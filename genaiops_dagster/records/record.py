@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING, TypeVar
 
 from pydantic import BaseModel, ConfigDict
 
+from genaiops_dagster.records.layout import Layout
+
 if TYPE_CHECKING:
     from genaiops_dagster.google_cloud.object_store import ObjectStore
 
@@ -23,11 +25,6 @@ class Record(BaseModel):
     )
 
 
-def record_name(use_case: str, *asset: str) -> str:
-    """Object name of the record of an asset (its name's parts, and its partition if it has one)."""
-    return f"{use_case}/assets/{'/'.join(asset)}.json"
-
-
 def read_record(store: ObjectStore, record_type: type[R], use_case: str, *asset: str) -> R:
     """The latest record of an asset that is far upstream, such as `"evaluation_report", "pro"`.
 
@@ -36,7 +33,7 @@ def read_record(store: ObjectStore, record_type: type[R], use_case: str, *asset:
     Raises:
         FileNotFoundError: the asset was never materialized.
     """
-    return read_object(store, record_name(use_case, *asset), record_type)
+    return read_object(store, Layout(use_case).record(*asset), record_type)
 
 
 def read_object(store: ObjectStore, name: str, record_type: type[R]) -> R:
@@ -54,7 +51,7 @@ def read_object(store: ObjectStore, name: str, record_type: type[R]) -> R:
 
 def find_record(store: ObjectStore, record_type: type[R], use_case: str, *asset: str) -> R | None:
     """The latest record of an asset, or None when it was never materialized."""
-    return find_object(store, record_name(use_case, *asset), record_type)
+    return find_object(store, Layout(use_case).record(*asset), record_type)
 
 
 def find_object(store: ObjectStore, name: str, record_type: type[R]) -> R | None:

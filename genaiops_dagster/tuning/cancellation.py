@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from genaiops_dagster.records.layout import Layout
 from genaiops_dagster.records.record import Record, find_object
 
 if TYPE_CHECKING:
@@ -24,15 +25,11 @@ def cancel_job(
 ) -> None:
     """Cancel the job called `job`; it ends a little later."""
     note = Cancellation(job=job, reason=reason)
-    store.write(_name(use_case, job), note.model_dump_json().encode())
+    store.write(Layout(use_case).cancelled(job), note.model_dump_json().encode())
     client.tunings.cancel(name=job)
 
 
 def cancel_reason(store: ObjectStore, use_case: str, job: str) -> str | None:
     """Why we cancelled the job called `job`; None when it was not us."""
-    note = find_object(store, _name(use_case, job), Cancellation)
+    note = find_object(store, Layout(use_case).cancelled(job), Cancellation)
     return note.reason if note else None
-
-
-def _name(use_case: str, job: str) -> str:
-    return f"{use_case}/tuning/cancelled/{job.rsplit('/', 1)[-1]}.json"

@@ -8,6 +8,7 @@ import warnings
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
+from genaiops_dagster.records.layout import Layout
 from genaiops_dagster.records.record import Record
 from genaiops_dagster.tuning.claims import Claim
 from genaiops_dagster.tuning.recipe import TuningRecipe
@@ -117,7 +118,7 @@ class TuningJobs:
         """Create the job of this attempt, or wait for the one that somebody else creates."""
         claim = Claim(
             self._store,
-            f"{recipe.use_case}/tuning/{recipe.fingerprint}.claim-{attempt}.json",
+            Layout(recipe.use_case).tuning_claim(recipe.fingerprint, attempt),
             self._claim_seconds,
         )
         answers_lost: list[str] = []
@@ -206,7 +207,7 @@ class TuningJobs:
 
 def record_name(recipe: TuningRecipe) -> str:
     """Object name of our note of the recipe's job."""
-    return f"{recipe.use_case}/tuning/{recipe.fingerprint}.json"
+    return Layout(recipe.use_case).tuning_job(recipe.fingerprint)
 
 
 def _creation(

@@ -10,6 +10,7 @@ import time
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Protocol
 
+from genaiops_dagster.records.layout import Layout
 from genaiops_dagster.records.record import Record
 
 if TYPE_CHECKING:
@@ -90,23 +91,22 @@ def mark_pending(
         seen=time.time(),
         left=left,
     )
-    store.write(_name(recipe.use_case, recipe.fingerprint, folder), note.model_dump_json().encode())
+    store.write(
+        Layout(recipe.use_case).pending_job(folder, recipe.fingerprint),
+        note.model_dump_json().encode(),
+    )
 
 
 def clear_pending(
     store: ObjectStore, use_case: str, fingerprint: str, folder: str = TUNING
 ) -> None:
     """Say that the job's end was dealt with."""
-    store.delete(_name(use_case, fingerprint, folder))
+    store.delete(Layout(use_case).pending_job(folder, fingerprint))
 
 
 def pending_jobs(store: ObjectStore, use_case: str, folder: str = TUNING) -> Iterator[PendingJob]:
     """Jobs that were pending when they were last seen."""
-    for found in store.list(f"{use_case}/{folder}/pending/"):
+    for found in store.list(Layout(use_case).pending_jobs(folder)):
         content = store.read(found.name)
         if content is not None:
             yield PendingJob.model_validate_json(content)
-
-
-def _name(use_case: str, fingerprint: str, folder: str) -> str:
-    return f"{use_case}/{folder}/pending/{fingerprint}.json"

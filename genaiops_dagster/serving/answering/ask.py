@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from genaiops_dagster.evaluation.asking.inference import Contents, Model, content_config
 from genaiops_dagster.prompts.rendering import file_part, template_variables
+from genaiops_dagster.records.layout import Layout
 from genaiops_dagster.records.prompts import PromptVersion
 
 if TYPE_CHECKING:
@@ -152,7 +153,7 @@ def _address(file: str, store: ObjectStore, use_case: str) -> str:
         raise QuestionError(f"--file {file}: no such file, and no gs:// address")
     with path.open("rb") as content:
         digest = hashlib.file_digest(content, "sha256").hexdigest()
-        name = f"{use_case}/files/{digest}{path.suffix.lower()}"
+        name = Layout(use_case).file(digest, path.suffix.lower())
         store.write_once(name, content, "application/octet-stream")
     return store.uri(name)
 

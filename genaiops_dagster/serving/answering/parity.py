@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from pydantic import ValidationError
 
 from genaiops_dagster.prompts.rendering import version
+from genaiops_dagster.records.layout import Layout
 from genaiops_dagster.records.promotion import Champion
 from genaiops_dagster.records.prompts import PromptVersion
 from genaiops_dagster.records.tuning import TunedModel
@@ -52,7 +53,7 @@ def prompt_of(champion: Champion, store: ObjectStore | None = None) -> PromptVer
 def _models(champion: Champion, store: ObjectStore) -> Iterator[TunedModel]:
     """Records of the model that the champion is; it has none any more after another tuning."""
     for asset in ("tuned_model", "best_checkpoint"):
-        for found in store.list(f"{champion.use_case}/assets/{asset}"):
+        for found in store.list(Layout(champion.use_case).records(asset)):
             content = store.read(found.name)
             try:
                 tuned = TunedModel.model_validate_json(content or b"")

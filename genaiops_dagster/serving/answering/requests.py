@@ -22,6 +22,7 @@ from typing import Any, NamedTuple
 
 from genaiops_dagster.data.sensitive import redacted
 from genaiops_dagster.google_cloud.warehouse import Column, Table, Warehouse
+from genaiops_dagster.records import layout
 from genaiops_dagster.records.evaluation import Answer
 from genaiops_dagster.records.promotion import Champion
 from genaiops_dagster.records.serving import Finding, Status
@@ -35,7 +36,7 @@ _MOST_WAITING = 50_000
 _ENDING = ".requests.jsonl"
 
 REQUESTS = Table(
-    name="requests",
+    name=layout.REQUESTS,
     description="Requests of users, as the router served them: one row for each.",
     columns=(
         Column("request_id", "STRING", "Identifies the request; feedback names it.", "REQUIRED"),

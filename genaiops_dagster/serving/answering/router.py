@@ -28,7 +28,8 @@ from genaiops_dagster.promotion.champion import ChampionError, require_gated
 from genaiops_dagster.promotion.log import BrokenLogError, DecisionLog, parse_log
 from genaiops_dagster.prompts.rendering import request_contents
 from genaiops_dagster.records.evaluation import Answer
-from genaiops_dagster.records.promotion import Champion, LogEntry, pointer_name
+from genaiops_dagster.records.layout import Layout
+from genaiops_dagster.records.promotion import Champion, LogEntry
 from genaiops_dagster.records.serving import Finding, Status
 from genaiops_dagster.serving.answering.guardrails import guard, screen_input
 from genaiops_dagster.serving.answering.parity import PromptParityError, prompt_of
@@ -244,10 +245,10 @@ class Router:
             PromptParityError: the champion's prompt is not the one that it was judged with.
             google.api_core.exceptions.GoogleAPIError: the store cannot be reached.
         """
-        found = self._store.read_with_generation(pointer_name(self.use_case))
+        found = self._store.read_with_generation(Layout(self.use_case).champion)
         if found is None:
             raise NoChampionError(
-                f"{self._store.uri(pointer_name(self.use_case))} does not exist: "
+                f"{self._store.uri(Layout(self.use_case).champion)} does not exist: "
                 f"{self.use_case} has no champion yet"
             )
         content, generation = found

@@ -29,6 +29,7 @@ from genaiops_dagster.evaluation.asking.inference import (
 )
 from genaiops_dagster.prompts.tokens import CountTokens, user_message
 from genaiops_dagster.records.fingerprint import fingerprint
+from genaiops_dagster.records.layout import Layout
 from genaiops_dagster.records.record import Record
 from genaiops_dagster.records.serving import CacheUse
 from genaiops_dagster.use_case import UseCase
@@ -126,7 +127,7 @@ class CacheBook:
             self.model.generation.tools,
             contents_key(start.contents),
         )
-        return f"{self.use_case.name}/context_caches/{held}.json"
+        return Layout(self.use_case.name).context_cache(held)
 
     def open(self, start: SharedStart, tokens: int) -> tuple[types.CachedContent, str]:
         """The cached content of `start`, extended if it was there, and what was done.

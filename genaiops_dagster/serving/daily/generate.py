@@ -33,6 +33,7 @@ from genaiops_dagster.prompts.rendering import PromptError, request_contents
 from genaiops_dagster.prompts.tokens import CountTokens, api_counter, user_message
 from genaiops_dagster.records.evaluation import Answer
 from genaiops_dagster.records.fingerprint import fingerprint
+from genaiops_dagster.records.layout import Layout
 from genaiops_dagster.records.promotion import Champion
 from genaiops_dagster.records.prompts import PromptVersion
 from genaiops_dagster.records.serving import (
@@ -341,7 +342,7 @@ def keep(
     """
     rows, name = generation.rows, str(of)
     digest = fingerprint(rows)
-    path = f"{use_case.name}/generated/{name}/{digest}.parquet"
+    path = Layout(use_case.name).generated(name, digest)
     store.write_once(path, to_parquet(rows), "application/vnd.apache.parquet")
     return GeneratedContent(
         of=name,

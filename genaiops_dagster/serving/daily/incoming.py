@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from genaiops_dagster.data.formats import OBJECT_FORMATS, TEXT_FORMATS, ending
 from genaiops_dagster.records.fingerprint import fingerprint
+from genaiops_dagster.records.layout import Layout
 from genaiops_dagster.records.record import Record
 from genaiops_dagster.use_case import UseCase
 
@@ -54,7 +55,7 @@ def samples(use_case: UseCase) -> list[Incoming]:
 
 def day_prefix(use_case: UseCase, day: dt.date) -> str:
     """Object prefix of a day's prompts, with its trailing slash."""
-    inbox = use_case.serving.daily.inbox or f"{use_case.name}/prompts"
+    inbox = use_case.serving.daily.inbox or Layout(use_case.name).prompts
     return f"{inbox.strip('/')}/{day.isoformat()}/"
 
 

@@ -8,10 +8,11 @@ from collections.abc import Sequence
 from typing import Any
 
 from genaiops_dagster.google_cloud.warehouse import Column, Table
+from genaiops_dagster.records import layout
 from genaiops_dagster.records.serving import GeneratedContent, GeneratedRow
 
 GENERATED_CONTENT = Table(
-    name="generated_content",
+    name=layout.GENERATED_CONTENT,
     description="Answers of champions to the prompts of a day: one row for each prompt.",
     columns=(
         Column("use_case", "STRING", "Use case.", "REQUIRED"),

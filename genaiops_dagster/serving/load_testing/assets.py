@@ -29,6 +29,7 @@ from genaiops_dagster.promotion.champion import gated_champion
 from genaiops_dagster.prompts.rendering import request_contents
 from genaiops_dagster.prompts.tokens import api_counter
 from genaiops_dagster.records.data import DatasetSplit
+from genaiops_dagster.records.layout import Layout
 from genaiops_dagster.records.record import read_record
 from genaiops_dagster.records.serving import LoadTest
 from genaiops_dagster.serving.answering.parity import prompt_of
@@ -145,7 +146,7 @@ def _load_test(use_case: UseCase, policy: LoadTestPolicy) -> dg.AssetsDefinition
                 input_tokens=sum(sample["input_tokens"] for sample in samples),
                 output_tokens=sum(sample["output_tokens"] for sample in samples),
             )
-        name = f"{use_case.name}/load_tests/{run_id}.jsonl"
+        name = Layout(use_case.name).load_test(run_id)
         lines = "".join(f"{json.dumps(sample)}\n" for sample in samples)
         store.write(name, lines.encode(), "application/jsonl")
 

@@ -15,11 +15,12 @@ from typing import Any
 from genaiops_dagster.data.sensitive import redacted
 from genaiops_dagster.google_cloud.object_store import ObjectStore
 from genaiops_dagster.google_cloud.warehouse import Column, Table, Warehouse
+from genaiops_dagster.records import layout
 from genaiops_dagster.serving.answering.requests import REQUESTS, request_day
 from genaiops_dagster.use_case import UseCase
 
 FEEDBACK = Table(
-    name="feedback",
+    name=layout.FEEDBACK,
     description="What users said of answers; the newest row of a request counts.",
     columns=(
         Column("request_id", "STRING", "The request in the table `requests`.", "REQUIRED"),
@@ -35,7 +36,7 @@ FEEDBACK = Table(
     clustering=("use_case", "request_id"),
 )
 
-RATED_REQUESTS = "rated_requests"
+RATED_REQUESTS = layout.RATED_REQUESTS
 """View of the requests with the newest feedback on each."""
 
 
@@ -159,7 +160,7 @@ def _deliver(use_case: UseCase, store: ObjectStore, request_id: str, row: Mappin
             f"{use_case.name}: source.names_sort_by_time is set, and feedback has no place in that "
             "order; unset it to learn from corrected answers"
         )
-    folder = f"{use_case.inbox}feedback/{request_id}"
+    folder = layout.feedback_folder(use_case.inbox, request_id)
     name = f"{folder}/row.jsonl"
     store.write(name, f"{json.dumps(row, ensure_ascii=False)}\n".encode(), "application/jsonl")
     if use_case.source.completion_marker:

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from genaiops_dagster.google_cloud.warehouse import Column, Table
+from genaiops_dagster.records import layout
 
 ONLINE_SCORES = Table(
-    name="online_scores",
+    name=layout.ONLINE_SCORES,
     description="Scores of a sample of what was served: one row for each request and metric.",
     columns=(
         Column("use_case", "STRING", "Use case.", "REQUIRED"),
@@ -23,7 +24,7 @@ ONLINE_SCORES = Table(
 )
 
 ROLLOUTS = Table(
-    name="rollouts",
+    name=layout.ROLLOUTS,
     description="Looks at rollouts: what was seen, and what was done about it.",
     columns=(
         Column("use_case", "STRING", "Use case.", "REQUIRED"),
