@@ -6,9 +6,6 @@ from genaiops_dagster.use_case.candidates import (
 from genaiops_dagster.use_case.file import (
     EXTRA_FOLDER_VARIABLE,
     SHIPPED,
-    Automation,
-    Prompt,
-    UseCase,
     UseCaseError,
     known_use_case,
     load_use_case,
@@ -19,6 +16,7 @@ from genaiops_dagster.use_case.gate import (
     Gate,
     ThresholdRule,
 )
+from genaiops_dagster.use_case.model import Automation, Prompt, UseCase
 from genaiops_dagster.use_case.section import (
     CHAMPION,
     TUNED,
