@@ -20,12 +20,8 @@ from genaiops_dagster.comparison.summaries import (
 from genaiops_dagster.comparison.tables import MODEL_COMPARISONS
 from genaiops_dagster.comparison.trend import TrendPoint, read_trend
 from genaiops_dagster.google_cloud.resources import ObjectStoreResource, WarehouseResource
-from genaiops_dagster.orchestration.asset_options import (
-    asset_key,
-    asset_options,
-    chart_image,
-    markdown_table,
-)
+from genaiops_dagster.orchestration.asset_options import asset_key, asset_options
+from genaiops_dagster.orchestration.metadata import chart_image, markdown_table
 from genaiops_dagster.orchestration.plain_text import escape_markdown
 from genaiops_dagster.records.comparison import Comparison
 from genaiops_dagster.records.evaluation import ChampionEvaluation, EvaluationReport

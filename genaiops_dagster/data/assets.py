@@ -19,13 +19,8 @@ from genaiops_dagster.google_cloud.resources import (
     VertexAIResource,
     WarehouseResource,
 )
-from genaiops_dagster.orchestration.asset_options import (
-    Materialized,
-    asset_key,
-    asset_options,
-    column_schema,
-    markdown_table,
-)
+from genaiops_dagster.orchestration.asset_options import Materialized, asset_key, asset_options
+from genaiops_dagster.orchestration.metadata import column_schema, markdown_table
 from genaiops_dagster.orchestration.plain_text import escape_markdown
 from genaiops_dagster.prompts.tokens import api_counter
 from genaiops_dagster.records.data import DatasetSplit, SourceTables, StoredRows

@@ -34,9 +34,9 @@ from genaiops_dagster.orchestration.asset_options import (
     Materialized,
     asset_key,
     asset_options,
-    chart_image,
     pipeline_keys,
 )
+from genaiops_dagster.orchestration.metadata import chart_image
 from genaiops_dagster.orchestration.plain_text import escape_markdown
 from genaiops_dagster.prompts.rendering import candidate_prompt
 from genaiops_dagster.records.data import DatasetSplit

@@ -7,7 +7,8 @@ from collections.abc import Iterator
 import dagster as dg
 
 from genaiops_dagster.evaluation.suites.cases import GOLDEN
-from genaiops_dagster.orchestration.asset_options import asset_key, markdown_table
+from genaiops_dagster.orchestration.asset_options import asset_key
+from genaiops_dagster.orchestration.metadata import markdown_table
 from genaiops_dagster.orchestration.plain_text import escape_markdown
 from genaiops_dagster.records.evaluation import EvaluationReport, SuiteReport
 from genaiops_dagster.use_case import ThresholdRule, UseCase

@@ -11,7 +11,7 @@ from typing import Any
 import dagster as dg
 
 from genaiops_dagster.evaluation.scoring.summary import worst_rows
-from genaiops_dagster.orchestration.asset_options import column_schema, markdown_table, png_image
+from genaiops_dagster.orchestration.metadata import column_schema, markdown_table, png_image
 from genaiops_dagster.records.evaluation import (
     Classification,
     EvaluationReport,

@@ -7,12 +7,8 @@ import dagster as dg
 
 from genaiops_dagster.google_cloud.resources import ObjectStoreResource, VertexAIResource
 from genaiops_dagster.google_cloud.settings import GoogleCloudSettings
-from genaiops_dagster.orchestration.asset_options import (
-    asset_key,
-    asset_options,
-    markdown_table,
-    pipeline_key,
-)
+from genaiops_dagster.orchestration.asset_options import asset_key, asset_options, pipeline_key
+from genaiops_dagster.orchestration.metadata import markdown_table
 from genaiops_dagster.orchestration.plain_text import escape_markdown
 from genaiops_dagster.pipelines.jobs import PipelineJobs
 from genaiops_dagster.pipelines.outcome import run_of

@@ -12,12 +12,8 @@ from genaiops_dagster.budget.ledger import Ledger, MonthlySpend, spend_by_month
 from genaiops_dagster.budget.limits import refusals, sweep_refusals, too_long
 from genaiops_dagster.google_cloud.base_models import concerns, require_available
 from genaiops_dagster.google_cloud.resources import ObjectStoreResource, VertexAIResource
-from genaiops_dagster.orchestration.asset_options import (
-    asset_key,
-    asset_options,
-    chart_image,
-    markdown_table,
-)
+from genaiops_dagster.orchestration.asset_options import asset_key, asset_options
+from genaiops_dagster.orchestration.metadata import chart_image, markdown_table
 from genaiops_dagster.orchestration.plain_text import escape_markdown
 from genaiops_dagster.planning.charts import spend_chart
 from genaiops_dagster.planning.estimate import estimate_run, models_of

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import dagster as dg
 
-from genaiops_dagster.orchestration.asset_options import asset_options, code
+from genaiops_dagster.orchestration.asset_options import asset_options
+from genaiops_dagster.orchestration.metadata import code
 from genaiops_dagster.prompts.rendering import template_variables, version
 from genaiops_dagster.records.prompts import PromptVersion
 from genaiops_dagster.use_case import UseCase

@@ -10,13 +10,8 @@ from genaiops_dagster.google_cloud.resources import (
     VertexAIResource,
     WarehouseResource,
 )
-from genaiops_dagster.orchestration.asset_options import (
-    asset_key,
-    asset_options,
-    chart_image,
-    markdown_table,
-    pipeline_keys,
-)
+from genaiops_dagster.orchestration.asset_options import asset_key, asset_options, pipeline_keys
+from genaiops_dagster.orchestration.metadata import chart_image, markdown_table
 from genaiops_dagster.orchestration.plain_text import escape_markdown
 from genaiops_dagster.records.budget import CostEstimate
 from genaiops_dagster.records.data import DatasetSplit

@@ -15,12 +15,7 @@ from genaiops_dagster.data.checks import Finding
 from genaiops_dagster.evaluation.checks import check_results
 from genaiops_dagster.evaluation.page import report_metadata
 from genaiops_dagster.orchestration.assembly import build_definitions
-from genaiops_dagster.orchestration.asset_options import (
-    code,
-    markdown_list,
-    markdown_table,
-    png_image,
-)
+from genaiops_dagster.orchestration.metadata import code, markdown_list, markdown_table, png_image
 from genaiops_dagster.orchestration.plain_text import escape_markdown, unescape_markdown, visible
 from genaiops_dagster.promotion.assets import verdict_metadata
 from genaiops_dagster.promotion.smoke_test import check_result
@@ -164,7 +159,7 @@ def test_one_module_makes_the_markdown_of_metadata() -> None:
         if (isinstance(node, ast.Attribute) and node.attr == "md")
         or (isinstance(node, ast.Name | ast.Attribute) and "MarkdownMeta" in ast.unparse(node))
     }
-    assert found == {"orchestration/asset_options.py"}
+    assert found == {"orchestration/metadata.py"}
 
 
 def is_safe(description: ast.expr) -> bool:

@@ -14,13 +14,8 @@ from genaiops_dagster.google_cloud.resources import (
     VertexAIResource,
     WarehouseResource,
 )
-from genaiops_dagster.orchestration.asset_options import (
-    Materialized,
-    asset_key,
-    asset_options,
-    column_schema,
-    markdown_table,
-)
+from genaiops_dagster.orchestration.asset_options import Materialized, asset_key, asset_options
+from genaiops_dagster.orchestration.metadata import column_schema, markdown_table
 from genaiops_dagster.promotion.champion import gated_champion
 from genaiops_dagster.records.promotion import Champion
 from genaiops_dagster.records.serving import GeneratedContent, GeneratedRow

@@ -16,13 +16,8 @@ from genaiops_dagster.google_cloud.resources import (
     VertexAIResource,
     WarehouseResource,
 )
-from genaiops_dagster.orchestration.asset_options import (
-    Materialized,
-    asset_key,
-    asset_options,
-    chart_image,
-    markdown_table,
-)
+from genaiops_dagster.orchestration.asset_options import Materialized, asset_key, asset_options
+from genaiops_dagster.orchestration.metadata import chart_image, markdown_table
 from genaiops_dagster.orchestration.plain_text import escape_markdown
 from genaiops_dagster.promotion.assets import read_challenge
 from genaiops_dagster.promotion.champion import gated_champion

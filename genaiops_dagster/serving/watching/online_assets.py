@@ -10,12 +10,8 @@ from genaiops_dagster.google_cloud.resources import (
     VertexAIResource,
     WarehouseResource,
 )
-from genaiops_dagster.orchestration.asset_options import (
-    Materialized,
-    asset_key,
-    asset_options,
-    markdown_table,
-)
+from genaiops_dagster.orchestration.asset_options import Materialized, asset_key, asset_options
+from genaiops_dagster.orchestration.metadata import markdown_table
 from genaiops_dagster.orchestration.plain_text import escape_markdown
 from genaiops_dagster.serving.watching.drift import Kind
 from genaiops_dagster.serving.watching.online_evaluation import OnlineEvaluation, evaluate_day

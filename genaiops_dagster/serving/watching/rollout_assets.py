@@ -9,12 +9,8 @@ from genaiops_dagster.google_cloud.resources import (
     VertexAIResource,
     WarehouseResource,
 )
-from genaiops_dagster.orchestration.asset_options import (
-    asset_key,
-    asset_options,
-    markdown_list,
-    markdown_table,
-)
+from genaiops_dagster.orchestration.asset_options import asset_key, asset_options
+from genaiops_dagster.orchestration.metadata import markdown_list, markdown_table
 from genaiops_dagster.orchestration.plain_text import escape_markdown
 from genaiops_dagster.promotion.champion import ChampionError, Places
 from genaiops_dagster.promotion.log import BrokenLogError, DecisionLog
