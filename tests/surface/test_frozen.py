@@ -28,11 +28,10 @@ from genaiops_dagster.records.evaluation import (
 from genaiops_dagster.records.pipelines import PipelineRunRecord
 from genaiops_dagster.records.promotion import Champion, Decision
 from genaiops_dagster.records.prompts import PromptVersion
-from genaiops_dagster.records.record import find_object, record_name
+from genaiops_dagster.records.record import find_object
+from genaiops_dagster.records.serving import GeneratedContent, LoadTest
 from genaiops_dagster.records.tuning import TunedModel
 from genaiops_dagster.serving import Router
-from genaiops_dagster.serving.load_testing.load_test import LoadTest
-from genaiops_dagster.serving.records import GeneratedContent
 from genaiops_dagster.serving.watching.online_evaluation import OnlineEvaluation
 from genaiops_dagster.serving.watching.rollout import RolloutLook
 from genaiops_dagster.tuning.jobs import JobRecord
@@ -85,9 +84,9 @@ def store(story: Story) -> ObjectStore:
 
 def test_every_record_of_an_asset_is_read(store: ObjectStore) -> None:
     stored = {item.name for item in store.list(f"{NAME}/assets/")}
-    assert stored == {record_name(NAME, *asset.split("/")) for asset in RECORDS}
+    assert stored == {f"{NAME}/assets/{asset}.json" for asset in RECORDS}
     for asset, record_type in RECORDS.items():
-        assert find_object(store, record_name(NAME, *asset.split("/")), record_type), asset
+        assert find_object(store, f"{NAME}/assets/{asset}.json", record_type), asset
 
 
 def test_champion_and_decisions_are_read(store: ObjectStore) -> None:
@@ -126,7 +125,7 @@ def test_what_was_spent_is_read(store: ObjectStore) -> None:
 
 
 def test_notes_on_jobs_and_data_are_read(store: ObjectStore) -> None:
-    job = store.read_json(record_name(NAME, "tuned_model"))["fingerprint"]
+    job = store.read_json(f"{NAME}/assets/tuned_model.json")["fingerprint"]
     assert find_object(store, f"{NAME}/tuning/{job}.json", JobRecord)
     [profile] = store.list(f"{NAME}/profiles/")
     assert find_object(store, profile.name, Profile)
@@ -146,7 +145,7 @@ def test_commands_go_on_from_there(story: Story) -> None:
 
 def test_kept_answers_are_not_paid_again(story: Story, store: ObjectStore) -> None:
     """The report is made anew, from answers and ratings that are in the bucket."""
-    report = find_object(store, record_name(NAME, "evaluation_report", "flash"), EvaluationReport)
+    report = find_object(store, f"{NAME}/assets/evaluation_report/flash.json", EvaluationReport)
     assert report is not None
     store.delete(store.name_of(report.summary_uri))
     story.materialize("evaluation_report", "flash", cache="strict")

@@ -17,7 +17,7 @@ from tests.surface.conftest import Compare
 
 ROOT = Path(__file__).parents[2]
 TOLD_IN = [
-    *(ROOT / name for name in ("README.md", "workspace.yaml", "pyproject.toml")),
+    *(ROOT / name for name in ("README.md", "workspace.yaml")),
     *sorted((ROOT / "docs").rglob("*.md")),
     *sorted(path for path in (ROOT / "deploy").iterdir() if path.is_file()),
 ]
