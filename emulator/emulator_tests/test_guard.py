@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hmac
 import http.client
 import json
 import time
@@ -17,11 +18,13 @@ from google.auth.crypt import RSASigner
 from google.cloud import storage
 from google.oauth2 import service_account
 
+from vertex_emulator.environment import write_environment_file
 from vertex_emulator.testing import RunningEmulator, faults, start_emulator
 
 READ = "/storage/v1/b/emulated-bucket"
 STORE = "/upload/storage/v1/b/emulated-bucket/o?uploadType=media&name="
 PIPELINES = "/v1/projects/p/locations/us-central1/pipelineJobs"
+GRANT = "urn:ietf:params:oauth:grant-type:jwt-bearer"
 PAGE = b"<script>alert(document.domain)</script>"
 
 
@@ -209,11 +212,13 @@ def test_what_runs_code_or_changes_the_emulator_needs_the_token(
     assert ask(emulator, verb, path, right, b"{}")[0] not in (401, 403)
 
 
-def assertion(emulator: RunningEmulator, *, key: str | None = None, now: float = 0) -> str:
+def assertion(
+    emulator: RunningEmulator, *, key: str | None = None, now: float = 0, audience: str = ""
+) -> str:
     account = json.loads(Path(emulator.variables["GOOGLE_APPLICATION_CREDENTIALS"]).read_text())
     signer = RSASigner.from_string(key or account["private_key"], "emulated")
     now = int(now or time.time())
-    payload = {"iss": account["client_email"], "aud": account["token_uri"], "iat": now}
+    payload = {"iss": account["client_email"], "aud": audience or account["token_uri"], "iat": now}
     return jwt.encode(signer, {**payload, "exp": now + 3600}).decode()
 
 
@@ -239,16 +244,15 @@ def token_for(emulator: RunningEmulator, **form: str) -> str:
 
 
 def test_only_the_key_of_the_credentials_gets_the_token(emulator: RunningEmulator):
-    grant = "urn:ietf:params:oauth:grant-type:jwt-bearer"
-    token = token_for(emulator, grant_type=grant, assertion=assertion(emulator))
+    token = token_for(emulator, grant_type=GRANT, assertion=assertion(emulator))
     assert token == emulator.variables["VERTEX_EMULATOR_TOKEN"]
     for form in (
         {},
-        {"grant_type": grant},
+        {"grant_type": GRANT},
         {"grant_type": "refresh_token", "assertion": assertion(emulator)},
-        {"grant_type": grant, "assertion": assertion(emulator, key=other_key())},
-        {"grant_type": grant, "assertion": assertion(emulator)[:-8] + "AAAAAAAA"},
-        {"grant_type": grant, "assertion": "e30.e30."},
+        {"grant_type": GRANT, "assertion": assertion(emulator, key=other_key())},
+        {"grant_type": GRANT, "assertion": assertion(emulator)[:-8] + "AAAAAAAA"},
+        {"grant_type": GRANT, "assertion": "e30.e30."},
     ):
         with pytest.raises(urllib.error.HTTPError) as refused:
             token_for(emulator, **form)
@@ -257,10 +261,46 @@ def test_only_the_key_of_the_credentials_gets_the_token(emulator: RunningEmulato
 
 def test_a_jwt_that_the_key_signed_is_as_good_as_the_token(emulator: RunningEmulator):
     # Google's generated clients send one in place of a token.
-    assert ask(emulator, "GET", "/emulator/stats", bearer(assertion(emulator)))[0] == 200
+    api = "https://aiplatform.googleapis.com/"
     # The clocks of programs under test may stand still.
-    old = assertion(emulator, now=1_000_000_000)
-    assert ask(emulator, "GET", "/emulator/stats", bearer(old))[0] == 200
+    for now in (0, 1_000_000_000):
+        sent = bearer(assertion(emulator, audience=api, now=now))
+        assert ask(emulator, "GET", "/emulator/stats", sent)[0] == 200
+    with pytest.raises(urllib.error.HTTPError):
+        token_for(emulator, grant_type=GRANT, assertion=assertion(emulator, audience=api))
+
+
+def test_an_assertion_for_the_token_is_no_token(emulator: RunningEmulator):
+    """Whoever took the port of an emulator that ended gets them from clients."""
+    assert ask(emulator, "GET", "/emulator/stats", bearer(assertion(emulator)))[0] == 401
+
+
+def test_the_emulator_proves_that_it_holds_the_token(emulator: RunningEmulator):
+    port, token = urlsplit(emulator.url).port, emulator.variables["VERTEX_EMULATOR_TOKEN"]
+    status, _, body = ask(emulator, "GET", "/emulator/proof?challenge=abc")
+    expected = hmac.new(token.encode(), f"{port} abc".encode(), "sha256").hexdigest()
+    assert (status, json.loads(body)) == (200, {"proof": expected})
+    foreign = [("Origin", "https://evil.example")]
+    assert ask(emulator, "GET", "/emulator/proof?challenge=abc", foreign)[0] == 403
+
+
+def test_the_token_is_in_no_log(tmp_path: Path):
+    running = start_emulator(tmp_path / "state")
+    running.stop()
+    log = (tmp_path / "state.log").read_text()
+    assert "export GOOGLE_CLOUD_PROJECT" in log
+    assert running.variables["VERTEX_EMULATOR_TOKEN"] not in log
+
+
+def test_a_file_of_others_never_gets_the_variables(tmp_path: Path):
+    """In a folder that others may write to, one of them may have made a file beforehand."""
+    for name in ("emulator.env", "emulator.env.tmp"):
+        (tmp_path / name).touch(mode=0o666)
+    with (tmp_path / "emulator.env.tmp").open() as waiting:
+        write_environment_file(tmp_path / "emulator.env", {"VERTEX_EMULATOR_TOKEN": "secret"})
+        assert waiting.read() == ""
+    assert (tmp_path / "emulator.env").read_text() == "VERTEX_EMULATOR_TOKEN='secret'\n"
+    assert (tmp_path / "emulator.env").stat().st_mode & 0o077 == 0
 
 
 def test_the_token_outlives_a_restart_and_not_a_reset(tmp_path: Path):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import stat
 import subprocess
 import sys
@@ -11,7 +12,7 @@ from pathlib import Path
 
 from google.cloud import storage
 
-from vertex_emulator.private_files import make_private_folder
+from vertex_emulator.private_files import keep_private, make_private_folder
 from vertex_emulator.testing import RunningEmulator
 
 
@@ -52,6 +53,29 @@ def test_a_server_keeps_its_state_private_and_closes_what_it_finds(
         assert open_to_others(state) == {}
     finally:
         process.communicate(timeout=30)
+
+
+def test_what_is_not_the_emulators_stays_as_it_is(tmp_path: Path) -> None:
+    """`--state .` in a project: its own files are nobody else's business."""
+    theirs = tmp_path / "src" / "a.py"
+    theirs.parent.mkdir()
+    for path, mode in ((tmp_path, 0o755), (theirs.parent, 0o755)):
+        path.chmod(mode)
+    theirs.touch()
+    theirs.chmod(0o644)
+    (tmp_path / "storage").mkdir(mode=0o755)
+    before = os.umask(0o022)
+    try:
+        keep_private(tmp_path, {"storage", "lock"})
+    finally:
+        os.umask(before)
+    modes = {str(path): stat.S_IMODE(path.stat().st_mode) for path in tmp_path.rglob("*")}
+    assert modes == {
+        str(theirs.parent): 0o755,
+        str(theirs): 0o644,
+        str(tmp_path / "storage"): 0o700,
+    }
+    assert stat.S_IMODE(tmp_path.stat().st_mode) == 0o755
 
 
 def test_a_link_in_a_folder_is_left_alone(tmp_path: Path) -> None:

@@ -6,12 +6,16 @@ Nothing of this package imports it; here alone it is started.
 from __future__ import annotations
 
 import contextlib
+import hashlib
+import hmac
 import importlib.util
 import json
+import secrets
 import subprocess
 import sys
 import time
 import urllib.error
+import urllib.parse
 import urllib.request
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -105,13 +109,18 @@ def _compatible(variables: dict[str, str]) -> dict[str, str]:
 
 
 def answers(variables: Mapping[str, str]) -> bool:
-    """Whether the emulator answers that wrote these client variables."""
-    request = urllib.request.Request(  # noqa: S310
-        f"{variables[VERTEX_URL]}/emulator/ready",
-        headers={"Authorization": f"Bearer {variables.get(EMULATOR_TOKEN, '')}"},
-    )
+    """Whether the emulator answers that wrote these client variables.
+
+    It has to prove that it holds its token, which is not sent: another account's program may have
+    taken the port of an emulator that ended.
+    """
+    url, challenge = variables[VERTEX_URL], secrets.token_hex(16)
+    text = f"{urllib.parse.urlsplit(url).port} {challenge}"
+    token = variables.get(EMULATOR_TOKEN, "")
+    expected = hmac.new(token.encode(), text.encode(), hashlib.sha256).hexdigest()
     try:
-        with urllib.request.urlopen(request, timeout=2) as response:  # noqa: S310
-            return bool(json.load(response)["status"] == "ready")
-    except (urllib.error.URLError, OSError, ValueError, KeyError):
+        address = f"{url}/emulator/proof?challenge={challenge}"
+        with urllib.request.urlopen(address, timeout=2) as response:  # noqa: S310
+            return bool(token) and hmac.compare_digest(json.load(response)["proof"], expected)
+    except (urllib.error.URLError, OSError, ValueError, KeyError, TypeError):
         return False

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import threading
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
@@ -53,6 +55,30 @@ class TestWithoutAnything:
         with open_session(tmp_path) as session:
             assert session.emulator_url != killed.url
             assert answers(os.environ)
+
+    def test_who_took_the_port_of_an_emulator_gets_no_token(self, tmp_path: Path) -> None:
+        """Another account's program may listen where the last emulator did, and say it is ready."""
+        ended = start_emulator(tmp_path / "emulator")
+        ended.stop()
+        asked: list[str] = []
+
+        class Squatter(BaseHTTPRequestHandler):
+            def do_GET(self) -> None:
+                asked.append(f"{self.path}\n{self.headers}")
+                body = b'{"status": "ready", "proof": "0"}'
+                self.send_response(200)
+                self.send_header("Content-Length", str(len(body)))
+                self.end_headers()
+                self.wfile.write(body)
+
+        address = ("127.0.0.1", int(ended.url.rpartition(":")[2]))
+        with ThreadingHTTPServer(address, Squatter) as squatter:
+            threading.Thread(target=squatter.serve_forever, daemon=True).start()
+            with open_session(tmp_path) as session:
+                assert session.emulator_url != ended.url
+            squatter.shutdown()
+        assert len(asked) == 1
+        assert ended.variables["VERTEX_EMULATOR_TOKEN"] not in asked[0]
 
     def test_history_is_kept_in_the_folder(self, tmp_path: Path) -> None:
         with open_session(tmp_path):

@@ -26,6 +26,7 @@ TOKEN_VARIABLE = "VERTEX_EMULATOR_TOKEN"  # noqa: S105
 
 _GRANT = "urn:ietf:params:oauth:grant-type:jwt-bearer"
 _BEARER = "bearer "
+_TOKEN_PATH = "/token"  # noqa: S105
 _ANY_TIME = 10**12
 """In seconds: programs under test may have moved their clock; the signature is what counts."""
 
@@ -59,6 +60,15 @@ class Access:
             serialization.Encoding.PEM, serialization.PublicFormat.SubjectPublicKeyInfo
         )
 
+    def proof(self, challenge: str, port: int) -> str:
+        """What only a server that holds the token, on `port`, answers to `challenge`.
+
+        Whoever is about to send the token asks for this first: another account's program may have
+        taken the port. The port is part of it, so that it cannot pass on another server's answer.
+        """
+        text = f"{port} {challenge}"
+        return hmac.new(self._token.encode(), text.encode(), hashlib.sha256).hexdigest()
+
     def exchange(self, body: bytes) -> str:
         """The access token for the form that Google's clients post to `/token`.
 
@@ -67,11 +77,12 @@ class Access:
         """
         form = parse_qs(body.decode("latin-1"))
         assertion = form.get("assertion", [""])[0]
-        if form.get("grant_type") != [_GRANT] or not self._signed(assertion):
+        audience = self._audience(assertion)
+        if form.get("grant_type") != [_GRANT] or not audience.endswith(_TOKEN_PATH):
             raise ApiError(
                 400,
                 "invalid_grant: the request has no assertion that is signed by the key of"
-                f" {self._credentials}.",
+                f" {self._credentials} for its token_uri.",
             )
         return self._token
 
@@ -86,7 +97,7 @@ class Access:
         """
         value = headers.get("authorization", "")
         sent = value[len(_BEARER) :].strip() if value.lower().startswith(_BEARER) else ""
-        if not sent or not (self._is_token(sent) or self._signed(sent)):
+        if not (self._is_token(sent) or self._is_signed_for_an_api(sent)):
             raise ApiError(
                 401,
                 "This call needs the token of the emulator's credentials. Google's clients send it"
@@ -96,19 +107,32 @@ class Access:
             )
 
     def _is_token(self, sent: str) -> bool:
-        return self._credentials.exists() and hmac.compare_digest(
-            sent.encode("utf-8", "replace"), self._token.encode()
+        return (
+            bool(sent)
+            and self._credentials.exists()
+            and hmac.compare_digest(sent.encode("utf-8", "replace"), self._token.encode())
         )
 
-    def _signed(self, jwt: str) -> bool:
-        """Whether `jwt` is signed by the key of the credentials."""
+    def _is_signed_for_an_api(self, jwt: str) -> bool:
+        """Whether `jwt` is what Google's generated clients send in place of a token.
+
+        An assertion for `/token` is not: whoever took the port of an emulator that ended gets them.
+        """
+        audience = self._audience(jwt)
+        return bool(audience) and not audience.endswith(_TOKEN_PATH)
+
+    def _audience(self, jwt: str) -> str:
+        """For whom the key of the credentials signed `jwt`; empty if it did not."""
         from google.auth import exceptions
         from google.auth import jwt as google_jwt
 
         if jwt.count(".") != 2 or not self._credentials.exists():
-            return False
+            return ""
         try:
-            google_jwt.decode(jwt, certs=self._public_key, clock_skew_in_seconds=_ANY_TIME)
+            payload = google_jwt.decode(
+                jwt, certs=self._public_key, clock_skew_in_seconds=_ANY_TIME
+            )
         except (ValueError, TypeError, exceptions.GoogleAuthError):
-            return False
-        return True
+            return ""
+        # A client with scopes sends those, and no audience.
+        return str(payload.get("aud") or payload.get("scope") or "")

@@ -26,6 +26,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser = _parser()
     given = parser.parse_args(arguments)
     # Imported late, so that help and version come at once.
+    from vertex_emulator.access import TOKEN_VARIABLE
     from vertex_emulator.environment import write_environment_file
     from vertex_emulator.fault_kinds import FaultPlanError
     from vertex_emulator.server import StateInUseError, serve
@@ -46,7 +47,11 @@ def main(arguments: Sequence[str] | None = None) -> None:
         if env_file is not None:
             write_environment_file(env_file, variables)
         lines = "".join(f"export {name}='{value}'\n" for name, value in variables.items())
-        print(_visible(lines) if sys.stdout.isatty() else lines, end="", flush=True)
+        if sys.stdout.isatty():
+            print(_visible(lines), end="", flush=True)
+        else:  # perhaps a log, which others may read
+            shown = lines.replace(variables[TOKEN_VARIABLE], f"'see {given.state}/environment'")
+            print(shown, end="", flush=True)
         print(f"# ready on {url}", file=sys.stderr, flush=True)
 
     try:

@@ -7,6 +7,7 @@ the emulator's own `/token`: application-default credentials then work unchanged
 from __future__ import annotations
 
 import json
+import tempfile
 from pathlib import Path
 
 from cryptography.hazmat.primitives import serialization
@@ -46,10 +47,7 @@ def write_credentials(config: EmulatorConfig, url: str) -> Path:
         "token_uri": f"{url}/token",
         "universe_domain": "googleapis.com",
     }
-    temporary = path.with_suffix(".tmp")
-    temporary.touch(mode=0o600)
-    temporary.write_text(json.dumps(content, indent=2))
-    temporary.replace(path)
+    _write_secret(path, json.dumps(content, indent=2))
     return path
 
 
@@ -78,15 +76,13 @@ def client_variables(config: EmulatorConfig, url: str, credentials: Path) -> dic
 def write_environment_file(path: Path, variables: dict[str, str]) -> None:
     """Write `variables` as `NAME='value'` lines, in one step, for a shell or a dotenv reader."""
     lines = [f"{name}='{value}'\n" for name, value in variables.items()]
-    temporary = path.with_name(path.name + ".tmp")
-    temporary.touch(mode=0o600)
-    temporary.write_text("".join(lines))
-    temporary.replace(path)
+    _write_secret(path, "".join(lines))
 
 
-def read_environment_file(path: Path) -> dict[str, str]:
-    """Variables that `write_environment_file` wrote; empty when there is no such file."""
-    if not path.exists():
-        return {}
-    pairs = (line.partition("=") for line in path.read_text().splitlines())
-    return {name: value.strip("'") for name, _, value in pairs}
+def _write_secret(path: Path, text: str) -> None:
+    """Write in one step what this account alone may read, into a folder that others may share."""
+    with tempfile.NamedTemporaryFile(
+        "w", dir=path.parent, prefix=f".{path.name}.", delete=False
+    ) as file:  # a new file, 0600
+        file.write(text)
+    Path(file.name).replace(path)

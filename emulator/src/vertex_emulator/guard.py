@@ -21,6 +21,9 @@ from vertex_emulator.errors import ApiError
 OWN_PATHS = "/emulator/"
 """Where everything is that is about the emulator itself; it asks for the token."""
 
+PROOF_PATH = f"{OWN_PATHS}proof"
+"""Where the emulator proves that it holds the token; the only one that does not ask for it."""
+
 _LOOPBACK_HOST = re.compile(r"(?:127\.0\.0\.1|localhost|\[::1\])(?::[0-9]{1,5})?", re.IGNORECASE)
 _OWN_SITES = {"same-origin", "none"}
 _ANSWER_HEADERS = [
@@ -57,7 +60,7 @@ class Guard:
         headers = Headers(scope=scope)
         try:
             refuse_foreign(scope["scheme"], headers)
-            if scope["path"].startswith(OWN_PATHS):
+            if scope["path"].startswith(OWN_PATHS) and scope["path"] != PROOF_PATH:
                 self._access.require(headers)
         except ApiError as error:
             app = error.response()

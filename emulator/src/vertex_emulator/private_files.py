@@ -5,23 +5,35 @@ from __future__ import annotations
 import contextlib
 import os
 import stat
+from collections.abc import Collection
 from pathlib import Path
 
 OTHERS = stat.S_IRWXG | stat.S_IRWXO
 """What group and others may do with a file; as a umask, what they may not."""
 
 
-def keep_private(folder: Path) -> None:
-    """Make `folder` and all that this process writes from now on private to its account.
+def keep_private(folder: Path, own: Collection[str]) -> None:
+    """Make what is ours in `folder`, and all that this process writes from now on, private.
+
+    A folder that holds other things besides stays as open as it is.
 
     Args:
-        folder: One whose whole content is ours; created when missing.
+        folder: The folder of state; created when missing.
+        own: Names of files and folders in it that are ours.
 
     Raises:
-        PermissionError: something in the folder belongs to another account.
+        PermissionError: something of ours belongs to another account.
     """
     os.umask(OTHERS)
-    make_private_folder(folder)
+    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    if {entry.name for entry in folder.iterdir()} <= set(own):
+        make_private_folder(folder)
+        return
+    for entry in (folder / name for name in own):
+        if entry.is_dir() and not entry.is_symlink():
+            make_private_folder(entry)
+        elif entry.exists():
+            make_private(entry)
 
 
 def make_private_folder(folder: Path) -> None:

@@ -35,7 +35,7 @@ from vertex_emulator.fault_injection import FaultInjector
 from vertex_emulator.fault_injection import routes as fault_routes
 from vertex_emulator.fault_kinds import parse_plan
 from vertex_emulator.faults import FaultBook
-from vertex_emulator.guard import Guard
+from vertex_emulator.guard import PROOF_PATH, Guard
 from vertex_emulator.private_files import keep_private
 from vertex_emulator.protocol import EmulatorProtocol
 from vertex_emulator.public_data import AfterPublicData, PublicData
@@ -51,6 +51,10 @@ SERVER = "vertex-emulator"
 
 _LOCK = "lock"
 _LOCK_SECONDS = 10
+_OWN_ENTRIES = {
+    *("bigquery", "storage", "vertex"),
+    *(CREDENTIALS_FILE, ENVIRONMENT_FILE, _LOCK, "server.log"),
+}
 _BARE_CLIENT = (
     " genai.Client(vertexai=True) with another base URL forgets project and location of the"
     " environment and sends requests without a path: pass both, or call genai.Client()."
@@ -99,6 +103,10 @@ def create_app(config: EmulatorConfig, stats: Stats | None = None) -> Starlette:
     async def ready(_: Request) -> Response:
         return JSONResponse({"status": "ready", "process": os.getpid()})
 
+    async def prove(request: Request) -> Response:
+        challenge = request.query_params.get("challenge", "")
+        return JSONResponse({"proof": access.proof(challenge, config.port)})
+
     async def on_api_error(_: Request, error: Exception) -> Response:
         if not isinstance(error, ApiError):
             raise error
@@ -127,6 +135,7 @@ def create_app(config: EmulatorConfig, stats: Stats | None = None) -> Starlette:
     app = Starlette(
         routes=[
             Route("/token", token, methods=["POST"]),
+            Route(PROOF_PATH, prove),
             Route("/emulator/ready", ready),
             Route("/emulator/stats", show_stats),
             Route("/emulator/stats", clear_stats, methods=["DELETE"]),
@@ -179,7 +188,7 @@ def serve(
         OSError: the port is taken, or the fault file cannot be read.
         FaultPlanError: the fault file is not of its form.
     """
-    keep_private(config.state)
+    keep_private(config.state, _OWN_ENTRIES)
     with _only_server_of(config.state):
         if reset:
             _clear(config.state)
