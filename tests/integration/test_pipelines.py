@@ -12,12 +12,12 @@ import pytest
 from google.cloud import storage
 from kfp import compiler
 
+from examples.pipelines.compile import pipeline
 from genaiops_dagster.google_cloud.settings import GoogleCloudSettings
 from genaiops_dagster.google_cloud.vertex_ai import VertexAI
 from genaiops_dagster.orchestration.asset_options import asset_key
 from genaiops_dagster.orchestration.bindings import build_resources
 from genaiops_dagster.pipelines.assets import build_assets
-from genaiops_dagster.pipelines.examples import hello_world
 from genaiops_dagster.pipelines.recipe import EXAMPLES
 from genaiops_dagster.pipelines.sensor import build_sensors
 from genaiops_dagster.tuning.pending import pending_jobs
@@ -133,7 +133,7 @@ def test_a_template_of_the_bucket_and_its_own_root(emulator):
     root = f"gs://{bucket.name}/elsewhere"
     runs = Runs(use_case_with(template=f"gs://{bucket.name}/{blob.name}", root=root))
     found = runs.record(runs.run())
-    assert found["pipeline"] == hello_world.hello_world.name
+    assert found["pipeline"] == pipeline("hello_world").name
     assert found["root"] == root
 
 

@@ -6,8 +6,8 @@ import re
 
 import pytest
 
+from examples.pipelines.compile import compile_examples
 from genaiops_dagster.google_cloud.settings import GoogleCloudSettings
-from genaiops_dagster.pipelines.examples.compile import compile_examples
 from genaiops_dagster.pipelines.lifecycle import compile_lifecycle, lifecycle_parameters
 from genaiops_dagster.pipelines.recipe import (
     EXAMPLES,

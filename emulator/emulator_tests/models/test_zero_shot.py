@@ -11,7 +11,7 @@ from vertex_emulator.models.catalog import ModelCatalog
 from vertex_emulator.models.instructions import find_options, read_instruction
 from vertex_emulator.models.language_model import Turn
 from vertex_emulator.public_data import public_tables
-from vertex_emulator.vertex.resources import ResourceStore
+from vertex_emulator.vertex.database import ResourceStore
 
 ARTICLE = (
     "The town library opens on Sundays from June. The council agreed to pay for two more"

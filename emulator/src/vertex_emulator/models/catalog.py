@@ -13,7 +13,7 @@ from vertex_emulator.imports import one_import_at_a_time
 from vertex_emulator.models.base_models import BASE_MODELS, EMBEDDING_DIMENSIONS
 from vertex_emulator.models.language_model import LanguageModel
 from vertex_emulator.models.zero_shot import ZeroShotModel
-from vertex_emulator.vertex.resources import ResourceStore
+from vertex_emulator.vertex.database import ResourceStore
 
 if TYPE_CHECKING:
     from vertex_emulator.models.tuned import TunedModel

@@ -14,7 +14,7 @@ from vertex_emulator.storage.buckets import BucketStore
 from vertex_emulator.storage.contents import ContentStore
 from vertex_emulator.storage.context import StorageContext
 from vertex_emulator.storage.database import Database
-from vertex_emulator.storage.endpoints import routes
+from vertex_emulator.storage.http import routes
 from vertex_emulator.storage.listing import live_names
 from vertex_emulator.storage.objects import ObjectStore, check_object_name
 from vertex_emulator.storage.sessions import SessionStore

@@ -27,7 +27,7 @@ from vertex_emulator.storage.downloads import (
     encode_headers,
     media_headers,
 )
-from vertex_emulator.storage.endpoints import Endpoint
+from vertex_emulator.storage.http import Endpoint
 from vertex_emulator.storage.object_methods import object_address
 from vertex_emulator.storage.records import ObjectRecord
 from vertex_emulator.storage.signed_urls import check_signed_url

@@ -14,15 +14,15 @@ from starlette.routing import Route
 from vertex_emulator.errors import ApiError, not_served
 from vertex_emulator.vertex.batch_worker import KIND, TERMINAL, BatchWorker, answering
 from vertex_emulator.vertex.context import VertexContext
-from vertex_emulator.vertex.jobs import delete_job, find_job
-from vertex_emulator.vertex.listing import page, select
-from vertex_emulator.vertex.messages import Document, parse
-from vertex_emulator.vertex.routing import (
+from vertex_emulator.vertex.http import (
     PARENT,
     both_versions,
     parent_name,
     resource_name,
 )
+from vertex_emulator.vertex.jobs import delete_job, find_job
+from vertex_emulator.vertex.listing import page, select
+from vertex_emulator.vertex.messages import Document, parse
 
 _MESSAGE = "BatchPredictionJob"
 _TABLE = re.compile(r"bq://[^/]+\.[^./]+\.[^./]+")

@@ -16,16 +16,16 @@ from starlette.routing import Route
 
 from vertex_emulator.errors import ApiError
 from vertex_emulator.vertex.context import VertexContext
-from vertex_emulator.vertex.limits import check_length, check_tools, generation_of
-from vertex_emulator.vertex.listing import page
-from vertex_emulator.vertex.messages import Document, parse, timestamp
-from vertex_emulator.vertex.prompt import Prompt, PromptReader
-from vertex_emulator.vertex.routing import (
+from vertex_emulator.vertex.http import (
     PARENT,
     both_versions,
     parent_name,
     resource_name,
 )
+from vertex_emulator.vertex.limits import check_length, check_tools, generation_of
+from vertex_emulator.vertex.listing import page
+from vertex_emulator.vertex.messages import Document, parse, timestamp
+from vertex_emulator.vertex.prompt import Prompt, PromptReader
 
 KIND = "cachedContents"
 

@@ -19,14 +19,14 @@ from vertex_emulator.models.language_model import LanguageModel
 from vertex_emulator.vertex import generation, limits, tokens
 from vertex_emulator.vertex.caches import CachedPrompts
 from vertex_emulator.vertex.context import VertexContext
-from vertex_emulator.vertex.messages import Document, parse
-from vertex_emulator.vertex.prompt import Prompt, PromptReader, has_media
-from vertex_emulator.vertex.routing import (
+from vertex_emulator.vertex.http import (
     PARENT,
     Handler,
     both_versions,
     resource_name,
 )
+from vertex_emulator.vertex.messages import Document, parse
+from vertex_emulator.vertex.prompt import Prompt, PromptReader, has_media
 
 _MODEL_PATHS = (
     "/publishers/google/models/{model}",

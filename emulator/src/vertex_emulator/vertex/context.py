@@ -11,8 +11,8 @@ from vertex_emulator.faults import FaultBook
 from vertex_emulator.models.catalog import ModelCatalog
 from vertex_emulator.stats import Stats
 from vertex_emulator.storage.service import StorageService
+from vertex_emulator.vertex.database import ResourceStore
 from vertex_emulator.vertex.messages import timestamp
-from vertex_emulator.vertex.resources import ResourceStore
 
 
 @dataclass(frozen=True)

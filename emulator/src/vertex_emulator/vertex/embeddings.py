@@ -24,8 +24,8 @@ from vertex_emulator.errors import ApiError, not_served
 from vertex_emulator.models.text import content_words, words
 from vertex_emulator.vertex import tokens
 from vertex_emulator.vertex.context import VertexContext
+from vertex_emulator.vertex.http import PARENT, both_versions
 from vertex_emulator.vertex.messages import Document, parse
-from vertex_emulator.vertex.routing import PARENT, both_versions
 
 _TASKS = (
     *("RETRIEVAL_QUERY", "RETRIEVAL_DOCUMENT", "SEMANTIC_SIMILARITY", "CLASSIFICATION"),

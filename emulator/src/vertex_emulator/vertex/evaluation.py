@@ -23,8 +23,8 @@ from vertex_emulator.vertex.evaluation_rubrics import (
     evaluate_metric,
     generate_rubrics,
 )
+from vertex_emulator.vertex.http import PARENT, Handler, both_versions
 from vertex_emulator.vertex.messages import Document, parse
-from vertex_emulator.vertex.routing import PARENT, Handler, both_versions
 
 
 def routes(context: VertexContext) -> list[Route]:

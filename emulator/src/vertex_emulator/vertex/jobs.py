@@ -12,8 +12,8 @@ from starlette.responses import JSONResponse, Response
 from vertex_emulator.errors import ApiError
 from vertex_emulator.vertex import operations
 from vertex_emulator.vertex.context import VertexContext
+from vertex_emulator.vertex.http import parent_name, resource_name
 from vertex_emulator.vertex.messages import Document
-from vertex_emulator.vertex.routing import parent_name, resource_name
 
 
 class JobThreads(ABC):

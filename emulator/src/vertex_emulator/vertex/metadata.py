@@ -18,11 +18,8 @@ from vertex_emulator.errors import ApiError, not_served
 from vertex_emulator.vertex import metadata_graph as graph
 from vertex_emulator.vertex import operations
 from vertex_emulator.vertex.context import VertexContext
-from vertex_emulator.vertex.listing import Function, Predicate, camel, page_answer, select
-from vertex_emulator.vertex.messages import Document, parse
-from vertex_emulator.vertex.model_versions import etag, visible
-from vertex_emulator.vertex.resources import ResourceStore
-from vertex_emulator.vertex.routing import (
+from vertex_emulator.vertex.database import ResourceStore
+from vertex_emulator.vertex.http import (
     PARENT,
     Handler,
     Served,
@@ -31,6 +28,9 @@ from vertex_emulator.vertex.routing import (
     refuse,
     resource_name,
 )
+from vertex_emulator.vertex.listing import Function, Predicate, camel, page_answer, select
+from vertex_emulator.vertex.messages import Document, parse
+from vertex_emulator.vertex.model_versions import etag, visible
 
 _STORE = PARENT + "/metadataStores/{store}"
 _MESSAGES = {"contexts": "Context", "executions": "Execution", "artifacts": "Artifact"}

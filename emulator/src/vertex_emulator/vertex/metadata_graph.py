@@ -9,8 +9,8 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any
 
+from vertex_emulator.vertex.database import ResourceStore
 from vertex_emulator.vertex.model_versions import visible
-from vertex_emulator.vertex.resources import ResourceStore
 
 Document = dict[str, Any]
 

@@ -10,7 +10,7 @@ import re
 from typing import Any
 
 from vertex_emulator.errors import ApiError
-from vertex_emulator.vertex.resources import ResourceStore
+from vertex_emulator.vertex.database import ResourceStore
 
 Document = dict[str, Any]
 

@@ -16,9 +16,9 @@ from starlette.routing import Route
 
 from vertex_emulator.errors import ApiError
 from vertex_emulator.vertex.context import VertexContext
+from vertex_emulator.vertex.database import ResourceStore
+from vertex_emulator.vertex.http import PARENT, both_versions
 from vertex_emulator.vertex.listing import page_answer
-from vertex_emulator.vertex.resources import ResourceStore
-from vertex_emulator.vertex.routing import PARENT, both_versions
 
 Document = dict[str, Any]
 

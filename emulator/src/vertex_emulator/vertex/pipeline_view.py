@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from vertex_emulator.vertex.context import VertexContext
+from vertex_emulator.vertex.database import ResourceStore
 from vertex_emulator.vertex.messages import Document
 from vertex_emulator.vertex.model_versions import visible
 from vertex_emulator.vertex.pipeline_records import PipelineRecords
-from vertex_emulator.vertex.resources import ResourceStore
 
 
 def shown(context: VertexContext, job: Document) -> Document:

@@ -17,13 +17,7 @@ from starlette.routing import Route
 
 from vertex_emulator.errors import ApiError, not_served
 from vertex_emulator.vertex.context import VertexContext
-from vertex_emulator.vertex.jobs import delete_job, find_job
-from vertex_emulator.vertex.listing import camel, page_answer, select
-from vertex_emulator.vertex.messages import Document, parse
-from vertex_emulator.vertex.pipeline_spec import check_parameters, check_spec
-from vertex_emulator.vertex.pipeline_view import shown
-from vertex_emulator.vertex.pipeline_worker import KIND, TERMINAL, PipelineWorker
-from vertex_emulator.vertex.routing import (
+from vertex_emulator.vertex.http import (
     PARENT,
     Served,
     both_versions_of,
@@ -31,6 +25,12 @@ from vertex_emulator.vertex.routing import (
     refuse,
     resource_name,
 )
+from vertex_emulator.vertex.jobs import delete_job, find_job
+from vertex_emulator.vertex.listing import camel, page_answer, select
+from vertex_emulator.vertex.messages import Document, parse
+from vertex_emulator.vertex.pipeline_spec import check_parameters, check_spec
+from vertex_emulator.vertex.pipeline_view import shown
+from vertex_emulator.vertex.pipeline_worker import KIND, TERMINAL, PipelineWorker
 
 _MESSAGE = "PipelineJob"
 _ID = re.compile(r"[a-z][-a-z0-9]{0,127}")

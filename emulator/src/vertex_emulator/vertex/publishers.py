@@ -11,9 +11,9 @@ from starlette.routing import Route
 
 from vertex_emulator.errors import ApiError
 from vertex_emulator.vertex.context import VertexContext
+from vertex_emulator.vertex.http import PARENT, both_versions
 from vertex_emulator.vertex.listing import page
 from vertex_emulator.vertex.messages import Document
-from vertex_emulator.vertex.routing import PARENT, both_versions
 
 
 def routes(context: VertexContext) -> list[Route]:

@@ -15,6 +15,13 @@ from starlette.routing import Route
 from vertex_emulator.errors import ApiError
 from vertex_emulator.vertex import operations
 from vertex_emulator.vertex.context import VertexContext
+from vertex_emulator.vertex.http import (
+    PARENT,
+    Handler,
+    both_versions_of,
+    parent_name,
+    refuse,
+)
 from vertex_emulator.vertex.listing import camel, page_answer, select
 from vertex_emulator.vertex.messages import Document, parse
 from vertex_emulator.vertex.model_versions import (
@@ -27,13 +34,6 @@ from vertex_emulator.vertex.model_versions import (
     undeploy,
     versions_of,
     visible,
-)
-from vertex_emulator.vertex.routing import (
-    PARENT,
-    Handler,
-    both_versions_of,
-    parent_name,
-    refuse,
 )
 
 # https://cloud.google.com/vertex-ai/docs/model-registry/model-alias

@@ -26,8 +26,8 @@ from vertex_emulator.vertex import (
 )
 from vertex_emulator.vertex.batch_worker import BatchWorker
 from vertex_emulator.vertex.context import VertexContext
+from vertex_emulator.vertex.database import ResourceStore
 from vertex_emulator.vertex.pipeline_worker import PipelineWorker
-from vertex_emulator.vertex.resources import ResourceStore
 
 
 class VertexService:

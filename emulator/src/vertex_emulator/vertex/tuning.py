@@ -17,11 +17,7 @@ from vertex_emulator.errors import ApiError, not_served
 from vertex_emulator.models.base_models import BASE_MODELS, BaseModel
 from vertex_emulator.models.catalog import base_model_name
 from vertex_emulator.vertex.context import VertexContext
-from vertex_emulator.vertex.jobs import find_job
-from vertex_emulator.vertex.listing import page_answer, select
-from vertex_emulator.vertex.messages import Document, parse
-from vertex_emulator.vertex.model_versions import find_version, visible
-from vertex_emulator.vertex.routing import (
+from vertex_emulator.vertex.http import (
     PARENT,
     Served,
     both_versions_of,
@@ -29,6 +25,10 @@ from vertex_emulator.vertex.routing import (
     refuse,
     resource_name,
 )
+from vertex_emulator.vertex.jobs import find_job
+from vertex_emulator.vertex.listing import page_answer, select
+from vertex_emulator.vertex.messages import Document, parse
+from vertex_emulator.vertex.model_versions import find_version, visible
 from vertex_emulator.vertex.tuning_worker import KIND, TERMINAL, TuningWorker
 
 __all__ = ["TuningWorker", "routes"]

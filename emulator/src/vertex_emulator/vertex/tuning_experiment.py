@@ -9,8 +9,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from vertex_emulator.vertex.database import ResourceStore
 from vertex_emulator.vertex.metadata import put_node
-from vertex_emulator.vertex.resources import ResourceStore
 
 Document = dict[str, Any]
 Losses = Mapping[str, float]

@@ -13,9 +13,9 @@ from typing import TYPE_CHECKING, Any
 from vertex_emulator.imports import one_import_at_a_time
 from vertex_emulator.models.learners import Hyperparameters
 from vertex_emulator.vertex.context import VertexContext
+from vertex_emulator.vertex.database import Document
 from vertex_emulator.vertex.jobs import JobThreads
 from vertex_emulator.vertex.model_versions import find_version, register_tuned
-from vertex_emulator.vertex.resources import Document
 from vertex_emulator.vertex.tuning_data import (
     MOST_VALIDATION_EXAMPLES,
     Dataset,
