@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import os
+import sys
 from typing import TYPE_CHECKING
 
 import pytest
+from absl import logging as absl_logging
 from hypothesis import settings
 
 if TYPE_CHECKING:
@@ -15,6 +17,10 @@ if TYPE_CHECKING:
 settings.register_profile("repeat", derandomize=True, print_blob=True)
 settings.register_profile("search", print_blob=True)
 settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "repeat"))
+
+# rouge-score brings absl, whose handler closes its stream when logging is configured anew, as
+# Dagster does. That must not be the file in which pytest captures all that tests print.
+absl_logging.get_absl_handler().python_handler.stream = sys.__stderr__
 
 
 @pytest.fixture
