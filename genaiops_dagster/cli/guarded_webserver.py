@@ -60,7 +60,7 @@ def main() -> None:
                 host="127.0.0.1",
                 port=options.port,
                 log_level="warning",
-                access_log=False,  # addresses that set the cookie hold the token
+                access_log=False,  # addresses that set the cookie hold the token or a ticket
                 proxy_headers=False,
             )
 

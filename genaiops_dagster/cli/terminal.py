@@ -6,10 +6,20 @@ markup, and its control characters do not reach the terminal.
 
 from __future__ import annotations
 
+import os
+import re
 import sys
+import threading
 from collections.abc import Iterable, Iterator
-from contextlib import AbstractContextManager, contextmanager, nullcontext, redirect_stderr
-from typing import Any, BinaryIO
+from contextlib import (
+    AbstractContextManager,
+    ExitStack,
+    contextmanager,
+    nullcontext,
+    redirect_stderr,
+    suppress,
+)
+from typing import Any, BinaryIO, TextIO
 
 import typer
 from rich.console import Console, ConsoleOptions, RenderableType
@@ -26,6 +36,10 @@ from rich.segment import Segment
 from rich.text import Text
 
 from genaiops_dagster.orchestration.plain_text import visible
+
+_COLOUR = re.compile(r"(\x1b\[[0-9;]*m)")
+_LONGEST_LINE = 1 << 16  # bytes
+_LAST_LINES_SECONDS = 5
 
 
 class Terminal(Console):
@@ -85,6 +99,46 @@ def visible_log_lines() -> AbstractContextManager[object]:
     if not sys.stderr.isatty():
         return nullcontext()
     return redirect_stderr(FileProxy(Terminal(stderr=True), sys.stderr))
+
+
+@contextmanager
+def visible_streams() -> Iterator[tuple[int | None, int | None]]:
+    """Standard output and errors for programs, whose lines on a terminal are texts with colours.
+
+    End the programs inside the context. Each stream is a file descriptor, or None where it is no
+    terminal that this process writes to: the program then writes there itself.
+    """
+    with ExitStack() as stack:
+        yield (
+            stack.enter_context(_visible_stream(sys.stdout)),
+            stack.enter_context(_visible_stream(sys.stderr)),
+        )
+
+
+@contextmanager
+def _visible_stream(terminal: TextIO) -> Iterator[int | None]:
+    if not terminal.isatty():
+        yield None
+        return
+    ours, theirs = os.pipe()
+    lines = threading.Thread(target=_copy_visibly, args=(ours, terminal), daemon=True)
+    lines.start()
+    try:
+        yield theirs
+    finally:
+        os.close(theirs)
+        lines.join(_LAST_LINES_SECONDS)  # a program that goes on keeps the other end open
+
+
+def _copy_visibly(pipe: int, terminal: TextIO) -> None:
+    with open(pipe, "rb") as source:
+        while line := source.readline(_LONGEST_LINE):
+            parts = _COLOUR.split(line.decode(errors="backslashreplace"))
+            parts[::2] = map(visible, parts[::2])
+            shown = "".join(parts).encode(terminal.encoding, "backslashreplace")
+            with suppress(OSError, ValueError):  # without a terminal, programs still go on
+                terminal.buffer.write(shown)
+                terminal.flush()
 
 
 def ask(question: str, default: str) -> str:

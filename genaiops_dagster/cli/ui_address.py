@@ -13,10 +13,19 @@ from pathlib import Path
 from urllib.parse import urlencode, urlsplit
 
 from genaiops_dagster.cli.secret_file import SecretFileError, create_secret, read_secret
-from genaiops_dagster.cli.web_guard import PROOF_PATH, TOKEN_CHARACTERS, proof
+from genaiops_dagster.cli.web_guard import (
+    PROOF_PATH,
+    TICKET_PATH,
+    TOKEN_CHARACTERS,
+    proof,
+)
 
 _ADDRESS_FILE = "ui_address"
 _TOKEN_FILE = "dev_token"  # noqa: S105
+
+
+class TicketError(RuntimeError):
+    """A Dagster UI gave no ticket; the message says where and what to do."""
 
 
 @dataclass(frozen=True)
@@ -32,8 +41,32 @@ class UiAddress:
     token: str
 
     def page(self, path: str = "/") -> str:
-        """A link to a page that works in any browser of this machine; keep it to yourself."""
+        """A link to a page that works in any browser of this machine, for a terminal only.
+
+        Every user of the machine can read what a program, such as a browser, is started with.
+        """
         return f"{self.url}{path}?{urlencode({'token': self.token})}"
+
+    def link(self, path: str = "/") -> str:
+        """A link to a page that lets one browser in, once, within a minute; without the token.
+
+        This sends the token: ask first whether the right server `answers`.
+
+        Raises:
+            TicketError: the server gave no ticket.
+        """
+        request = urllib.request.Request(  # noqa: S310
+            f"{self.url}{TICKET_PATH}", b"", {"Authorization": f"Bearer {self.token}"}
+        )
+        try:
+            with urllib.request.urlopen(request, timeout=5) as response:  # noqa: S310
+                ticket = response.read(1000).decode()
+        except (OSError, ValueError, http.client.HTTPException) as error:
+            raise TicketError(
+                f"the Dagster UI on {self.url} gave no link for a browser ({error}): "
+                "start `genaiops dev` again"
+            ) from error
+        return f"{self.url}{path}?{urlencode({'ticket': ticket})}"
 
     def answers(self) -> bool:
         """Whether a server that holds the token answers there; the token is not sent.

@@ -12,6 +12,9 @@ from __future__ import annotations
 
 import hashlib
 import hmac
+import secrets
+import time
+from collections.abc import Callable
 from urllib.parse import quote, urlencode
 
 from starlette.datastructures import Headers, MutableHeaders
@@ -21,12 +24,16 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 PROOF_PATH = "/genaiops/proof"
 """Where a server proves that it holds the token; the only path that does not ask for it."""
+TICKET_PATH = "/genaiops/ticket"
+"""Where who holds the token gets a ticket: `?ticket=` lets one browser in, once."""
 TOKEN_CHARACTERS = 32
 """Least length of a token."""
 
 _LOOPBACK_HOSTS = ("127.0.0.1", "localhost", "[::1]")
 _OWN_SITES = ("same-origin", "none")
 _COOKIE_SECONDS = 30 * 24 * 3600
+_TICKET_SECONDS = 60
+_POLICY_VIOLATION = 1008  # of the codes with which a WebSocket is closed
 _OWN_HEADERS = {
     "Cache-Control": "no-store",
     "Referrer-Policy": "no-referrer",
@@ -40,6 +47,13 @@ In a browser, open the address that `genaiops dev` printed, or run `genaiops ope
 A script sends the header `Authorization: Bearer TOKEN`, with what stands in the file dev_token
 of the folder that `genaiops dev` works in.
 """
+_TICKET_IS_GONE = """\
+A link of `genaiops open` lets a browser in once, within a minute. Run `genaiops open` again.
+
+If neither you nor your browser opened this link in that minute, another user of this machine may
+have: delete the file dev_token of the folder that `genaiops dev` works in, and start it again.
+"""
+_TICKETS_BY_POST = "A ticket is given by POST only.\n"
 _NO_QUERY_BY_GET = """\
 GraphQL is executed by POST only, because a link or an image is enough for a GET.
 Send the query as JSON: {"query": "..."}.
@@ -71,18 +85,22 @@ class WebGuard:
 
     A request needs a loopback `Host` with the served port, no other page's `Origin` or
     `Sec-Fetch-Site`, and the token: as a cookie, or as `Authorization: Bearer`. A GET of any path
-    with `?token=` sets the cookie. GraphQL is executed by POST and WebSocket only.
+    with `?token=` sets the cookie, as does one with `?ticket=`, once for each ticket. GraphQL is
+    executed by POST and WebSocket only.
 
     Args:
         app: Dagster's web server.
         token: The secret that lets a browser or a script in.
         port: Port that `app` is served on.
+        clock: Seconds, by which tickets end.
 
     Raises:
         ValueError: `token` is too short to be a secret.
     """
 
-    def __init__(self, app: ASGIApp, token: str, port: int) -> None:
+    def __init__(
+        self, app: ASGIApp, token: str, port: int, clock: Callable[[], float] = time.monotonic
+    ) -> None:
         if len(token) < TOKEN_CHARACTERS:
             raise ValueError(f"a token of {len(token)} characters is no secret")
         self._app = app
@@ -92,6 +110,8 @@ class WebGuard:
         self._hosts = {f"{name}:{port}" for name in _LOOPBACK_HOSTS}
         if port == 80:
             self._hosts.update(_LOOPBACK_HOSTS)
+        self._clock = clock
+        self._tickets: dict[str, float] = {}  # until when each is good
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Pass the request on, or answer it: a refusal, the cookie, a proof."""
@@ -109,8 +129,11 @@ class WebGuard:
         own_answer = self._own_answer(HTTPConnection(scope))
         if own_answer is None:
             await self._app(scope, receive, send_protected)
+        elif scope["type"] == "websocket":
+            await receive()  # its request to be accepted; servers answer the close with status 403
+            await send({"type": "websocket.close", "code": _POLICY_VIOLATION})
         else:
-            await own_answer(scope, receive, send)  # refuses a WebSocket before it is accepted
+            await own_answer(scope, receive, send)
 
     def _own_answer(self, request: HTTPConnection) -> Response | None:
         """The answer to a request that does not reach Dagster; None if it does."""
@@ -122,11 +145,15 @@ class WebGuard:
                 200, proof(self._token, self._port, request.query_params.get("challenge", ""))
             )
         method = request.scope.get("method", "WebSocket")
-        given = request.query_params.getlist("token")
-        if method in ("GET", "HEAD") and any(map(self._is_token, given)):
+        if request.scope["path"] == TICKET_PATH:
+            return self._ticket_answer(request, method)
+        tokens, tickets = map(request.query_params.getlist, ("token", "ticket"))
+        if method in ("GET", "HEAD") and any(map(self._is_token, tokens)):
             return self._logged_in(request)
-        if not self._has_token(request):
-            return _answer(401, _NOT_LET_IN, {"WWW-Authenticate": "Bearer"})
+        if method == "GET" and any(map(self._burn, tickets)):
+            return self._logged_in(request)
+        if not (self._has_cookie(request) or self._has_bearer(request)):
+            return _not_let_in(_TICKET_IS_GONE if tickets else _NOT_LET_IN)
         if method in ("GET", "HEAD") and _asks_graphql(request):
             return _answer(405, _NO_QUERY_BY_GET, {"Allow": "POST"})
         return None
@@ -145,20 +172,39 @@ class WebGuard:
     def _is_token(self, text: str) -> bool:
         return hmac.compare_digest(text.encode(), self._token.encode())
 
-    def _has_token(self, request: HTTPConnection) -> bool:
+    def _has_bearer(self, request: HTTPConnection) -> bool:
         scheme, _, credentials = request.headers.get("authorization", "").partition(" ")
-        if scheme.lower() == "bearer" and self._is_token(credentials.strip()):
-            return True
+        return scheme.lower() == "bearer" and self._is_token(credentials.strip())
+
+    def _has_cookie(self, request: HTTPConnection) -> bool:
         return self._is_token(request.cookies.get(self._cookie, ""))
 
+    def _ticket_answer(self, request: HTTPConnection, method: str) -> Response:
+        """A new ticket, for who sends the token itself; a cookie is sent for pages, too."""
+        if method != "POST":
+            return _answer(405, _TICKETS_BY_POST, {"Allow": "POST"})
+        if not self._has_bearer(request):
+            return _not_let_in(_NOT_LET_IN)
+        now = self._clock()
+        self._tickets = {ticket: end for ticket, end in self._tickets.items() if end > now}
+        ticket = secrets.token_urlsafe()
+        self._tickets[ticket] = now + _TICKET_SECONDS
+        return _answer(200, ticket)
+
+    def _burn(self, ticket: str) -> bool:
+        """Whether the ticket was still good; it is not any more."""
+        end = self._tickets.pop(ticket, None)
+        return end is not None and end > self._clock()
+
     def _logged_in(self, request: HTTPConnection) -> Response:
-        """Set the cookie and go on to the same address without the token, which then shows nowhere.
+        """Set the cookie and go on to the same address without the secret, which shows nowhere.
 
         The address is whole, with the host that was checked: a path such as `//evil.example` would
         name another host.
         """
         path = quote(request.scope.get("raw_path") or request.scope["path"], safe="/%:@!$&'()*+,;=")
-        query = [(key, text) for key, text in request.query_params.multi_items() if key != "token"]
+        given = request.query_params.multi_items()
+        query = [(key, text) for key, text in given if key not in ("token", "ticket")]
         address = f"http://{request.headers['host']}/{path.removeprefix('/')}"
         response = RedirectResponse(
             f"{address}?{urlencode(query)}" if query else address, 303, _OWN_HEADERS
@@ -173,6 +219,10 @@ def _asks_graphql(request: HTTPConnection) -> bool:
     """Whether the address holds a query that Dagster would execute."""
     path = request.scope["path"].rstrip()  # Starlette's routes match a path with a line end too
     return path.endswith("/graphql") and "query" in request.query_params
+
+
+def _not_let_in(text: str) -> Response:
+    return _answer(401, text, {"WWW-Authenticate": "Bearer"})
 
 
 def _answer(status: int, text: str, headers: dict[str, str] | None = None) -> Response:

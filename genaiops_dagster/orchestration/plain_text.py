@@ -8,18 +8,24 @@ from __future__ import annotations
 
 import re
 
-_CONTROL = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u2028-\u202e\u2066-\u2069\ud800-\udfff]")
-"""Control characters but tab and line feed, line separators, what reorders a line, and halves of
-characters, which stand for bytes of a file name that are no text."""
+_CONTROL = re.compile(
+    "[\x00-\x08\x0b-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff"
+    "\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069\ufeff\U000e0000-\U000e007f]"
+)
+"""Control characters but tab and line feed, line separators, and halves of characters, which stand
+for bytes of a file name that are no text; what reorders a line, and what is an invisible text: the
+mark at the beginning of a file, and tags."""
 
 _MARKUP = re.compile(r"[\\`*\[\]<|~&]|(?<![^\W_])_|_(?![^\W_])")
 """What may begin or end something inside a line; an underscore within a word does not."""
 _BLOCK = re.compile(r"^(\d{1,9}(?=[.)](?:\s|$))|(?=[=#>:]|[-+](?![\w.])))")
 """Before what makes a line a heading, a list item, a quotation or a table's second row."""
 _ADDRESS = re.compile(
-    r"(?<=http:)(?=//)|(?<=https:)(?=//)|(?<=www)(?=\.)|(?<=@)(?=[-\w.]*\.)", re.IGNORECASE
+    r"(?<=http:)(?=//)|(?<=https:)(?=//)|(?<=www)(?=\.)|(?<=@)(?=[^\s@]*\.)", re.IGNORECASE
 )
-"""Inside of what GitHub's Markdown makes a link of by itself, even where it is escaped."""
+"""Inside of what GitHub's Markdown makes a link of by itself, even where it is escaped.
+
+Underscores of an e-mail address are escaped by now."""
 
 _BREAK = "\u200b"  # invisible
 _ESCAPE = re.compile(r"\\([!-/:-@\[-`{-~])")

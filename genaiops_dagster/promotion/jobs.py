@@ -11,7 +11,7 @@ from genaiops_dagster.google_cloud.resources import (
     WarehouseResource,
 )
 from genaiops_dagster.orchestration.asset_options import asset_key
-from genaiops_dagster.orchestration.plain_text import escape_markdown
+from genaiops_dagster.orchestration.plain_text import escape_markdown, visible
 from genaiops_dagster.orchestration.run_coordinator import launched_by
 from genaiops_dagster.promotion.approve import ApprovalError, approve, approver
 from genaiops_dagster.promotion.champion import ChampionError, Places, read_champion
@@ -60,7 +60,7 @@ def _approve(use_case: UseCase) -> dg.JobDefinition:
             raise dg.Failure(str(error), allow_retries=False) from error
         with warehouse.get_warehouse() as tables:
             publish_log(tables, log)
-        context.log.info(f"{log.uri(entry.number)}: approved by {entry.by}")
+        context.log.info(f"{log.uri(entry.number)}: approved by {visible(entry.by)}")
 
     return _job(f"{use_case.name}_approve", "Approve the newest decision to promote.", approval)
 

@@ -6,7 +6,7 @@ import contextlib
 import socket
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 
 import uvicorn
@@ -36,7 +36,7 @@ class Guarded:
 
 
 @contextlib.contextmanager
-def guarded(token: str) -> Iterator[Guarded]:
+def guarded(token: str, clock: Callable[[], float] = time.monotonic) -> Iterator[Guarded]:
     """Serve until the end of the block; routes are of the kinds that Dagster has."""
     listener = socket.create_server(("127.0.0.1", 0))
     port = listener.getsockname()[1]
@@ -65,7 +65,7 @@ def guarded(token: str) -> Iterator[Guarded]:
     ]
     app = Starlette(routes=[Mount("/prefix", routes=routes), *routes])
     server = uvicorn.Server(
-        uvicorn.Config(WebGuard(app, token, port), log_level="critical", access_log=False)
+        uvicorn.Config(WebGuard(app, token, port, clock), log_level="warning", access_log=False)
     )
     thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]})
     thread.start()

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
+import urllib.error
 import urllib.request
 from pathlib import Path
 
@@ -41,21 +45,53 @@ def test_the_page_of_the_ui_that_serves_the_folder(tmp_path: Path) -> None:
         published_ui_address(tmp_path, server.address),
     ):
         code, output = open_page(tmp_path, "python_modules", "evaluation_report/pro")
-        page = output.strip()
+        page, how, link = output.splitlines()
         assert code == 0
-        assert page.startswith(
-            f"{server.address.url}/assets/python_modules/evaluation_report/pro?token="
-        )
+        assert page == f"{server.address.url}/assets/python_modules/evaluation_report/pro"
+        assert "once, within a minute" in how
+        assert link.startswith(f"{page}?ticket=")
         browser = urllib.request.build_opener(urllib.request.HTTPCookieProcessor())
-        with browser.open(page) as response:  # follows on to the page, with the cookie
-            assert response.url == page.partition("?")[0]
+        with browser.open(link) as response:  # follows on to the page, with the cookie
+            assert response.url == page
         assert server.reached == ["GET /assets/python_modules/evaluation_report/pro"]
-        assert "/python_modules/lineage?token=" in open_page(tmp_path)[1]
+        assert "/python_modules/lineage?ticket=" in open_page(tmp_path)[1]
         (tmp_path / "dev_token").chmod(0o644)
         code, output = open_page(tmp_path)
         assert code == 2
         assert "open to other users" in output
     assert open_page(tmp_path)[0] == 1
+
+
+def test_the_browser_is_started_with_a_link_that_opens_once(tmp_path: Path) -> None:
+    """Every user of the machine can read what a program is started with."""
+    started = tmp_path / "started"
+    program = tmp_path / "browser"
+    program.write_text(f'#!/bin/sh\nprintf "%s\\n" "$@" > {started}\n')
+    program.chmod(0o700)
+    token = create_dev_token(tmp_path)
+    with guarded(token) as server, published_ui_address(tmp_path, server.address):
+        result = subprocess.run(
+            [sys.executable, "-m", "genaiops_dagster.cli", "open", "--folder", str(tmp_path)],
+            env={**os.environ, "BROWSER": str(program)},
+            capture_output=True,
+            text=True,
+            check=True,
+        )
+        [link] = started.read_text().splitlines()
+        page, _, printed = result.stdout.splitlines()
+        assert link.startswith(f"{page}?ticket=")
+        assert token not in link + result.stdout
+        for each in (link, printed):  # two tickets: the one does not use up the other
+            assert urllib.request.build_opener(NoRedirect).open(each).status == 303
+            with pytest.raises(urllib.error.HTTPError, match="401"):
+                urllib.request.urlopen(each)
+
+
+class NoRedirect(urllib.request.HTTPErrorProcessor):
+    """Leaves every answer as it is."""
+
+    def http_response(self, request: object, response: object) -> object:
+        return response
 
 
 def test_console_pages_of_what_the_latest_materialization_made(tmp_path: Path) -> None:

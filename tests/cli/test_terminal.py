@@ -139,11 +139,12 @@ def test_names_of_files_and_columns_are_texts(tmp_path: Path) -> None:
     assert f"genaiops deliver mine {tmp_path}/{visible(name)}.csv" in found
 
 
-def on_a_terminal(script: str) -> bytes:
-    """What a terminal gets that Python runs `script` on."""
+def on_a_terminal(script: str, **streams: int) -> bytes:
+    """What a terminal gets that Python runs `script` on, besides `streams`."""
     ours, theirs = pty.openpty()
     command = [sys.executable, "-c", script]
-    with subprocess.Popen(command, stdin=theirs, stdout=theirs, stderr=theirs) as process:
+    terminal = {"stdin": theirs, "stdout": theirs, "stderr": theirs}
+    with subprocess.Popen(command, **{**terminal, **streams}) as process:  # type: ignore[call-overload]
         os.close(theirs)
         found = b""
         while process.poll() is None or found.count(b"\n") == 0:
@@ -180,6 +181,39 @@ def test_log_lines_of_a_run_do_not_steer_the_terminal() -> None:
     found = plain(on_a_terminal(LOGS).decode())
     assert "it said" in found
     assert "evil.example" not in found
+
+
+STARTS = r"""
+import subprocess, sys
+from genaiops_dagster.cli.terminal import visible_streams
+program = r'''
+import os, sys
+for number, name in enumerate(("out", "err"), 1):
+    text = f"\x1b[1;31m{name}\x1b[0m \x1b[2J\x9b2J \u202e over\rwritten\x1b]0;title\x07"
+    os.write(number, text.encode() + b" \xff\n")
+    os.write(number, b"x" * 70000 + b" last of " + name.encode())
+'''
+with visible_streams() as (output, errors):
+    subprocess.run([sys.executable, "-c", program], stdout=output, stderr=errors, check=True)
+print("end")
+"""
+
+
+def test_what_started_programs_write_is_text_with_colours_on_a_terminal() -> None:
+    found = on_a_terminal(STARTS)
+    for name in (b"out", b"err"):
+        shown = rb"\x1b[2J\x9b2J \u202e over\rwritten\x1b]0;title\x07 \xff"
+        assert b"\x1b[1;31m" + name + b"\x1b[0m " + shown + b"\n" in found
+        assert b" last of " + name in found
+    assert found.endswith(b"end\n")
+
+
+def test_what_started_programs_write_to_a_file_stays_as_it_is(tmp_path: Path) -> None:
+    file = tmp_path / "log"
+    with file.open("wb") as log:
+        found = on_a_terminal(STARTS, stdout=log.fileno())
+    assert file.read_bytes().startswith(b"\x1b[1;31mout\x1b[0m \x1b[2J\xc2\x9b2J")
+    assert rb"\x1b[2J" in found
 
 
 MODULES = sorted(Path(genaiops_dagster.cli.__file__).parent.rglob("*.py"))

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import urllib.error
+import urllib.request
 from pathlib import Path
 
 import pytest
 
 from genaiops_dagster.cli.secret_file import SecretFileError
 from genaiops_dagster.cli.ui_address import (
+    TicketError,
     UiAddress,
     create_dev_token,
     published_ui_address,
@@ -73,6 +76,23 @@ def test_the_token_is_not_sent_to_a_server_that_does_not_hold_it(tmp_path: Path)
         with published_ui_address(tmp_path, UiAddress(other.address.url, token)):
             assert read_ui_address(tmp_path) is None
         assert other.reached == []
+
+
+def test_a_link_holds_no_token_and_opens_once() -> None:
+    token = "the-token-of-a-link-that-is-long-enough"
+    with guarded(token) as server:
+        link = server.address.link("/assets/x")
+        assert link.startswith(f"{server.address.url}/assets/x?ticket=")
+        assert token not in link
+        browser = urllib.request.build_opener(urllib.request.HTTPCookieProcessor())
+        for _ in range(2):  # the cookie is what counts the second time
+            assert browser.open(link, timeout=20).status == 200
+        with pytest.raises(urllib.error.HTTPError, match="401"):
+            urllib.request.urlopen(link, timeout=20)
+        with pytest.raises(TicketError, match=r"127\.0\.0\.1.*401.*genaiops dev"):
+            UiAddress(server.address.url, token + "x").link()
+    with pytest.raises(TicketError, match="gave no link"):
+        server.address.link()
 
 
 def test_an_address_that_others_may_have_written_is_refused(tmp_path: Path) -> None:

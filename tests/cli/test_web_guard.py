@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import http.client
+import logging
 import socket
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -240,12 +241,23 @@ def test_websockets_open_for_the_own_pages_and_scripts(server: Guarded) -> None:
     assert server.reached == ["websocket"] * 2
 
 
-def test_websockets_of_others_are_refused_before_they_open(server: Guarded) -> None:
+@pytest.fixture
+def logged(caplog: pytest.LogCaptureFixture) -> Iterator[pytest.LogCaptureFixture]:
+    """What the server logs, which does not reach the root logger."""
+    logger = logging.getLogger("uvicorn.error")
+    logger.addHandler(caplog.handler)
+    yield caplog
+    logger.removeHandler(caplog.handler)
+
+
+def test_websockets_of_others_are_refused_before_they_open(
+    server: Guarded, logged: pytest.LogCaptureFixture
+) -> None:
     own = ("Origin", f"http://127.0.0.1:{server.port}")
     for headers in ([], [own], [own, cookie(server, token=TOKEN[:-1])]):
         with pytest.raises(InvalidStatus) as refused:
             open_socket(server, *headers)
-        assert refused.value.response.status_code == 401
+        assert refused.value.response.status_code == 403
     for headers in foreign_headers(server):
         with pytest.raises(InvalidStatus) as refused:
             open_socket(server, cookie(server), *headers)
@@ -254,6 +266,72 @@ def test_websockets_of_others_are_refused_before_they_open(server: Guarded) -> N
     with pytest.raises(InvalidStatus) as refused:
         open_socket(server, BEARER, host="rebound.example")
     assert refused.value.response.status_code == 403
+    assert server.reached == []
+    assert logged.messages == [], "every page that tries would write to the terminal"
+
+
+class Clock:
+    now = 1000.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+def ticket(server: Guarded, *headers: tuple[str, str]) -> str:
+    answer = send(server, "POST", "/genaiops/ticket", *headers)
+    assert answer.status == 200, answer.text
+    assert answer.headers["Cache-Control"] == "no-store"
+    return answer.text
+
+
+def test_a_ticket_lets_one_browser_in_once(server: Guarded) -> None:
+    given = ticket(server, BEARER)
+    assert TOKEN not in given
+    assert len(given) == 43
+    assert ticket(server, BEARER) != given
+    for wrong in (given[:-1], f"{given}x", "", "%ff"):
+        assert send(server, "GET", f"/?ticket={wrong}").status == 401
+    assert send(server, "HEAD", f"/?ticket={given}").status == 401
+    assert send(server, "POST", f"/graphql?ticket={given}").status == 401
+    assert send(server, "GET", f"/?token={given}").status == 401
+    assert send(server, "GET", "/", ("Authorization", f"Bearer {given}")).status == 401
+    assert send(server, "GET", "/", cookie(server, given)).status == 401
+    page = f"/assets/x?view=a&ticket={given}"
+    for headers in foreign_headers(server):
+        assert send(server, "GET", page, *headers).status == 403
+    first = send(server, "GET", page, ("Sec-Fetch-Site", "none"))
+    assert first.status == 303
+    assert first.headers["Location"] == f"{server.address.url}/assets/x?view=a"
+    assert str(first.headers["Set-Cookie"]).startswith(f"genaiops_dev_{server.port}={TOKEN}; ")
+    second = send(server, "GET", page)
+    assert second.status == 401
+    assert second.headers["Set-Cookie"] is None
+    assert "another user of this machine" in second.text
+    assert server.reached == []
+
+
+def test_a_ticket_ends_after_a_minute() -> None:
+    clock = Clock()
+    with guarded(TOKEN, clock) as server:
+        early, late = ticket(server, BEARER), ticket(server, BEARER)
+        clock.now += 59
+        assert send(server, "GET", f"/?ticket={early}").status == 303
+        clock.now += 1
+        assert send(server, "GET", f"/?ticket={late}").status == 401
+        another = ticket(server, BEARER)
+        assert send(server, "GET", f"/?ticket={another}").status == 303
+
+
+def test_only_who_sends_the_token_itself_gets_a_ticket(server: Guarded) -> None:
+    at = "/genaiops/ticket"
+    own = ("Origin", f"http://127.0.0.1:{server.port}")
+    for headers in ([], [cookie(server)], [own, cookie(server)], [("Authorization", "Bearer x")]):
+        assert send(server, "POST", at, *headers).status == 401
+    assert send(server, "POST", f"{at}?token={TOKEN}").status == 401
+    for headers in foreign_headers(server):
+        assert send(server, "POST", at, BEARER, *headers).status == 403
+    assert send(server, "GET", at, BEARER).status == 405
+    assert send(server, "GET", f"{at}?token={TOKEN}").status == 405
     assert server.reached == []
 
 

@@ -270,6 +270,15 @@ def test_where_anybody_may_approve_the_config_says_who(make_dagster: Any) -> Non
     assert (entry.by, entry.account) == ("ann", "")
 
 
+def test_a_name_does_not_steer_the_terminal_that_the_log_is_on(make_dagster: Any) -> None:
+    dagster = make_dagster({})
+    run_id = dagster.launch(by="ann\x1b[2J", reason="good")
+    assert dagster.finish(run_id) == ""
+    logged = [event.user_message for event in dagster.instance.all_logs(run_id)]
+    assert [text for text in logged if r"approved by ann\x1b[2J" in text]
+    assert [text for text in logged if "\x1b" in text] == []
+
+
 def test_where_anybody_may_approve_the_proxys_user_is_recorded_too(make_dagster: Any) -> None:
     dagster = make_dagster({}, run_coordinator=COORDINATOR)
     assert dagster.finish(dagster.launch(ANN, by="Ann", reason="good")) == ""

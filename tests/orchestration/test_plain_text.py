@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -60,6 +61,20 @@ def test_code_does_not_end_its_block(text: str) -> None:
 
 def test_what_ends_a_line_elsewhere_ends_none_here() -> None:
     assert visible("a\r\nb\tc\u2028d\x85e") == "a\nb\tc\\u2028d\\x85e"
+
+
+def test_what_reorders_or_hides_a_text_shows() -> None:
+    for character in "\u061c\u200e\u200f\u202a\u202e\u2066\u2069\ufeff":
+        assert visible(character) == f"\\u{ord(character):04x}"
+    for tag in "\U000e0000\U000e0001\U000e0041\U000e007f":
+        assert visible(tag) == f"\\U{ord(tag):08x}"
+    assert visible("\u200d \u200b \u0436 \U0001f600") == "\u200d \u200b \u0436 \U0001f600"
+
+
+def test_many_signs_of_an_address_take_no_time() -> None:
+    start = time.process_time()
+    escape_markdown("@" * 200_000)
+    assert time.process_time() - start < 5
 
 
 def test_a_readable_text_stays_readable_in_the_source() -> None:

@@ -20,7 +20,7 @@ import typer
 from genaiops_dagster.cli.options import FOLDER, fail
 from genaiops_dagster.cli.secret_file import SecretFileError
 from genaiops_dagster.cli.session import SessionError, open_session
-from genaiops_dagster.cli.terminal import Terminal, styled
+from genaiops_dagster.cli.terminal import Terminal, styled, visible_streams
 from genaiops_dagster.cli.ui_address import UiAddress, create_dev_token, published_ui_address
 from genaiops_dagster.use_case import UseCaseError, load_use_cases
 
@@ -47,10 +47,12 @@ def dev(
             chosen_port = port or _free_port()
             address = UiAddress(f"http://127.0.0.1:{chosen_port}", token)
             where = session.emulator_url or f"Google Cloud, project {session.settings.project}"
-            with _processes(_commands(chosen_port, folder)) as processes:
+            commands = _commands(chosen_port, folder)
+            with visible_streams() as streams, _processes(commands, *streams) as processes:
                 _wait_for(address, processes)
                 with published_ui_address(folder, address):
                     console.print(styled("Dagster UI ", "bold"), address.page(), soft_wrap=True)
+                    console.print("           `genaiops open` shows it again.")
                     console.print(styled("Vertex AI  ", "bold"), where)
                     console.print(styled("History    ", "bold"), os.environ["DAGSTER_HOME"])
                     console.print("Ctrl-C stops everything.")
@@ -97,13 +99,20 @@ def _free_port() -> int:
 
 @contextlib.contextmanager
 def _processes(
-    commands: dict[str, list[str]],
+    commands: dict[str, list[str]], output: int | None, errors: int | None
 ) -> Iterator[dict[str, subprocess.Popen[bytes]]]:
-    """Run each command in a process group of its own, and end every group afterwards."""
+    """Run each command in a process group of its own, and end every group afterwards.
+
+    `output` and `errors` are their standard streams; None for those of this process.
+    """
+    # as on a terminal, what a program prints shows at once
+    environment = None if output is None else {**os.environ, "PYTHONUNBUFFERED": "1"}
     running: dict[str, subprocess.Popen[bytes]] = {}
     try:
         for name, command in commands.items():
-            running[name] = subprocess.Popen(command, start_new_session=True)
+            running[name] = subprocess.Popen(
+                command, env=environment, stdout=output, stderr=errors, start_new_session=True
+            )
         yield running
     finally:
         for process in running.values():

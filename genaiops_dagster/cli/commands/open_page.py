@@ -12,10 +12,12 @@ from genaiops_dagster.cli.options import FOLDER, fail
 from genaiops_dagster.cli.secret_file import SecretFileError
 from genaiops_dagster.cli.session import prepare_dagster_home
 from genaiops_dagster.cli.terminal import Terminal
-from genaiops_dagster.cli.ui_address import read_ui_address
+from genaiops_dagster.cli.ui_address import TicketError, UiAddress, read_ui_address
 from genaiops_dagster.cli.umask import files_of_the_user
 from genaiops_dagster.google_cloud.console import object_page, table_page
 from genaiops_dagster.use_case import UseCaseError, known_use_case
+
+_HOW_IT_OPENS = "For a browser that was not let in yet; it opens once, within a minute:"
 
 
 def open_page(
@@ -38,25 +40,40 @@ def open_page(
         fail(str(error), code=2)
     if console_page:
         pages = _console_pages(folder, [chosen.name, *(asset or "champion").split("/")])
+        _print(*pages)
+        link = pages[0]
     else:
-        pages = [_ui_page(folder, chosen.name, asset)]
-    for page in pages:
-        Terminal().print(page, soft_wrap=True)
+        ui, path = _ui(folder), _ui_path(chosen.name, asset)
+        try:
+            _print(f"{ui.url}{path}", _HOW_IT_OPENS, ui.link(path))
+            link = ui.link(path) if browser else ""
+        except TicketError as error:
+            fail(str(error))
     if browser:
         with files_of_the_user():
-            webbrowser.open(pages[0])
+            webbrowser.open(link)  # every user of the machine sees it: no token in it
 
 
-def _ui_page(folder: Path, use_case: str, asset: str | None) -> str:
+def _print(*lines: str) -> None:
+    for line in lines:
+        Terminal().print(line, soft_wrap=True)
+
+
+def _ui(folder: Path) -> UiAddress:
+    """The UI that serves the folder, which has proved that it holds the token."""
     try:
         address = read_ui_address(folder)
     except SecretFileError as error:
         fail(str(error), code=2)
     if address is None:
         fail(f"no Dagster UI serves {folder}; start it in another terminal with `genaiops dev`")
+    return address
+
+
+def _ui_path(use_case: str, asset: str | None) -> str:
     if asset is None:
-        return address.page(f"/asset-groups/__repository__@genaiops_dagster/{use_case}/lineage")
-    return address.page(f"/assets/{use_case}/{asset}")
+        return f"/asset-groups/__repository__@genaiops_dagster/{use_case}/lineage"
+    return f"/assets/{use_case}/{asset}"
 
 
 def _console_pages(folder: Path, key: list[str]) -> list[str]:
