@@ -24,7 +24,7 @@ from genaiops_dagster.budget.limits import (
 from genaiops_dagster.records.budget import CostEstimate, Degradation
 from genaiops_dagster.records.data import DatasetSplit, Example
 from genaiops_dagster.records.layout import Layout
-from genaiops_dagster.records.record import read_record
+from genaiops_dagster.records.record import from_line, read_record
 from genaiops_dagster.use_case import UseCase
 from genaiops_dagster.use_case.evaluation import Judge
 
@@ -168,7 +168,7 @@ def store_sample(
     """A sample of the evaluation set, written to the bucket under its digest."""
     with store.open(store.name_of(evaluation_set.uri)) as stream:
         lines = [line for line in stream.read().splitlines() if line.strip()]
-    examples = {str(n): Example.model_validate_json(line) for n, line in enumerate(lines)}
+    examples = {str(n): from_line(Example, line) for n, line in enumerate(lines)}
     content = b"".join(lines[int(n)] + b"\n" for n in stratified_sample(examples, rows))
     digest = hashlib.sha256(content).hexdigest()
     name = Layout(use_case.name).sample(evaluation_set.dataset_digest, digest)

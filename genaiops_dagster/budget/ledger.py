@@ -20,7 +20,13 @@ from genaiops_dagster.budget.limits import Spent, require_within_budget
 from genaiops_dagster.google_cloud.object_store import ObjectChangedError
 from genaiops_dagster.records.budget import CostEstimate
 from genaiops_dagster.records.layout import Layout
-from genaiops_dagster.records.record import Record
+from genaiops_dagster.records.record import (
+    Record,
+    find_object,
+    from_json,
+    require_rewritable,
+    to_json,
+)
 from genaiops_dagster.use_case.budget import Budget
 
 if TYPE_CHECKING:
@@ -121,8 +127,7 @@ class Ledger:
 
     def read(self) -> Month:
         """The month as it stands."""
-        content = self._store.read(self.name)
-        return Month.model_validate_json(content) if content else Month()
+        return find_object(self._store, self.name, Month) or Month()
 
     def taken(self, work: str, run_id: str) -> tuple[Spent, Spent]:
         """What counts against a new reservation of `work`: of the run, and of all this month."""
@@ -193,7 +198,11 @@ class Ledger:
         self._change(change)
 
     def _change(self, change: Callable[[Month], Month]) -> None:
-        """Apply `change` to the month as it stands, however many others do the same."""
+        """Apply `change` to the month as it stands, however many others do the same.
+
+        Raises:
+            NewerRecordError: a later release writes this ledger; nothing was changed.
+        """
         import tenacity
 
         for attempt in tenacity.Retrying(
@@ -204,24 +213,23 @@ class Ledger:
         ):
             with attempt:
                 found = self._store.read_with_generation(self.name)
-                month = Month.model_validate_json(found[0]) if found else Month()
+                content, generation = found or (to_json(Month()), 0)
+                where = self._store.uri(self.name)
+                month = from_json(Month, content, where)
                 changed = change(month)
                 if changed == month:
                     return
-                self._store.compare_and_set(
-                    self.name, changed.model_dump_json().encode(), found[1] if found else 0
-                )
+                require_rewritable(Month, content, where)
+                self._store.compare_and_set(self.name, to_json(changed), generation)
 
 
 def spend_by_month(store: ObjectStore, use_case: str) -> list[MonthlySpend]:
     """What was spent in each month that has a ledger, stage by stage, oldest first."""
     found = []
     for item in store.list(Layout(use_case).ledgers):
-        content = store.read(item.name)
-        if content is None:
-            continue
+        ledger = find_object(store, item.name, Month) or Month()
         stages: dict[str, float] = {}
-        for entry in Month.model_validate_json(content).entries:
+        for entry in ledger.entries:
             stage = entry.work.partition("/")[0]
             stages[stage] = stages.get(stage, 0.0) + entry.spent_usd
         month = item.name.rsplit("/", 1)[-1].removesuffix(".json")

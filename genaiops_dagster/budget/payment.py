@@ -13,7 +13,7 @@ from genaiops_dagster.budget.limits import require_within_budget
 from genaiops_dagster.budget.pricing import token_cost
 from genaiops_dagster.budget.spend import Spend, record_spend
 from genaiops_dagster.records.budget import CostEstimate, Stage
-from genaiops_dagster.records.layout import Layout
+from genaiops_dagster.records.record import find_record
 from genaiops_dagster.use_case import UseCase
 
 if TYPE_CHECKING:
@@ -109,9 +109,9 @@ def require_affordable_run(store: ObjectStore, use_case: UseCase) -> None:
     Raises:
         BudgetExceededError: the latest estimate breaks a limit of the use case as it is now.
     """
-    content = store.read(Layout(use_case.name).record("cost_estimate"))
-    if content is not None:
-        require_within_budget(CostEstimate.model_validate_json(content), use_case.budget)
+    estimate = find_record(store, CostEstimate, use_case.name, "cost_estimate")
+    if estimate is not None:
+        require_within_budget(estimate, use_case.budget)
 
 
 @dataclass(frozen=True)

@@ -24,6 +24,7 @@ from genaiops_dagster.records.comparison import Comparison
 from genaiops_dagster.records.evaluation import ChampionEvaluation, EvaluationReport, RowResult
 from genaiops_dagster.records.layout import Layout
 from genaiops_dagster.records.prompts import PromptVersion
+from genaiops_dagster.records.record import to_json
 from genaiops_dagster.use_case import UseCase
 
 Rows = Mapping[str, Sequence[RowResult]]
@@ -79,7 +80,7 @@ def publish(
             "application/vnd.apache.parquet",
         )
     name = place.comparison(comparison.id, "comparison.json")
-    store.write_once(name, comparison.model_dump_json(indent=2).encode())
+    store.write_once(name, to_json(comparison, indent=2))
     return store.uri(name)
 
 

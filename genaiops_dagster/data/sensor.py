@@ -14,6 +14,7 @@ from genaiops_dagster.google_cloud.object_store import ObjectStore, StoredObject
 from genaiops_dagster.google_cloud.resources import ObjectStoreResource
 from genaiops_dagster.orchestration.asset_options import asset_key
 from genaiops_dagster.orchestration.plain_text import escape_markdown
+from genaiops_dagster.records.record import from_line
 from genaiops_dagster.use_case import UseCase
 
 REPORTED_PER_TICK = 500
@@ -41,9 +42,9 @@ def build_sensor(
     def inbox_sensor(
         context: dg.SensorEvaluationContext, object_store: ObjectStoreResource
     ) -> dg.SensorResult:
-        cursor = Cursor.model_validate_json(context.cursor or "{}")
+        cursor = from_line(Cursor, context.cursor or "{}")
         result = look(use_case, object_store.get_store(), cursor, time.time())
-        context.log.info(Cursor.model_validate_json(result.cursor or "{}").decision)
+        context.log.info(from_line(Cursor, result.cursor or "{}").decision)
         return result
 
     return inbox_sensor

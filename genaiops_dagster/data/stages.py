@@ -42,7 +42,7 @@ from genaiops_dagster.records.data import DatasetSplit, SplitName, StoredRows
 from genaiops_dagster.records.fingerprint import fingerprint
 from genaiops_dagster.records.layout import Layout
 from genaiops_dagster.records.prompts import PromptVersion
-from genaiops_dagster.records.record import find_object, find_record
+from genaiops_dagster.records.record import find_object, find_record, to_json
 from genaiops_dagster.records.tuning import TunedModel
 from genaiops_dagster.use_case import UseCase
 
@@ -273,9 +273,7 @@ def store_sets(
         }
         described = profile(connection, source)
         trained = _trained_profile(use_case, store)
-        store.write_once(
-            layout.profile(files["training"].digest), described.model_dump_json().encode()
-        )
+        store.write_once(layout.profile(files["training"].digest), to_json(described))
         labels = balance(connection, source, described)
         findings = {
             "enough_examples": checks.enough_examples(splits, use_case),

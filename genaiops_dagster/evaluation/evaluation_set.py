@@ -10,6 +10,7 @@ from genaiops_dagster.google_cloud.object_store import ObjectStore
 from genaiops_dagster.prompts.rendering import request_contents
 from genaiops_dagster.records.data import DatasetSplit, Example
 from genaiops_dagster.records.prompts import PromptVersion
+from genaiops_dagster.records.record import from_line
 
 
 class Examples(Sequence[Example]):
@@ -32,7 +33,7 @@ class Examples(Sequence[Example]):
     def __getitem__(self, place: int | slice) -> Example | Examples:
         if isinstance(place, slice):
             return Examples(self._lines[place])
-        return Example.model_validate_json(self._lines[place])
+        return from_line(Example, self._lines[place])
 
 
 class Questions(Sequence[Contents]):

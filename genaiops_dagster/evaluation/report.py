@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from genaiops_dagster.google_cloud.object_store import ObjectStore
 from genaiops_dagster.records.evaluation import EvaluationReport, RowResult
 from genaiops_dagster.records.layout import Layout
-from genaiops_dagster.records.record import find_object
+from genaiops_dagster.records.record import find_object, from_row, to_json
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -26,8 +26,7 @@ def write_report(store: ObjectStore, report: EvaluationReport, rows: Sequence[Ro
     parquet = io.BytesIO()
     _write_parquet(parquet, rows)
     store.write(store.name_of(report.rows_uri), parquet, "application/vnd.apache.parquet")
-    summary = report.model_dump_json(indent=2).encode()
-    store.write(store.name_of(report.summary_uri), summary)
+    store.write(store.name_of(report.summary_uri), to_json(report, indent=2))
 
 
 def read_rows(store: ObjectStore, report: EvaluationReport) -> list[RowResult]:
@@ -57,7 +56,7 @@ _MAPS = ("slices", "scores", "errors", "ratings", "explanations")
 
 def _row(record: dict[str, Any]) -> RowResult:
     record["tool_calls"] = json.loads(record["tool_calls"])
-    return RowResult.model_validate(record | {name: dict(record[name]) for name in _MAPS})
+    return from_row(RowResult, record | {name: dict(record[name]) for name in _MAPS})
 
 
 def _schema() -> pa.Schema:

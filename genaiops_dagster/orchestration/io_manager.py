@@ -7,15 +7,14 @@ addresses. A record is readable by a person and by another release, which a pick
 from typing import Any
 
 import dagster as dg
-from pydantic import BaseModel
 
 from genaiops_dagster.google_cloud.resources import ObjectStoreResource
 from genaiops_dagster.records.layout import Layout
-from genaiops_dagster.records.record import read_object
+from genaiops_dagster.records.record import Record, read_object, to_json
 
 
 class RecordIOManager(dg.ConfigurableIOManager):
-    """Stores an asset's pydantic record at `<use case>/assets/<asset>[/<partition>].json`."""
+    """Stores an asset's record at `<use case>/assets/<asset>[/<partition>].json`."""
 
     object_store: dg.ResourceDependency[ObjectStoreResource]
 
@@ -31,14 +30,14 @@ class RecordIOManager(dg.ConfigurableIOManager):
         Raises:
             TypeError: the asset returned something that is not a record.
         """
-        if not isinstance(obj, BaseModel):
+        if not isinstance(obj, Record):
             raise TypeError(
                 f"{context.asset_key.to_user_string()} returned {type(obj).__name__}; "
-                "an asset returns a pydantic record, and writes data to Cloud Storage or BigQuery"
+                "an asset returns a `Record`, and writes data to Cloud Storage or BigQuery"
             )
         store = self.object_store.get_store()
         name = self._name(context)
-        store.write(name, obj.model_dump_json(indent=2).encode())
+        store.write(name, to_json(obj, indent=2))
         context.add_output_metadata({"record": store.uri(name)})
 
     def load_input(self, context: dg.InputContext) -> Any:
@@ -48,6 +47,6 @@ class RecordIOManager(dg.ConfigurableIOManager):
             FileNotFoundError: the upstream asset was never materialized.
         """
         record_type = context.dagster_type.typing_type
-        if not (isinstance(record_type, type) and issubclass(record_type, BaseModel)):
+        if not (isinstance(record_type, type) and issubclass(record_type, Record)):
             raise TypeError(f"annotate the parameter for {context.asset_key} with its record type")
         return read_object(self.object_store.get_store(), self._name(context), record_type)

@@ -23,6 +23,7 @@ from genaiops_dagster.prompts.tokens import (
 from genaiops_dagster.records.data import DatasetSplit, Example
 from genaiops_dagster.records.promotion import served_champion
 from genaiops_dagster.records.prompts import PromptVersion
+from genaiops_dagster.records.record import from_line
 from genaiops_dagster.tuning.recipe import training_data
 from genaiops_dagster.use_case import UseCase
 
@@ -157,7 +158,7 @@ def with_evaluation_set(
         prompt: The use case's own prompt.
     """
     size, seed = use_case.budget.token_sample_rows, use_case.split.seed
-    examples = [Example.model_validate_json(line) for line in _lines(store, evaluation_set.uri)]
+    examples = [from_line(Example, line) for line in _lines(store, evaluation_set.uri)]
     rows = [example.variables for example in examples]
     variants = {candidate.prompt for candidate in use_case.candidates.values()} - {None}
     prompts = {

@@ -12,8 +12,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from pydantic import ValidationError
-
 from genaiops_dagster.google_cloud.object_store import ObjectChangedError, ObjectStore
 from genaiops_dagster.promotion.log import (
     DecisionLog,
@@ -25,6 +23,7 @@ from genaiops_dagster.promotion.log import (
 from genaiops_dagster.promotion.registry import ALIAS, Registry
 from genaiops_dagster.records.layout import Layout
 from genaiops_dagster.records.promotion import Champion, EntryKind, LogEntry, Rollout
+from genaiops_dagster.records.record import NewerRecordError, from_json, to_json
 
 
 class ChampionError(RuntimeError):
@@ -60,6 +59,7 @@ def read_champion(store: ObjectStore, use_case: str) -> Champion | None:
 
     Raises:
         ChampionError: the pointer is not a champion.
+        NewerRecordError: a later release wrote it.
     """
     return _read_pointer(store, use_case)[0]
 
@@ -79,8 +79,7 @@ def gated_champion(store: ObjectStore, use_case: str) -> Champion | None:
 
 def write_asset_record(store: ObjectStore, champion: Champion) -> None:
     """Keep the record of the asset `champion` true after a change that no asset made."""
-    body = champion.model_dump_json(indent=2).encode()
-    store.write(Layout(champion.use_case).record("champion"), body)
+    store.write(Layout(champion.use_case).record("champion"), to_json(champion, indent=2))
 
 
 def settle(places: Places) -> tuple[list[LogEntry], Champion | None]:
@@ -172,6 +171,7 @@ def _carry_through(places: Places, entries: Sequence[LogEntry]) -> None:
     if pointer != meant:
         if pointer != before and not forced:
             raise _pointer_changed(places, meant, pointer)
+        places.log.require_ours(entries)  # a later release's champion may be more than is read here
         _move_pointer(places.store, meant, generation)
     if entry.champion is not None:
         _move_alias(places, champions(entries))
@@ -265,26 +265,34 @@ def _pointer_changed(places: Places, champion: Champion, pointer: Champion | Non
 def _read_pointer(
     store: ObjectStore, use_case: str, *, anything: bool = False
 ) -> tuple[Champion | None, int]:
-    """The pointer and its generation; `anything`: what is not a champion counts as none."""
+    """The pointer and its generation; `anything`: what is not a champion counts as none.
+
+    Raises:
+        ChampionError: it is not a champion.
+        NewerRecordError: a later release wrote it.
+    """
     found = store.read_with_generation(Layout(use_case).champion)
     if found is None:
         return None, 0
     content, generation = found
+    uri = store.uri(Layout(use_case).champion)
     try:
-        return Champion.model_validate_json(content), generation
-    except ValidationError as error:
+        return from_json(Champion, content, uri), generation
+    except (ValueError, NewerRecordError) as error:
         if anything:
             return None, generation
+        if isinstance(error, NewerRecordError):
+            raise
         raise ChampionError(
-            f"{store.uri(Layout(use_case).champion)} is not a champion: {error}; "
+            f"{uri} is not a champion: {error}; "
             f"`genaiops rollback {use_case} --to <number>` restores one"
         ) from error
 
 
 def _move_pointer(store: ObjectStore, champion: Champion, generation: int) -> None:
-    body = champion.model_dump_json(indent=2).encode()
+    name = Layout(champion.use_case).champion
     try:
-        store.compare_and_set(Layout(champion.use_case).champion, body, generation)
+        store.compare_and_set(name, to_json(champion, indent=2), generation)
     except ObjectChangedError as error:
         if read_champion(store, champion.use_case) != champion:  # else another run settled it
             raise ChampionError(

@@ -17,8 +17,10 @@ from genaiops_dagster.google_cloud.object_store import ObjectStore
 from genaiops_dagster.records.fingerprint import fingerprint
 from genaiops_dagster.records.layout import Layout
 from genaiops_dagster.records.promotion import Champion, Decision, EntryKind, LogEntry
+from genaiops_dagster.records.record import from_json, require_rewritable, to_json
 
 _READERS = 16
+_BROKEN = "the decision log is broken"
 
 
 class BrokenLogError(RuntimeError):
@@ -51,6 +53,15 @@ class DecisionLog:
 
         Raises:
             BrokenLogError: an entry is missing, unreadable or was changed.
+            NewerRecordError: a later release wrote an entry that cannot be read here.
+        """
+        return parse_log(self.stored())
+
+    def stored(self) -> list[tuple[str, bytes]]:
+        """Address and content of every entry, oldest first, as it is stored.
+
+        Raises:
+            BrokenLogError: an entry is missing.
         """
         names = [found.name for found in self._store.list(self._layout.decisions)]
         with ThreadPoolExecutor(_READERS) as readers:
@@ -58,10 +69,9 @@ class DecisionLog:
         for number, name in enumerate(names, start=1):
             if name != self._layout.decision(number):
                 raise BrokenLogError(
-                    f"{self.uri(number)}: the decision log is broken: the entry is missing; "
-                    "restore it from a backup"
+                    f"{self.uri(number)}: {_BROKEN}: the entry is missing; restore it from a backup"
                 )
-        return parse_log((self.uri(n), content or b"") for n, content in enumerate(contents, 1))
+        return [(self.uri(number), content or b"") for number, content in enumerate(contents, 1)]
 
     def append(self, after: Sequence[LogEntry], kind: EntryKind, **content: Any) -> LogEntry:
         """Write the entry that follows `after`.
@@ -73,7 +83,9 @@ class DecisionLog:
 
         Raises:
             LogMovedError: the log has grown since it was read.
+            NewerRecordError: a later release wrote to the log; nothing was written.
         """
+        self.require_ours(after)
         entry = LogEntry(
             number=len(after) + 1,
             kind=kind,
@@ -82,17 +94,30 @@ class DecisionLog:
             digest="",
             **content,
         )
-        # Earlier releases know no `account`; they can read all entries that have none.
-        left_out = set() if entry.account else {"account"}
-        stored = entry.model_dump(mode="json", exclude=left_out)
+        left_out = () if entry.account else ("account",)  # as in entries from before there was one
+        stored = json.loads(to_json(entry, exclude=left_out))
         entry = entry.model_copy(update={"digest": _digest(stored)})
-        body = entry.model_dump_json(indent=2, exclude=left_out).encode()
+        body = to_json(entry, indent=2, exclude=left_out)
         if not self._store.write_once(self._layout.decision(entry.number), body):
             raise LogMovedError(
                 f"{self.uri(entry.number)} was written by somebody else in between; "
                 "read what it says and run again"
             )
         return entry
+
+    def require_ours(self, entries: Sequence[LogEntry]) -> None:
+        """Check that nothing is lost when this release goes on from a log.
+
+        What a later release added to a champion is not read here, and would be missing in what is
+        made of it. The last entry tells: after a later release's, no earlier one writes any.
+
+        Raises:
+            NewerRecordError: a later release wrote to the log.
+        """
+        name = self._layout.decision(len(entries))
+        content = self._store.read(name) if entries else None
+        if content is not None:
+            require_rewritable(LogEntry, content, self._store.uri(name))
 
 
 def parse_log(stored: Iterable[tuple[str, bytes]]) -> list[LogEntry]:
@@ -103,13 +128,13 @@ def parse_log(stored: Iterable[tuple[str, bytes]]) -> list[LogEntry]:
 
     Raises:
         BrokenLogError: an entry is unreadable or was changed.
+        NewerRecordError: a later release wrote an entry that cannot be read here.
     """
     entries: list[LogEntry] = []
     for number, (uri, content) in enumerate(stored, start=1):
-        where = f"{uri}: the decision log is broken"
-        entry = _parse(where, content)
+        entry = _parse(uri, content)
         if entry.number != number or entry.previous != (entries[-1].digest if entries else ""):
-            raise BrokenLogError(f"{where}: an entry before it was changed or replaced")
+            raise BrokenLogError(f"{uri}: {_BROKEN}: an entry before it was changed or replaced")
         entries.append(entry)
     return entries
 
@@ -165,16 +190,16 @@ def record_decision(log: DecisionLog, decision: Decision) -> LogEntry:
 
 
 def _digest(content: dict[str, Any]) -> str:
-    """Over the stored JSON, so that releases with other attributes agree on it."""
+    """Over the stored JSON, with its version and what only other releases know."""
     return fingerprint({key: value for key, value in content.items() if key != "digest"})
 
 
-def _parse(where: str, text: bytes) -> LogEntry:
+def _parse(uri: str, text: bytes) -> LogEntry:
     try:
         content = json.loads(text)
-        entry = LogEntry.model_validate(content)
+        entry = from_json(LogEntry, text, uri)
     except ValueError as error:
-        raise BrokenLogError(f"{where}: not an entry: {error}") from error
+        raise BrokenLogError(f"{uri}: {_BROKEN}: not an entry: {error}") from error
     if entry.digest != _digest(content):
-        raise BrokenLogError(f"{where}: the entry was changed after it was written")
+        raise BrokenLogError(f"{uri}: {_BROKEN}: the entry was changed after it was written")
     return entry

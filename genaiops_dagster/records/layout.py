@@ -1,8 +1,9 @@
 """Where things are kept: every object name, prefix and table, and nowhere else.
 
 Objects of a use case stand below its name in the bucket. Names do not change from release to
-release: an older release reads what a newer one wrote. What a use case file may place elsewhere
-(`source.inbox`, `serving.daily.inbox`, `pipelines.<name>.root`) has its default here or there.
+release: each finds what others wrote; what it can read of that is a matter of `records/record.py`.
+What a use case file may place elsewhere (`source.inbox`, `serving.daily.inbox`,
+`pipelines.<name>.root`) has its default here or there.
 """
 
 from __future__ import annotations

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
-from pydantic import Field
+from pydantic import Field, field_validator
 
 from genaiops_dagster.records.layout import Layout
 from genaiops_dagster.records.prompts import PromptVersion
-from genaiops_dagster.records.record import Record, find_object
+from genaiops_dagster.records.record import UPGRADE, NewerRecordError, Record, find_object
 from genaiops_dagster.use_case import GenerationConfig
 
 if TYPE_CHECKING:
@@ -116,6 +116,17 @@ class Champion(Record):
     emulated: bool
     restores: int | None = None
     rollout: Rollout | None = None
+
+    @field_validator("generation", mode="before")
+    @classmethod
+    def _has_known_options_only(cls, value: Any) -> Any:
+        """What is ignored elsewhere is not here: an option decides what the model answers."""
+        unknown = value.keys() - GenerationConfig.model_fields if isinstance(value, dict) else ()
+        if unknown:
+            raise NewerRecordError(
+                f"this release cannot ask a model with {', '.join(sorted(unknown))}; {UPGRADE}"
+            )
+        return value
 
     @property
     def prompt(self) -> PromptVersion:

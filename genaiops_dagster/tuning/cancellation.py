@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from genaiops_dagster.records.layout import Layout
-from genaiops_dagster.records.record import Record, find_object
+from genaiops_dagster.records.record import Record, find_object, to_json
 
 if TYPE_CHECKING:
     from google import genai
@@ -25,7 +25,7 @@ def cancel_job(
 ) -> None:
     """Cancel the job called `job`; it ends a little later."""
     note = Cancellation(job=job, reason=reason)
-    store.write(Layout(use_case).cancelled(job), note.model_dump_json().encode())
+    store.write(Layout(use_case).cancelled(job), to_json(note))
     client.tunings.cancel(name=job)
 
 

@@ -9,7 +9,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from genaiops_dagster.records.layout import Layout
-from genaiops_dagster.records.record import Record
+from genaiops_dagster.records.record import Record, find_object, to_json
 from genaiops_dagster.tuning.claims import Claim
 from genaiops_dagster.tuning.recipe import TuningRecipe
 from genaiops_dagster.tuning.states import Phase, TuningJobError, phase, state_name
@@ -98,8 +98,7 @@ class TuningJobs:
 
     def find(self, recipe: TuningRecipe) -> types.TuningJob | None:
         """The latest job of `recipe`, by our record or by its label; None when there is none."""
-        record = self._store.read(record_name(recipe))
-        recorded = JobRecord.model_validate_json(record) if record else None
+        recorded = find_object(self._store, record_name(recipe), JobRecord)
         jobs = self._labelled(recipe)
         if recorded and recorded.job not in {job.name for job in jobs}:
             job = self._get(recorded.job)
@@ -202,7 +201,7 @@ class TuningJobs:
         if not job.name:
             raise TuningJobError(f"{recipe.use_case}: the service created a job without a name")
         note = JobRecord(fingerprint=recipe.fingerprint, job=job.name, attempt=_attempt(job))
-        self._store.write(record_name(recipe), note.model_dump_json(indent=2).encode())
+        self._store.write(record_name(recipe), to_json(note, indent=2))
 
 
 def record_name(recipe: TuningRecipe) -> str:

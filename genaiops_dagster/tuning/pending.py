@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING, Protocol
 
 from genaiops_dagster.records.layout import Layout
-from genaiops_dagster.records.record import Record
+from genaiops_dagster.records.record import Record, find_object, to_json
 
 if TYPE_CHECKING:
     from genaiops_dagster.google_cloud.object_store import ObjectStore
@@ -93,7 +93,7 @@ def mark_pending(
     )
     store.write(
         Layout(recipe.use_case).pending_job(folder, recipe.fingerprint),
-        note.model_dump_json().encode(),
+        to_json(note),
     )
 
 
@@ -107,6 +107,6 @@ def clear_pending(
 def pending_jobs(store: ObjectStore, use_case: str, folder: str = TUNING) -> Iterator[PendingJob]:
     """Jobs that were pending when they were last seen."""
     for found in store.list(Layout(use_case).pending_jobs(folder)):
-        content = store.read(found.name)
-        if content is not None:
-            yield PendingJob.model_validate_json(content)
+        job = find_object(store, found.name, PendingJob)
+        if job is not None:
+            yield job

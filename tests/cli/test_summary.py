@@ -12,6 +12,7 @@ from genaiops_dagster.cli.terminal import Terminal
 from genaiops_dagster.comparison.compare import compare
 from genaiops_dagster.records.comparison import Comparison
 from genaiops_dagster.records.promotion import Decision, RuleResult, Verdict
+from genaiops_dagster.records.record import to_json
 from tests.comparison.examples import NO_CHAMPION, make_report, make_rows, make_use_case
 
 
@@ -107,7 +108,10 @@ class Records:
 
     def read(self, path: str) -> bytes | None:
         is_decision = path == "modules/assets/promotion_decision.json"
-        return self.decision.model_dump_json().encode() if is_decision else None
+        return to_json(self.decision) if is_decision else None
+
+    def uri(self, path: str) -> str:
+        return f"gs://bucket/{path}"
 
 
 @pytest.mark.parametrize("waits", [True, False])

@@ -32,7 +32,7 @@ from genaiops_dagster.records.data import DatasetSplit
 from genaiops_dagster.records.evaluation import ChampionEvaluation, EvaluationReport, RowResult
 from genaiops_dagster.records.promotion import Champion, Decision
 from genaiops_dagster.records.prompts import PromptVersion
-from genaiops_dagster.records.record import Record
+from genaiops_dagster.records.record import Record, from_row, read_object, to_json
 from genaiops_dagster.records.tuning import TunedModel
 from genaiops_dagster.use_case import UseCase
 from tests.comparison.examples import make_report, make_rows, make_use_case
@@ -78,8 +78,7 @@ class Bench:
 
     def put(self, asset: str, record: Record) -> None:
         """Make `record` what the asset says."""
-        body = record.model_dump_json().encode()
-        self.store.write(f"{self.name}/assets/{asset}.json", body)
+        self.store.write(f"{self.name}/assets/{asset}.json", to_json(record))
 
     def get(self, asset: str) -> Any:
         return self.store.read_json(f"{self.name}/assets/{asset}.json")
@@ -145,7 +144,7 @@ class Bench:
 
     @property
     def champion(self) -> Champion:
-        return Champion.model_validate(self.store.read_json(f"{self.name}/champion.json"))
+        return read_object(self.store, f"{self.name}/champion.json", Champion)
 
     def materialize(
         self, *assets: str, use_case: UseCase | None = None, tags: dict[str, str] | None = None
@@ -194,18 +193,18 @@ class Bench:
         return challenge(
             self.use_case.model_copy(update={"gate": gate}),
             self.vertex_ai,
-            PromptVersion.model_validate(self.get("prompt")),
-            TunedModel.model_validate(self.get("tuned_model")),
-            DatasetSplit.model_validate(self.get("evaluation_set")),
+            from_row(PromptVersion, self.get("prompt")),
+            from_row(TunedModel, self.get("tuned_model")),
+            from_row(DatasetSplit, self.get("evaluation_set")),
         )
 
     def compare(self) -> Comparison:
         """What `model_comparison` does, without tables and charts."""
         reports = [
-            EvaluationReport.model_validate(self.get(f"evaluation_report/{name}"))
+            from_row(EvaluationReport, self.get(f"evaluation_report/{name}"))
             for name in self.use_case.candidates
         ]
-        champion = ChampionEvaluation.model_validate(self.get("evaluation_report/champion"))
+        champion = from_row(ChampionEvaluation, self.get("evaluation_report/champion"))
         comparison, _ = compare_stored(self.store, self.use_case, reports, champion)
         self.put("model_comparison", comparison)
         return comparison

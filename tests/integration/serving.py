@@ -12,6 +12,7 @@ from genaiops_dagster.orchestration.bindings import build_resources
 from genaiops_dagster.promotion.log import DecisionLog
 from genaiops_dagster.prompts.rendering import version
 from genaiops_dagster.records.promotion import Champion, Decision, Verdict
+from genaiops_dagster.records.record import from_row
 from genaiops_dagster.records.serving import GeneratedContent, GeneratedRow
 from genaiops_dagster.serving.daily.assets import build_assets, generate_job_name
 from genaiops_dagster.serving.daily.assets import build_schedule as generate_schedule
@@ -91,7 +92,7 @@ def serve(use_case: UseCase, day: str | None = None) -> dg.ExecuteInProcessResul
 def made(store: ObjectStore, use_case: UseCase, day: str | None = None) -> GeneratedContent:
     """What the asset handed on."""
     asset = f"generated_content/{day}" if day else "sample_content"
-    return GeneratedContent.model_validate(record_of(store, use_case, asset))
+    return from_row(GeneratedContent, record_of(store, use_case, asset))
 
 
 def rows(store: ObjectStore, use_case: UseCase, day: str | None = None) -> list[GeneratedRow]:

@@ -12,6 +12,7 @@ from google.api_core.exceptions import GoogleAPICallError
 from genaiops_dagster.comparison.tables import EVALUATION_RUNS, run_row
 from genaiops_dagster.google_cloud.warehouse import Warehouse
 from genaiops_dagster.records.evaluation import EvaluationReport
+from genaiops_dagster.records.record import from_row
 from genaiops_dagster.records.tuning import TunedModel
 from genaiops_dagster.use_case import SHIPPED, load_use_case
 from tests.comparison.examples import make_rows
@@ -123,7 +124,7 @@ def test_two_comparisons_at_once_both_land(bench: Bench):
 def test_a_load_that_fails_leaves_the_table_as_it_was(bench: Bench):
     bench.materialize("model_comparison")
     before = bench.rows("evaluation_runs")
-    report = EvaluationReport.model_validate(bench.get("evaluation_report/tuned"))
+    report = from_row(EvaluationReport, bench.get("evaluation_report/tuned"))
     good = run_row(report) | {"evaluation_id": "another"}
     bad = run_row(report) | {"evaluation_id": "a third", "row_count": "many"}
 

@@ -17,6 +17,7 @@ import yaml
 from genaiops_dagster.google_cloud.object_store import ObjectStore
 from genaiops_dagster.orchestration.assembly import build_use_case
 from genaiops_dagster.orchestration.bindings import build_resources
+from genaiops_dagster.records.record import from_row
 from genaiops_dagster.records.serving import LoadTest
 from genaiops_dagster.use_case import UseCase
 from tests.integration.lifecycle import (
@@ -64,7 +65,7 @@ def run(use_case: UseCase, **options: Any) -> dg.ExecuteInProcessResult:
 
 def result_of(store: ObjectStore, use_case: UseCase, run_: dg.ExecuteInProcessResult) -> LoadTest:
     assert run_.success, error_text(run_)
-    return LoadTest.model_validate(record_of(store, use_case, "load_test"))
+    return from_row(LoadTest, record_of(store, use_case, "load_test"))
 
 
 def test_a_load_test_is_measured_judged_charted_and_paid(

@@ -15,6 +15,7 @@ import yaml
 from google.cloud import storage
 
 from genaiops_dagster.budget.ledger import Month
+from genaiops_dagster.records.record import from_json
 from genaiops_dagster.use_case import SHIPPED
 from vertex_emulator.testing import RunningEmulator, start_emulator
 
@@ -89,7 +90,7 @@ def test_a_run_costs_what_was_planned_and_one_cent_less_pays_nothing(
         monkeypatch.setenv(name, value)
     bucket = storage.Client().bucket(fresh.variables["GENAIOPS_BUCKET"])
     (ledger,) = bucket.list_blobs(prefix="costly/budget/")
-    spent = Month.model_validate_json(ledger.download_as_bytes()).taken()
+    spent = from_json(Month, ledger.download_as_bytes(), ledger.name).taken()
     assert spent.usd == pytest.approx(estimate["cost_usd"], rel=0.05)
     assert spent.tokens == pytest.approx(estimate["tokens"], rel=0.05)
     sampled = json.loads(bucket.blob("costly/assets/cost_estimate.json").download_as_bytes())

@@ -14,6 +14,7 @@ from genaiops_dagster.google_cloud.object_store import ObjectStore
 from genaiops_dagster.planning.assets import build_assets as budget_assets
 from genaiops_dagster.planning.kept import kept_stages
 from genaiops_dagster.records.budget import CostEstimate
+from genaiops_dagster.records.record import from_row
 from genaiops_dagster.tuning.assets import build_assets as tuning_assets
 from genaiops_dagster.use_case import UseCase
 from tests.integration.dev import paid_calls
@@ -59,7 +60,7 @@ def check(result: dg.ExecuteInProcessResult) -> dg.AssetCheckEvaluation:
 
 
 def estimate_of(store: ObjectStore, use_case: UseCase) -> CostEstimate:
-    return CostEstimate.model_validate(record_of(store, use_case, "cost_estimate"))
+    return from_row(CostEstimate, record_of(store, use_case, "cost_estimate"))
 
 
 def spend_elsewhere(store: ObjectStore, use_case: UseCase, usd: float) -> None:

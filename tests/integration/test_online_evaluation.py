@@ -15,6 +15,7 @@ from genaiops_dagster.orchestration.assembly import build_use_case
 from genaiops_dagster.orchestration.bindings import build_resources
 from genaiops_dagster.prompts.rendering import version
 from genaiops_dagster.records.data import DatasetSplit, Example
+from genaiops_dagster.records.record import from_row
 from genaiops_dagster.serving.answering.requests import REQUESTS, new_request_id
 from genaiops_dagster.serving.watching.feedback import Feedback, give_feedback
 from genaiops_dagster.serving.watching.online_evaluation import OnlineEvaluation
@@ -115,9 +116,7 @@ def evaluate(bench: Bench) -> tuple[OnlineEvaluation, dict[str, bool]]:
     result = job.execute_in_process(partition_key=DAY.isoformat(), raise_on_error=False)
     assert result.success, error_text(result)
     checks = {check.check_name: check.passed for check in result.get_asset_check_evaluations()}
-    return OnlineEvaluation.model_validate(
-        bench.get(f"online_evaluation/{DAY.isoformat()}")
-    ), checks
+    return from_row(OnlineEvaluation, bench.get(f"online_evaluation/{DAY.isoformat()}")), checks
 
 
 def test_a_clean_day_is_scored_and_silent(bench: Bench):

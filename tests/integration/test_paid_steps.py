@@ -15,6 +15,7 @@ from genaiops_dagster.google_cloud.object_store import ObjectStore
 from genaiops_dagster.planning.assets import build_assets as budget_assets
 from genaiops_dagster.records.budget import CostEstimate
 from genaiops_dagster.records.evaluation import EvaluationReport
+from genaiops_dagster.records.record import from_row
 from genaiops_dagster.tuning.assets import build_assets as tuning_assets
 from genaiops_dagster.use_case import UseCase
 from tests.integration.lifecycle import (
@@ -117,7 +118,7 @@ def test_judging_costs_what_was_estimated(emulator: RunningEmulator, store: Obje
     use_case = colours_use_case(evaluation={"judge": JUDGE}, budget={"token_sample_rows": None})
     store_data(store, use_case)
     assert materialize(use_case, budget_assets(use_case)).success
-    estimate = CostEstimate.model_validate(record_of(store, use_case, "cost_estimate"))
+    estimate = from_row(CostEstimate, record_of(store, use_case, "cost_estimate"))
     result = evaluate(use_case)
     assert result.success, error_text(result)
     for paid in spend_of(use_case):
@@ -146,10 +147,10 @@ def test_metrics_of_the_service_are_held_to_the_budget_and_recorded_too(
     )
     store_data(store, use_case)
     assert materialize(use_case, budget_assets(use_case)).success
-    estimate = CostEstimate.model_validate(record_of(store, use_case, "cost_estimate"))
+    estimate = from_row(CostEstimate, record_of(store, use_case, "cost_estimate"))
     result = evaluate(use_case)
     assert result.success, error_text(result)
-    report = EvaluationReport.model_validate(record_of(store, use_case, "evaluation_report/flash"))
+    report = from_row(EvaluationReport, record_of(store, use_case, "evaluation_report/flash"))
     sent = {(row.answer or "", row.reference) for row in read_rows(store, report)}
     characters = sum(len(answer.strip()) + len(reference) for answer, reference in sent)
     (paid,) = (row for row in spend_of(use_case) if row["stage"] == "metrics")
@@ -179,7 +180,7 @@ def test_what_a_tuned_model_costs_is_recorded_as_its_endpoint_is_priced(
     ]
     result = materialize(use_case, assets)
     assert result.success, error_text(result)
-    estimate = CostEstimate.model_validate(record_of(store, use_case, "cost_estimate"))
+    estimate = from_row(CostEstimate, record_of(store, use_case, "cost_estimate"))
     report = record_of(store, use_case, "evaluation_report/tuned")
     assert report is not None
     (paid,) = (row for row in spend_of(use_case) if row["stage"] == "evaluation")

@@ -11,6 +11,7 @@ import pytest
 from genaiops_dagster.google_cloud.warehouse import Warehouse
 from genaiops_dagster.orchestration.assembly import build_use_case
 from genaiops_dagster.orchestration.bindings import build_resources
+from genaiops_dagster.records.record import from_row
 from genaiops_dagster.serving import Router
 from genaiops_dagster.serving.answering.requests import RequestLog
 from genaiops_dagster.serving.watching.feedback import Feedback, give_feedback
@@ -63,7 +64,7 @@ def look(bench: Bench) -> RolloutLook:
     job = definitions.resolve_job_def(f"{bench.name}_rollout_look")
     result = job.execute_in_process(raise_on_error=False)
     assert result.success, [event.event_specific_data for event in result.all_node_events]
-    found = RolloutLook.model_validate(bench.get("rollout"))
+    found = from_row(RolloutLook, bench.get("rollout"))
     [check] = result.get_asset_check_evaluations()
     assert check.passed == (found.action != "withdraw")
     return found

@@ -18,6 +18,7 @@ from genaiops_dagster.google_cloud.settings import GoogleCloudSettings
 from genaiops_dagster.google_cloud.vertex_ai import VertexAI
 from genaiops_dagster.planning.assets import build_assets as budget_assets
 from genaiops_dagster.records.budget import CostEstimate
+from genaiops_dagster.records.record import from_row
 from genaiops_dagster.records.tuning import TunedModel
 from genaiops_dagster.tuning.assets import build_assets as tuning_assets
 from genaiops_dagster.use_case import UseCase
@@ -79,7 +80,7 @@ def test_a_model_is_tuned_once_and_its_price_recorded(
     first = run(use_case)
     assert first.success, error_text(first)
     assert paid_calls(emulator) == before + 1
-    model = TunedModel.model_validate(record_of(store, use_case, "tuned_model"))
+    model = from_row(TunedModel, record_of(store, use_case, "tuned_model"))
     assert model.emulated
     assert model.endpoint.startswith("projects/")
     assert len(model.checkpoints) == 2
@@ -124,8 +125,8 @@ def test_the_estimate_is_what_is_billed(emulator: RunningEmulator, store: Object
         store_data(store, use_case, rows=120)
         result = run(use_case)
         assert result.success, error_text(result)
-        estimate = CostEstimate.model_validate(record_of(store, use_case, "cost_estimate"))
-        model = TunedModel.model_validate(record_of(store, use_case, "tuned_model"))
+        estimate = from_row(CostEstimate, record_of(store, use_case, "cost_estimate"))
+        model = from_row(TunedModel, record_of(store, use_case, "tuned_model"))
         tuning = estimate.of_stages("tuning")
         assert model.billable_tokens
         allowed = estimate.error_share if tolerance is None else tolerance
@@ -137,7 +138,7 @@ def test_one_cent_too_little_pays_nothing(emulator: RunningEmulator, store: Obje
     generous = colours_use_case(tuning={"base_model": "gemini-2.5-flash", "epochs": 100})
     store_data(store, generous, rows=600)
     assert run(generous, only=["cost_estimate"]).success
-    estimate = CostEstimate.model_validate(record_of(store, generous, "cost_estimate"))
+    estimate = from_row(CostEstimate, record_of(store, generous, "cost_estimate"))
     assert estimate.maximum_usd > 0.02
     tight = generous.model_copy(
         update={
@@ -165,7 +166,7 @@ def test_materializing_the_tuned_model_alone_does_not_walk_around_the_budget(
     use_case = colours_use_case()
     store_data(store, use_case)
     assert run(use_case, only=["cost_estimate"]).success
-    estimate = CostEstimate.model_validate(record_of(store, use_case, "cost_estimate"))
+    estimate = from_row(CostEstimate, record_of(store, use_case, "cost_estimate"))
     a_little_less = use_case.budget.model_copy(
         update={"per_run_usd": estimate.maximum_usd - 0.000_001}
     )
@@ -292,7 +293,7 @@ def test_a_killed_step_is_repeated_without_a_second_job(
     again = run(use_case, only=["tuned_model"])
     assert again.success, error_text(again)
     (job,) = jobs_of(emulator, use_case)
-    model = TunedModel.model_validate(record_of(store, use_case, "tuned_model"))
+    model = from_row(TunedModel, record_of(store, use_case, "tuned_model"))
     assert job.tuned_model is not None
     assert (model.job, model.endpoint) == (job.name, job.tuned_model.endpoint)
     taken = Ledger(store, use_case.name, use_case.budget).read().taken()

@@ -1,10 +1,15 @@
-"""Entries of the decision log, as an earlier release wrote them: as they were, or changed since."""
+"""Entries of the decision log as other releases wrote them: as they were, or changed since."""
 
 from __future__ import annotations
+
+import json
+from typing import Any
 
 import pytest
 
 from genaiops_dagster.promotion.log import BrokenLogError, parse_log
+from genaiops_dagster.records.fingerprint import fingerprint
+from genaiops_dagster.records.record import NewerRecordError
 
 # As the release before entries had an `account` wrote them.
 APPROVAL = """{
@@ -67,3 +72,26 @@ def test_a_change_is_noticed(old: str, new: str) -> None:
 def test_a_removed_entry_is_noticed() -> None:
     with pytest.raises(BrokenLogError, match=r"gs://1.*an entry before it was changed or replaced"):
         parse_log([("gs://1", COMPLETION.encode())])
+
+
+def written_later(version: str, **changes: Any) -> bytes:
+    """The approval as a later release would write it."""
+    content = {"schema_version": version, **json.loads(APPROVAL), **changes}
+    del content["digest"]
+    return json.dumps({**content, "digest": fingerprint(content)}).encode()
+
+
+def test_what_a_later_minor_version_added_is_ignored_and_covered_by_the_digest() -> None:
+    content = written_later("1.3", room="cellar")
+    [entry] = parse_log([("gs://1", content)])
+    assert (entry.by, entry.digest) == ("ann", json.loads(content)["digest"])
+    for old, new in ((b"cellar", b"attic"), (b"1.3", b"1.2")):
+        with pytest.raises(BrokenLogError, match="changed after it was written"):
+            parse_log([("gs://1", content.replace(old, new))])
+
+
+def test_an_entry_that_must_not_be_misread_is_refused_by_name() -> None:
+    with pytest.raises(NewerRecordError, match=r"gs://1 was .* as LogEntry 2\.0; upgrade"):
+        parse_log([("gs://1", written_later("2.0"))])
+    with pytest.raises(NewerRecordError, match=r"gs://1 was .* as LogEntry 1\.1; upgrade .*\nkind"):
+        parse_log([("gs://1", written_later("1.1", kind="retirement"))])

@@ -7,7 +7,6 @@ from pathlib import Path
 
 import dagster as dg
 import pytest
-from pydantic import BaseModel
 
 from genaiops_dagster.budget.ledger import Ledger, spend_by_month
 from genaiops_dagster.data.profile import Profile
@@ -28,7 +27,7 @@ from genaiops_dagster.records.evaluation import (
 from genaiops_dagster.records.pipelines import PipelineRunRecord
 from genaiops_dagster.records.promotion import Champion, Decision
 from genaiops_dagster.records.prompts import PromptVersion
-from genaiops_dagster.records.record import find_object
+from genaiops_dagster.records.record import Record, find_object
 from genaiops_dagster.records.serving import GeneratedContent, LoadTest
 from genaiops_dagster.records.tuning import TunedModel
 from genaiops_dagster.serving import Router
@@ -39,7 +38,7 @@ from genaiops_dagster.use_case.budget import Budget
 from tests.surface.frozen import load, unpack
 from tests.surface.story import DAY, NAME, Story
 
-RECORDS: dict[str, type[BaseModel]] = {
+RECORDS: dict[str, type[Record]] = {
     "champion": Champion,
     "cost_estimate": CostEstimate,
     "evaluation_report/champion": ChampionEvaluation,

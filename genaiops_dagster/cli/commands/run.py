@@ -22,8 +22,8 @@ from genaiops_dagster.cli.session import Session, SessionError, open_session
 from genaiops_dagster.cli.summary import print_summary, progress_table, summarize
 from genaiops_dagster.cli.terminal import Terminal, styled
 from genaiops_dagster.cli.umask import files_of_the_user
-from genaiops_dagster.records.layout import Layout
 from genaiops_dagster.records.pipelines import PipelineRunRecord
+from genaiops_dagster.records.record import find_record
 from genaiops_dagster.use_case import UseCase, UseCaseError, known_use_case
 from genaiops_dagster.use_case.pipelines import LIFECYCLE, PipelineRun
 
@@ -154,9 +154,8 @@ def _with_pipeline(use_case: UseCase) -> UseCase:
 def _tell_of_pipelines(use_case: UseCase, store: ObjectStore, console: Terminal) -> None:
     """Say how many steps of the use case's pipeline ran, and how many came from the cache."""
     for name in use_case.lifecycle_pipelines:
-        found = store.read(Layout(use_case.name).record("vertex_pipeline_run", name))
-        if found is not None:
-            run = PipelineRunRecord.model_validate_json(found)
+        run = find_record(store, PipelineRunRecord, use_case.name, "vertex_pipeline_run", name)
+        if run is not None:
             console.print(
                 f"Pipeline  {run.job.rpartition('/')[2]}: {len(run.tasks)} steps, "
                 f"{run.cached} of them from the cache"

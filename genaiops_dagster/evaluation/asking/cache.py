@@ -19,7 +19,7 @@ from typing import Generic, Literal, TypeVar
 
 from genaiops_dagster.evaluation.asking.journal import Journal
 from genaiops_dagster.google_cloud.object_store import ObjectStore
-from genaiops_dagster.records.record import Record
+from genaiops_dagster.records.record import Record, from_line, from_row
 
 R = TypeVar("R", bound=Record)
 
@@ -71,7 +71,7 @@ class RecordCache(Generic[R]):
         for line in [*self._segment_lines(), *self._journal.left_over]:
             entry = json.loads(line)
             if mode != "refresh" and (wanted is None or entry["key"] in wanted):
-                record = record_type.model_validate(entry["record"])
+                record = from_row(record_type, entry["record"])
                 self._found[entry["key"]] = record.model_dump_json().encode()
         self._pending += self._journal.left_over
 
@@ -109,7 +109,7 @@ class RecordCache(Generic[R]):
         """
         found = self._found.get(key)
         self.refuse_if_strict(int(found is None), "record")
-        return None if found is None else self._record_type.model_validate_json(found)
+        return None if found is None else from_line(self._record_type, found)
 
     def refuse_if_strict(self, missing: int, what: str) -> None:
         """Say how many records are missing.

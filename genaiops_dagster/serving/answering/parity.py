@@ -11,6 +11,7 @@ from genaiops_dagster.prompts.rendering import version
 from genaiops_dagster.records.layout import Layout
 from genaiops_dagster.records.promotion import Champion
 from genaiops_dagster.records.prompts import PromptVersion
+from genaiops_dagster.records.record import find_object
 from genaiops_dagster.records.tuning import TunedModel
 
 if TYPE_CHECKING:
@@ -32,6 +33,7 @@ def prompt_of(champion: Champion, store: ObjectStore | None = None) -> PromptVer
     Raises:
         PromptParityError: the prompt does not have the digest that was judged, or that the tuned
             model's training data was made with.
+        NewerRecordError: a later release recorded a tuned model, so that it cannot be compared.
     """
     prompt = version(champion.prompt)
     if prompt.digest != champion.prompt_digest:
@@ -54,10 +56,11 @@ def _models(champion: Champion, store: ObjectStore) -> Iterator[TunedModel]:
     """Records of the model that the champion is; it has none any more after another tuning."""
     for asset in ("tuned_model", "best_checkpoint"):
         for found in store.list(Layout(champion.use_case).records(asset)):
-            content = store.read(found.name)
             try:
-                tuned = TunedModel.model_validate_json(content or b"")
+                tuned = find_object(store, found.name, TunedModel)
             except ValidationError:
+                continue
+            if tuned is None:
                 continue
             if champion.model in (tuned.endpoint, *(c.endpoint for c in tuned.checkpoints)):
                 yield tuned

@@ -30,6 +30,7 @@ from genaiops_dagster.prompts.rendering import request_contents
 from genaiops_dagster.records.evaluation import Answer
 from genaiops_dagster.records.layout import Layout
 from genaiops_dagster.records.promotion import Champion, LogEntry
+from genaiops_dagster.records.record import NewerRecordError, from_json
 from genaiops_dagster.records.serving import Finding, Status
 from genaiops_dagster.serving.answering.guardrails import guard, screen_input
 from genaiops_dagster.serving.answering.parity import PromptParityError, prompt_of
@@ -43,7 +44,7 @@ _LOG = logging.getLogger(__name__)
 
 Arm = Literal["champion", "candidate", "mirror"]
 
-_REFUSALS = (ChampionError, BrokenLogError, PromptParityError)
+_REFUSALS = (ChampionError, BrokenLogError, NewerRecordError, PromptParityError)
 _MIRRORS = 4
 """Mirrored requests at a time; more are left out, because nobody waits for them."""
 _TRUSTED_LOOKS = 5
@@ -242,6 +243,7 @@ class Router:
         Raises:
             NoChampionError: there is none.
             ChampionError, BrokenLogError: the pointer or the log was changed by hand.
+            NewerRecordError: a later release wrote it, and it cannot be read here.
             PromptParityError: the champion's prompt is not the one that it was judged with.
             google.api_core.exceptions.GoogleAPIError: the store cannot be reached.
         """
@@ -254,9 +256,10 @@ class Router:
         content, generation = found
         known = self._known
         if known is None or known.generation != generation:
-            entries = DecisionLog(self._store, self.use_case).read()
-            self._known = _verified(_parse(content), entries, generation)
-            self._keep(content, entries)
+            stored = DecisionLog(self._store, self.use_case).stored()
+            pointer = _parse(content, self._store.uri(Layout(self.use_case).champion))
+            self._known = _verified(pointer, parse_log(stored), generation)
+            self._keep(content, [entry for _, entry in stored])
         else:
             self._known = known._replace(confirmed=time.monotonic())
 
@@ -304,13 +307,13 @@ class Router:
             self._looked.set()
             self._stop.wait(self._refresh_seconds)
 
-    def _keep(self, pointer: bytes, entries: list[LogEntry]) -> None:
+    def _keep(self, pointer: bytes, entries: list[bytes]) -> None:
+        """Keep what a start without the store needs, as it is stored: digests are over that."""
         if self._kept is None:
             return
         content = {
             "pointer": json.loads(pointer),
-            # As they are stored, also if another release wrote them: their digests are over that.
-            "entries": [entry.model_dump(mode="json", exclude_unset=True) for entry in entries],
+            "entries": [json.loads(entry) for entry in entries],
         }
         self._kept.parent.mkdir(parents=True, exist_ok=True)
         fresh = self._kept.with_suffix(f".{os.getpid()}")
@@ -325,7 +328,8 @@ class Router:
             content = json.loads(self._kept.read_text(encoding="utf-8"))
             stored = [json.dumps(entry).encode() for entry in content["entries"]]
             entries = parse_log((f"{self._kept}", entry) for entry in stored)
-            found = _verified(Champion.model_validate(content["pointer"]), entries, 0)
+            pointer = _parse(json.dumps(content["pointer"]), f"{self._kept}")
+            found = _verified(pointer, entries, 0)
         except (OSError, ValueError, KeyError, *_REFUSALS) as error:
             _LOG.warning("%s is of no use: %s", self._kept, error)
             return None
@@ -440,8 +444,8 @@ def _verified(pointer: Champion, entries: list[LogEntry], generation: int) -> _K
     return _Known(pointer, generation, confirmed)
 
 
-def _parse(content: bytes) -> Champion:
+def _parse(content: bytes | str, where: str) -> Champion:
     try:
-        return Champion.model_validate_json(content)
+        return from_json(Champion, content, where)
     except ValueError as error:
         raise ChampionError(f"the pointer is not a champion: {error}") from error

@@ -30,7 +30,7 @@ from genaiops_dagster.evaluation.asking.inference import (
 from genaiops_dagster.prompts.tokens import CountTokens, user_message
 from genaiops_dagster.records.fingerprint import fingerprint
 from genaiops_dagster.records.layout import Layout
-from genaiops_dagster.records.record import Record
+from genaiops_dagster.records.record import Record, find_object, to_json
 from genaiops_dagster.records.serving import CacheUse
 from genaiops_dagster.use_case import UseCase
 
@@ -139,12 +139,12 @@ class CacheBook:
         from google.genai.errors import ClientError
 
         name, ttl = self.entry_name(start), f"{self.ttl.total_seconds():g}s"
-        noted = self.store.read(name)
+        noted = find_object(self.store, name, Entry)
         if noted is not None:
-            found = Entry.model_validate_json(noted).name
             try:
                 config = types.UpdateCachedContentConfig(ttl=ttl)
-                return self.client.caches.update(name=found, config=config), "reused and extended"
+                extended = self.client.caches.update(name=noted.name, config=config)
+                return extended, "reused and extended"
             except ClientError as error:
                 if error.code != 404:
                     raise
@@ -160,7 +160,7 @@ class CacheBook:
             ),
         )
         entry = Entry(name=created.name or "", tokens=tokens)
-        self.store.write(name, entry.model_dump_json().encode())
+        self.store.write(name, to_json(entry))
         return created, "created"
 
     def extend(self, name: str) -> None:

@@ -9,6 +9,7 @@ from typing import Any
 
 from genaiops_dagster.google_cloud.warehouse import Column, Table
 from genaiops_dagster.records import layout
+from genaiops_dagster.records.record import from_row
 from genaiops_dagster.records.serving import GeneratedContent, GeneratedRow
 
 GENERATED_CONTENT = Table(
@@ -90,7 +91,7 @@ def from_parquet(content: bytes) -> list[GeneratedRow]:
 
     found = pq.read_table(io.BytesIO(content)).to_pylist()
     return [
-        GeneratedRow.model_validate({**row, **{name: json.loads(row[name]) for name in _JSON}})
+        from_row(GeneratedRow, {**row, **{name: json.loads(row[name]) for name in _JSON}})
         for row in found
     ]
 

@@ -32,7 +32,7 @@ from genaiops_dagster.records.data import DatasetSplit, Example
 from genaiops_dagster.records.evaluation import Answer, EvaluationReport, MetricSummary, RowResult
 from genaiops_dagster.records.fingerprint import fingerprint
 from genaiops_dagster.records.promotion import Champion
-from genaiops_dagster.records.record import Record, read_record
+from genaiops_dagster.records.record import Record, find_object, read_record
 from genaiops_dagster.serving.answering.parity import prompt_of
 from genaiops_dagster.serving.watching.drift import DriftTest, find_drift
 from genaiops_dagster.serving.watching.feedback import RATED_REQUESTS, ensure_rated_requests
@@ -267,8 +267,8 @@ def _reference_rows(store: ObjectStore, champion: Champion | None) -> list[RowRe
     """Rows of the report that the champion was promoted by; none if it is gone."""
     if champion is None:
         return []
-    report = store.read(store.name_of(champion.report_uri))
-    return read_rows(store, EvaluationReport.model_validate_json(report)) if report else []
+    report = find_object(store, store.name_of(champion.report_uri), EvaluationReport)
+    return read_rows(store, report) if report else []
 
 
 def _input_text(use_case: UseCase, variables: Mapping[str, Any]) -> str:
