@@ -10,7 +10,8 @@ from pathlib import Path
 
 ROOT = Path(__file__).parents[2]
 PAGES = [
-    *(ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))),
+    *(ROOT / name for name in ("README.md", "CONTRIBUTING.md", "AGENTS.md", "SECURITY.md")),
+    *sorted((ROOT / "docs").rglob("*.md")),
     *sorted((ROOT / "emulator").rglob("*.md")),
 ]
 
