@@ -30,6 +30,19 @@ _CONNECTIONS = 64
 EMULATOR_SERVER = "vertex-emulator"
 """How the `Server` header of the emulator's answers begins."""
 
+_importing = threading.Lock()
+
+
+def message_types() -> Any:
+    """The message types of the Vertex AI API, `google.cloud.aiplatform_v1beta1.types`.
+
+    Its package has hundreds of modules that import each other in circles: two threads that begin
+    to import it at the same moment may each see the other's half.
+    """
+    with _importing:
+        from google.cloud.aiplatform_v1beta1 import types
+    return types
+
 
 class VertexAI:
     """Builds clients for one project and location; each client is built once, on first use.
@@ -100,6 +113,7 @@ class VertexAI:
     @property
     def evaluation(self) -> EvaluationServiceClient:
         """Client of the evaluation service, over REST."""
+        message_types()
         from google.cloud.aiplatform_v1beta1 import EvaluationServiceClient
         from google.cloud.aiplatform_v1beta1.services.evaluation_service.transports import (
             EvaluationServiceRestTransport,
@@ -113,6 +127,7 @@ class VertexAI:
     @property
     def models(self) -> ModelServiceClient:
         """Client of the model registry, over REST."""
+        message_types()
         from google.cloud.aiplatform_v1beta1 import ModelServiceClient
         from google.cloud.aiplatform_v1beta1.services.model_service.transports import (
             ModelServiceRestTransport,
@@ -124,6 +139,7 @@ class VertexAI:
     @property
     def endpoints(self) -> EndpointServiceClient:
         """Client of the endpoints of tuned models, over REST."""
+        message_types()
         from google.cloud.aiplatform_v1beta1 import EndpointServiceClient
         from google.cloud.aiplatform_v1beta1.services.endpoint_service.transports import (
             EndpointServiceRestTransport,
@@ -137,6 +153,7 @@ class VertexAI:
     @property
     def pipelines(self) -> PipelineServiceClient:
         """Client of pipeline jobs, over REST."""
+        message_types()
         from google.cloud.aiplatform_v1beta1 import PipelineServiceClient
         from google.cloud.aiplatform_v1beta1.services.pipeline_service.transports import (
             PipelineServiceRestTransport,

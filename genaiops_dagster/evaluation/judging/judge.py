@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 from genaiops_dagster.evaluation.asking.concurrency import PaidService, RequestFailedError
 from genaiops_dagster.evaluation.asking.threads import in_thread
+from genaiops_dagster.google_cloud.vertex_ai import message_types
 from genaiops_dagster.records.evaluation import Judgement
 from genaiops_dagster.records.fingerprint import fingerprint
 from genaiops_dagster.use_case.evaluation import Judge, JudgedMetric
@@ -205,8 +206,7 @@ class JudgePanel:
         timeout_seconds: float,
     ) -> Judgement:
         """Send one request, once."""
-        from google.cloud.aiplatform_v1beta1 import types
-
+        types = message_types()
         request = types.EvaluateInstancesRequest(
             location=self._location,
             autorater_config=types.AutoraterConfig(
@@ -232,16 +232,14 @@ class JudgePanel:
 
 
 def _predefined(metric: JudgedMetric) -> Any:
-    from google.cloud.aiplatform_v1beta1 import types
-
+    types = message_types()
     return types.Metric(
         predefined_metric_spec=types.PredefinedMetricSpec(metric_spec_name=metric.predefined)
     )
 
 
 def _instance(fields: Mapping[str, str]) -> Any:
-    from google.cloud.aiplatform_v1beta1 import types
-
+    types = message_types()
     return types.EvaluationInstance(
         **{name: types.EvaluationInstance.InstanceData(text=text) for name, text in fields.items()}
     )

@@ -23,6 +23,7 @@ from genaiops_dagster.evaluation.judging.judge import (
     template_fields,
 )
 from genaiops_dagster.evaluation.scoring.statistics import mean_interval
+from genaiops_dagster.google_cloud.vertex_ai import message_types
 from genaiops_dagster.records.evaluation import Choice, MetricSummary
 from genaiops_dagster.records.fingerprint import fingerprint
 from genaiops_dagster.use_case.evaluation import Judge, PairwiseMetric
@@ -187,8 +188,7 @@ class PairwiseJudge:
 
     def _ask(self, instance: Mapping[str, str], repeat: int, timeout_seconds: float) -> Choice:
         """Send one request, once."""
-        from google.cloud.aiplatform_v1beta1 import types
-
+        types = message_types()
         request = types.EvaluateInstancesRequest(
             location=self._location,
             pairwise_metric_input=types.PairwiseMetricInput(

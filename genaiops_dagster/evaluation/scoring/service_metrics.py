@@ -18,6 +18,7 @@ from genaiops_dagster.evaluation.asking.concurrency import (
 )
 from genaiops_dagster.evaluation.asking.threads import in_thread
 from genaiops_dagster.evaluation.scoring.metrics import VERSION
+from genaiops_dagster.google_cloud.vertex_ai import message_types
 from genaiops_dagster.records.evaluation import Judgement, RowResult
 from genaiops_dagster.records.fingerprint import fingerprint
 
@@ -101,8 +102,7 @@ def _scores(
     timeout_seconds: float,
 ) -> list[float]:
     """Send one request, once; a score for each text, in order."""
-    from google.cloud.aiplatform_v1beta1 import types
-
+    types = message_types()
     request = types.EvaluateInstancesRequest(location=location)
     if metric == "exact_match":
         request.exact_match_input = types.ExactMatchInput(
