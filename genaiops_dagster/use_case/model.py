@@ -17,7 +17,7 @@ from genaiops_dagster.use_case.tuning import Tuning
 
 
 class Prompt(Section):
-    """What the model is told: the same in training, evaluation and serving."""
+    """The prompt that the model gets: the same in training, evaluation and serving."""
 
     template: str = Field(min_length=1, description="Jinja2 template over a row's columns.")
     system_instruction: str = Field("", description="System instruction; empty for none.")

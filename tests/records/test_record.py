@@ -182,7 +182,7 @@ ELSEWHERE = {
     "serving/daily/generate.py": "rows that are being made",
     "use_case/file.py": "a use case, which people write",
 }
-"""Modules that validate or write what is no record's object, and what that is."""
+"""Modules that validate or write something else than a record's object, and what it is."""
 
 
 def test_records_are_stored_and_read_in_one_place() -> None:

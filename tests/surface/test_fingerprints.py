@@ -2,7 +2,7 @@
 
 One that changes makes every user pay anew for what they have. They are made over data of this
 file: the emulator's public data come from the interpreter's library, and differ between versions
-of Python. What a judge is told by name of a template comes from the Vertex AI SDK.
+of Python. A judge template that is given by name comes from the Vertex AI SDK.
 """
 
 from __future__ import annotations
