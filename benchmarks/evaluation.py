@@ -228,7 +228,7 @@ def run(rows: int, name: str = USE_CASE.name) -> tuple[EvaluationReport, float]:
         prompt=version(USE_CASE.prompt),
         evaluation_set=put_examples(store, rows),
     )
-    warehouse = Warehouse(bigquery.Client(project=vertex_ai.settings.project), "benchmark")
+    warehouse = Warehouse(lambda: bigquery.Client(project=vertex_ai.settings.project), "benchmark")
     purse = Purse(use_case, store, warehouse, run_id=str(os.getpid()))
 
     def progress(done: int, total: int) -> None:

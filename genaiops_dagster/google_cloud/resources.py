@@ -1,7 +1,7 @@
 """What assets ask Dagster for: Cloud Storage, BigQuery, Vertex AI, and where results are kept."""
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from typing import Any
 
 import dagster as dg
@@ -33,9 +33,9 @@ class WarehouseResource(dg.ConfigurableResource[Any]):
 
     @contextmanager
     def get_warehouse(self) -> Iterator[Warehouse]:
-        """The dataset, over the client of `bigquery`, closed at the end."""
-        with self.bigquery.get_client() as client:
-            yield Warehouse(client, self.dataset)
+        """The dataset, over a client of `bigquery` built on first use and closed at the end."""
+        with ExitStack() as stack:
+            yield Warehouse(lambda: stack.enter_context(self.bigquery.get_client()), self.dataset)
 
 
 class VertexAIResource(dg.ConfigurableResource[Any]):

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import datetime as dt
+import functools
 import io
 import uuid
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
@@ -76,21 +77,28 @@ class Warehouse:
     """The dataset in which this project keeps its result tables.
 
     Args:
-        client: BigQuery client.
+        connect: Gives the BigQuery client; called on first use.
         dataset: Dataset name, in the client's project.
     """
 
-    def __init__(self, client: bigquery.Client, dataset: str) -> None:
-        self._client = client
+    def __init__(self, connect: Callable[[], bigquery.Client], dataset: str) -> None:
+        self._connect = connect
         self.dataset = dataset
+
+    @functools.cached_property
+    def _client(self) -> bigquery.Client:
+        return self._connect()
 
     @classmethod
     def connect(cls, settings: GoogleCloudSettings) -> Warehouse:
         """The dataset of result tables, with a client of its own."""
-        from google.cloud import bigquery
 
-        client = bigquery.Client(settings.project, location=settings.bigquery_location)
-        return cls(client, settings.dataset)
+        def connect() -> bigquery.Client:
+            from google.cloud import bigquery
+
+            return bigquery.Client(settings.project, location=settings.bigquery_location)
+
+        return cls(connect, settings.dataset)
 
     def table_id(self, table: str) -> str:
         """`project.dataset.table`."""

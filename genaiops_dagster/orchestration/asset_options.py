@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 import dagster as dg
 
+from genaiops_dagster.orchestration.workspace import RESOURCES
 from genaiops_dagster.use_case import UseCase
 
 Stage = Literal[
@@ -26,6 +28,25 @@ if TYPE_CHECKING:
 else:
     # Dagster reads the annotation of an asset that also has checks, and takes no generic alias.
     Materialized = dg.MaterializeResult
+
+
+def use_case_asset(
+    use_case: UseCase, stage: Stage, *, path: Sequence[str] = (), **options: Any
+) -> Callable[[Callable[..., Any]], dg.AssetsDefinition]:
+    """A decorator that makes an asset of a use case, which may call `open_workspace`.
+
+    Args:
+        use_case: Whose asset.
+        stage: Part of the lifecycle it belongs to.
+        path: Key of the asset below the use case's name; the function's name by default.
+        options: Whatever else `dg.asset` takes.
+    """
+    if path:
+        options |= {"key_prefix": [use_case.name, *path[:-1]], "name": path[-1]}
+    decorate: Callable[[Callable[..., Any]], dg.AssetsDefinition] = dg.asset(
+        **{**asset_options(use_case, stage), "required_resource_keys": set(RESOURCES), **options}
+    )
+    return decorate
 
 
 def asset_options(use_case: UseCase, stage: Stage) -> dict[str, Any]:

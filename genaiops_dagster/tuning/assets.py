@@ -5,14 +5,14 @@ from collections.abc import Iterator
 import dagster as dg
 
 from genaiops_dagster.budget.spend import Spend, record_spend
-from genaiops_dagster.google_cloud.resources import (
-    ObjectStoreResource,
-    VertexAIResource,
-    WarehouseResource,
+from genaiops_dagster.orchestration.asset_options import (
+    asset_key,
+    pipeline_keys,
+    use_case_asset,
 )
-from genaiops_dagster.orchestration.asset_options import asset_key, asset_options, pipeline_keys
 from genaiops_dagster.orchestration.metadata import chart_image, markdown_table
 from genaiops_dagster.orchestration.plain_text import escape_markdown
+from genaiops_dagster.orchestration.workspace import open_workspace
 from genaiops_dagster.records.budget import CostEstimate
 from genaiops_dagster.records.data import DatasetSplit
 from genaiops_dagster.records.tuning import TunedModel
@@ -48,13 +48,13 @@ def _tuned_model(
     use_case: UseCase, variant: str | None
 ) -> list[dg.AssetsDefinition | dg.AssetChecksDefinition]:
     """One tuned model, with its checks."""
-    options = asset_options(use_case, "tuning")
     path = ("tuned_model", variant) if variant else ("tuned_model",)
     key = asset_key(use_case, *path)
 
-    @dg.asset(
-        **{**options, "key_prefix": key.path[:-1]},
-        name=key.path[-1],
+    @use_case_asset(
+        use_case,
+        "tuning",
+        path=path,
         description="The model tuned on the training set; the same data and recipe are paid once.",
         kinds={"gemini", "googlecloud"},
         code_version="1",
@@ -73,59 +73,55 @@ def _tuned_model(
         training_set: DatasetSplit,
         validation_set: DatasetSplit,
         cost_estimate: CostEstimate,
-        object_store: ObjectStoreResource,
-        warehouse: WarehouseResource,
-        vertex_ai: VertexAIResource,
     ) -> Iterator[dg.MaterializeResult[TunedModel] | dg.AssetObservation]:
-        clients, store = vertex_ai.get_clients(), object_store.get_store()
-        recipe = tuning_recipe(use_case, store, training_set, validation_set, variant)
-        run = TuningRun(
-            use_case,
-            recipe,
-            cost_estimate,
-            clients,
-            store,
-            context.log,
-            context.run.run_id,
-            variant,
-            lambda progress: context.log_event(
-                dg.AssetObservation(
-                    context.asset_key,
-                    description=escape_markdown(str(progress)),
-                    metadata=progress.metadata(),
+        with open_workspace(context, use_case) as here:
+            recipe = tuning_recipe(use_case, here.store, training_set, validation_set, variant)
+            run = TuningRun(
+                use_case,
+                recipe,
+                cost_estimate,
+                here.models,
+                here.store,
+                context.log,
+                context.run.run_id,
+                variant,
+                lambda progress: context.log_event(
+                    dg.AssetObservation(
+                        context.asset_key,
+                        description=escape_markdown(str(progress)),
+                        metadata=progress.metadata(),
+                    )
+                ),
+            )
+            job = run.wait(run.find_or_create(retry_failed=config.retry_failed))
+            if not has_ended(job):
+                context.log.info(
+                    "Tuning job %s is still running; sensor %s_tuning goes on when it has ended",
+                    job.name,
+                    use_case.name,
                 )
-            ),
-        )
-        job = run.wait(run.find_or_create(retry_failed=config.retry_failed))
-        if not has_ended(job):
-            context.log.info(
-                "Tuning job %s is still running; the sensor %s_tuning goes on when it has ended",
-                job.name,
-                use_case.name,
+                yield dg.AssetObservation(
+                    context.asset_key,
+                    metadata={**progress_of(job).metadata(), "console": console_url(job)},
+                )
+                return
+            model = run.finish(job)
+            record_spend(here.warehouse, [_spend(use_case, model, context.run.run_id)])
+            metadata = _metadata(
+                model,
+                recipe,
+                cost_estimate.of_stages("tuning", candidate=variant or ""),
+                console_url(job),
             )
-            yield dg.AssetObservation(
-                context.asset_key,
-                metadata={**progress_of(job).metadata(), "console": console_url(job)},
+            losses = read_losses(here.models.settings, job, context.log)
+            if losses:
+                metadata["losses"] = chart_image(loss_chart(losses), "Loss by step")
+                metadata["loss_by_step"] = markdown_table(
+                    ["metric", "step", "loss"], [(p.metric, p.step, p.value) for p in losses]
+                )
+            yield dg.MaterializeResult(
+                value=model, data_version=dg.DataVersion(model.fingerprint), metadata=metadata
             )
-            return
-        model = run.finish(job)
-        with warehouse.get_warehouse() as tables:
-            record_spend(tables, [_spend(use_case, model, context.run.run_id)])
-        metadata = _metadata(
-            model,
-            recipe,
-            cost_estimate.of_stages("tuning", candidate=variant or ""),
-            console_url(job),
-        )
-        losses = read_losses(clients.settings, job, context.log)
-        if losses:
-            metadata["losses"] = chart_image(loss_chart(losses), "Loss by step")
-            metadata["loss_by_step"] = markdown_table(
-                ["metric", "step", "loss"], [(p.metric, p.step, p.value) for p in losses]
-            )
-        yield dg.MaterializeResult(
-            value=model, data_version=dg.DataVersion(model.fingerprint), metadata=metadata
-        )
 
     @dg.asset_check(
         asset=key,

@@ -137,7 +137,7 @@ def test_what_users_correct_is_learned_gated_promoted_and_served(
     use_case, store = towns(), open_store(emulator)
     deployment = Deployment(use_case, instance)
     settings = GoogleCloudSettings.from_environment()
-    tables = Warehouse(bigquery.Client(), settings.dataset)
+    tables = Warehouse(lambda: bigquery.Client(), settings.dataset)
     rows: list[dict[str, Any]] = [
         {"id": note, "note": note, "place": place} for note, place in questions(WORDS, 240, 1)
     ]

@@ -129,7 +129,7 @@ def test_a_load_that_fails_leaves_the_table_as_it_was(bench: Bench):
     bad = run_row(report) | {"evaluation_id": "a third", "row_count": "many"}
 
     with pytest.raises(GoogleAPICallError):
-        Warehouse(bench.bigquery, "genaiops").merge(EVALUATION_RUNS, [good, bad])
+        Warehouse(lambda: bench.bigquery, "genaiops").merge(EVALUATION_RUNS, [good, bad])
 
     assert bench.rows("evaluation_runs") == before
     tables = [table.table_id for table in bench.bigquery.list_tables("genaiops")]

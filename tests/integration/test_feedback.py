@@ -38,7 +38,7 @@ def bench(bench: Bench) -> Bench:
 
 def ask(bench: Bench, *questions: str, texts: bool = True) -> list[str]:
     """Ids of requests that were answered and recorded."""
-    log = RequestLog(Warehouse(bench.bigquery, "genaiops"))
+    log = RequestLog(Warehouse(lambda: bench.bigquery, "genaiops"))
     use_case = bench.use_case.model_copy(update={"serving": Serving(log_texts=texts)})
     with Router(use_case, bench.store, bench.vertex_ai, log) as router:
         return [router.generate({"question": q}, user="ann").request_id for q in questions]
@@ -58,7 +58,7 @@ def learning(bench: Bench, **source: Any) -> UseCase:
 def test_a_corrected_answer_becomes_a_source_row_and_asks_for_a_run(bench: Bench):
     use_case = learning(bench)
     [request] = ask(bench, "json or csv?")
-    tables = Warehouse(bench.bigquery, "genaiops")
+    tables = Warehouse(lambda: bench.bigquery, "genaiops")
     before = look(use_case, bench.store, Cursor(), time.time())
     assert not before.run_requests
 
@@ -82,7 +82,7 @@ def test_a_corrected_answer_becomes_a_source_row_and_asks_for_a_run(bench: Bench
 def test_the_newest_feedback_stands_beside_the_request(bench: Bench):
     use_case = learning(bench)
     first, second = ask(bench, "json or csv?", "csv or json?")
-    tables = Warehouse(bench.bigquery, "genaiops")
+    tables = Warehouse(lambda: bench.bigquery, "genaiops")
     for rating in (1.0, 0.25):
         give_feedback(use_case, bench.store, tables, Feedback(first, rating=rating))
     ensure_rated_requests(tables)
@@ -95,7 +95,7 @@ def test_the_newest_feedback_stands_beside_the_request(bench: Bench):
 def test_correcting_again_replaces_the_row(bench: Bench):
     use_case = learning(bench)
     [request] = ask(bench, "json or csv?")
-    tables = Warehouse(bench.bigquery, "genaiops")
+    tables = Warehouse(lambda: bench.bigquery, "genaiops")
     for answer in ("csv", "json"):
         give_feedback(use_case, bench.store, tables, Feedback(request, correction=answer))
     rows, _, _ = store_source_rows(use_case, bench.store, tables)
@@ -105,7 +105,7 @@ def test_correcting_again_replaces_the_row(bench: Bench):
 def test_a_batch_that_waits_for_its_marker_gets_one(bench: Bench):
     use_case = learning(bench, completion_marker="_SUCCESS")
     [request] = ask(bench, "json or csv?")
-    tables = Warehouse(bench.bigquery, "genaiops")
+    tables = Warehouse(lambda: bench.bigquery, "genaiops")
     give_feedback(use_case, bench.store, tables, Feedback(request, correction="csv"))
     assert look(use_case, bench.store, Cursor(), time.time()).run_requests
 
@@ -113,7 +113,7 @@ def test_a_batch_that_waits_for_its_marker_gets_one(bench: Bench):
 def test_without_texts_the_variables_have_to_be_given(bench: Bench):
     use_case = learning(bench)
     [request] = ask(bench, "json or csv?", texts=False)
-    tables = Warehouse(bench.bigquery, "genaiops")
+    tables = Warehouse(lambda: bench.bigquery, "genaiops")
     with pytest.raises(FeedbackError, match="keeps no texts"):
         give_feedback(use_case, bench.store, tables, Feedback(request, correction="csv"))
     given = Feedback(request, correction="csv", variables={"question": "which?"})
@@ -131,7 +131,7 @@ def test_without_texts_the_variables_have_to_be_given(bench: Bench):
     ],
 )
 def test_what_cannot_be_taken_is_refused(bench: Bench, given: dict[str, Any], message: str):
-    tables = Warehouse(bench.bigquery, "genaiops")
+    tables = Warehouse(lambda: bench.bigquery, "genaiops")
     with pytest.raises(FeedbackError, match=message):
         give_feedback(
             learning(bench), bench.store, tables, Feedback(**{"request_id": "20261121-1", **given})

@@ -101,7 +101,7 @@ def serve(bench: Bench, count: int = 150, topics: list[str] = KNOWN, **changes: 
                 **changes,
             }
         )
-    Warehouse(bench.bigquery, "genaiops").append(REQUESTS, rows)
+    Warehouse(lambda: bench.bigquery, "genaiops").append(REQUESTS, rows)
     return [row["request_id"] for row in rows]
 
 
@@ -121,7 +121,7 @@ def evaluate(bench: Bench) -> tuple[OnlineEvaluation, dict[str, bool]]:
 
 def test_a_clean_day_is_scored_and_silent(bench: Bench):
     requests = serve(bench)
-    tables = Warehouse(bench.bigquery, "genaiops")
+    tables = Warehouse(lambda: bench.bigquery, "genaiops")
     for number, request in enumerate(requests[:60]):
         given = Feedback(request, rating=1.0, correction="json" if number % 10 else "csv")
         give_feedback(bench.use_case, bench.store, tables, given)
@@ -156,7 +156,7 @@ def test_new_questions_raise_the_input_alarm(bench: Bench):
 
 def test_worse_answers_raise_the_score_alarm(bench: Bench):
     requests = serve(bench, answer="csv")
-    tables = Warehouse(bench.bigquery, "genaiops")
+    tables = Warehouse(lambda: bench.bigquery, "genaiops")
     for request in requests:
         given = Feedback(request, correction="json")
         give_feedback(bench.use_case, bench.store, tables, given)

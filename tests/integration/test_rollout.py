@@ -46,7 +46,7 @@ def begin(bench: Bench, **changes: Any) -> None:
 
 def users(bench: Bench, count: int = 32) -> tuple[Counter[str], list[str]]:
     """Users ask; who answered them, and the ids of the requests of the candidate."""
-    log = RequestLog(Warehouse(bench.bigquery, "genaiops"))
+    log = RequestLog(Warehouse(lambda: bench.bigquery, "genaiops"))
     with Router(bench.use_case, bench.store, bench.vertex_ai, log, attempts=1) as router:
         found = [router.generate({"question": f"q {n}"}, user=f"user {n}") for n in range(count)]
     tried = [one.request_id for one in found if one.arm == "candidate"]
@@ -145,7 +145,7 @@ def test_blocked_answers_end_a_rollout(emulator: RunningEmulator, bench: Bench):
 def test_bad_ratings_end_a_rollout(bench: Bench):
     quality = {"metric": "rating", "no_worse_by": 0.2, "minimum_rows": 5}
     begin(bench, stages=[{"share": 0.5}], limits={"quality": quality})
-    tables = Warehouse(bench.bigquery, "genaiops")
+    tables = Warehouse(lambda: bench.bigquery, "genaiops")
     _, tried = users(bench, 40)
     waiting = look(bench)
     assert (waiting.action, "have a rating" in waiting.reasons[0]) == ("wait", True)

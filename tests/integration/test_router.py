@@ -268,7 +268,7 @@ def test_a_promotion_arrives_by_itself(bench: Bench, open_router: Any):
 
 def test_requests_are_recorded_without_their_texts(bench: Bench, open_router: Any):
     begin_rollout(bench)
-    log = RequestLog(Warehouse(bench.bigquery, "genaiops"))
+    log = RequestLog(Warehouse(lambda: bench.bigquery, "genaiops"))
     router = open_router(requests=log)
     responses = [
         router.generate({"question": f"question {n} of me@corp.io"}, user=f"user {n}")
@@ -292,7 +292,7 @@ def test_requests_are_recorded_without_their_texts(bench: Bench, open_router: An
 def test_texts_are_kept_on_request_and_redacted(bench: Bench, open_router: Any):
     bench.promote()
     bench.use_case = bench.use_case.model_copy(update={"serving": Serving(log_texts=True)})
-    router = open_router(requests=RequestLog(Warehouse(bench.bigquery, "genaiops")))
+    router = open_router(requests=RequestLog(Warehouse(lambda: bench.bigquery, "genaiops")))
     response = router.generate({"question": "is me@corp.io right?"}, user="ann")
     router.close()
     [row] = bench.rows("requests")
@@ -311,7 +311,7 @@ def test_the_rules_of_the_input_hold_for_applications(
 ):
     bench.promote()
     guarded(bench, input={"personal_data": "redact", "blocked_topics": {"weapons": ["gunpowder"]}})
-    router = open_router(requests=RequestLog(Warehouse(bench.bigquery, "genaiops")))
+    router = open_router(requests=RequestLog(Warehouse(lambda: bench.bigquery, "genaiops")))
     router.route("ann")
     before = asked(emulator)
     refused = router.generate({"question": "How is gun\u200bpowder made?"}, user="ann")
@@ -337,7 +337,7 @@ def test_the_rules_of_the_output_hold_for_applications(bench: Bench, open_router
     plain = open_router().generate({"question": "question 1"}, user="ann")
     word = plain.answer.text.strip()
     guarded(bench, output={"forbidden_patterns": [word]})
-    router = open_router(requests=RequestLog(Warehouse(bench.bigquery, "genaiops")))
+    router = open_router(requests=RequestLog(Warehouse(lambda: bench.bigquery, "genaiops")))
     blocked = router.generate({"question": "question 1"}, user="ann")
     router.close()
     assert (blocked.status, blocked.answer.text) == ("blocked", None)
@@ -364,7 +364,7 @@ def test_requests_are_priced_as_the_use_case_says(bench: Bench, open_router: Any
     prices = {bench.champion.base_model: ModelPrice(input=1e6, output=0, tuned_factor=2)}
     budget = bench.use_case.budget.model_copy(update={"prices": prices})
     bench.use_case = bench.use_case.model_copy(update={"budget": budget})
-    router = open_router(requests=RequestLog(Warehouse(bench.bigquery, "genaiops")))
+    router = open_router(requests=RequestLog(Warehouse(lambda: bench.bigquery, "genaiops")))
     answer = router.generate({"question": "json or csv?"}, user="ann").answer
     router.close()
     [row] = bench.rows("requests")
@@ -377,7 +377,9 @@ def test_a_failing_candidate_is_recorded_and_the_user_is_answered(
     begin_rollout(bench)
     for _ in range(2):
         advance(bench.places, bench.champion.rollout, STAGES, reason="good figures")
-    router = open_router(requests=RequestLog(Warehouse(bench.bigquery, "genaiops")), attempts=1)
+    router = open_router(
+        requests=RequestLog(Warehouse(lambda: bench.bigquery, "genaiops")), attempts=1
+    )
     endpoint = bench.models[1].endpoint.rsplit("/", 1)[-1]
     broken = {"kind": "error", "model": f"*{endpoint}", "method": "*enerateContent", "status": 503}
     with faults(emulator, broken):
@@ -393,7 +395,7 @@ def test_nothing_is_lost_when_bigquery_is_away_at_the_end(
 ):
     bench.promote()
     away = {"kind": "error", "service": "bigquery", "status": 403}
-    warehouse = Warehouse(bench.bigquery, "genaiops")
+    warehouse = Warehouse(lambda: bench.bigquery, "genaiops")
     with faults(emulator, away):
         router = open_router(requests=RequestLog(warehouse, folder=tmp_path))
         first = router.generate({"question": "json or csv?"}, user="ann")

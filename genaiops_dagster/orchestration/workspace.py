@@ -1,0 +1,81 @@
+"""What an asset body or a command works with: a use case and the services that hold its data.
+
+Only the edge imports this: asset bodies, jobs, sensors and commands. Plain functions take the
+section, the store or the value that they need.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Protocol
+
+from genaiops_dagster.google_cloud.object_store import ObjectStore
+from genaiops_dagster.google_cloud.resources import (
+    ObjectStoreResource,
+    VertexAIResource,
+    WarehouseResource,
+)
+from genaiops_dagster.google_cloud.vertex_ai import VertexAI
+from genaiops_dagster.google_cloud.warehouse import Warehouse
+from genaiops_dagster.records.clock import SYSTEM_CLOCK, Clock
+from genaiops_dagster.use_case import UseCase
+
+RESOURCES = frozenset({"object_store", "vertex_ai", "warehouse"})
+"""Keys of the resources that `open_workspace` uses."""
+
+
+@dataclass(frozen=True)
+class Workspace:
+    """A use case and what its assets read and write.
+
+    Attributes:
+        use_case: Whose data, models and budget.
+        store: The bucket; connected at once.
+        warehouse: The dataset of result tables; connected on first use.
+        models: Vertex AI; each client is built on first use.
+        clock: Tells the time.
+    """
+
+    use_case: UseCase
+    store: ObjectStore
+    warehouse: Warehouse
+    models: VertexAI
+    clock: Clock
+
+
+class _Resources(Protocol):
+    """The resources of a context, as `build_resources` names them."""
+
+    @property
+    def object_store(self) -> ObjectStoreResource: ...
+
+    @property
+    def vertex_ai(self) -> VertexAIResource: ...
+
+    @property
+    def warehouse(self) -> WarehouseResource: ...
+
+
+class _Context(Protocol):
+    """Context of an asset, an op or a sensor that requires `RESOURCES`."""
+
+    @property
+    def resources(self) -> _Resources: ...
+
+
+@contextmanager
+def open_workspace(
+    context: _Context, use_case: UseCase, clock: Clock = SYSTEM_CLOCK
+) -> Iterator[Workspace]:
+    """The workspace of `use_case` over a context's resources, whose clients close at the end."""
+    resources = context.resources
+    with resources.warehouse.get_warehouse() as warehouse:
+        yield Workspace(
+            use_case,
+            resources.object_store.get_store(),
+            warehouse,
+            resources.vertex_ai.get_clients(),
+            clock,
+        )
