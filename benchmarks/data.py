@@ -30,10 +30,10 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from genaiops_dagster.data.bulk import GROUPS, fetch, workspace
 from genaiops_dagster.data.curation import curate, prepare
+from genaiops_dagster.data.scratch import GROUPS, fetch, scratch
 from genaiops_dagster.data.splits import write_splits
-from genaiops_dagster.data.stages import (
+from genaiops_dagster.data.storing import (
     example_counter,
     store_examples,
     store_sets,
@@ -42,6 +42,7 @@ from genaiops_dagster.data.stages import (
 from genaiops_dagster.google_cloud.object_store import ObjectStore
 from genaiops_dagster.google_cloud.settings import GoogleCloudSettings
 from genaiops_dagster.prompts.rendering import version
+from genaiops_dagster.records.clock import SYSTEM_CLOCK
 from genaiops_dagster.use_case import UseCase
 
 ROWS = (100_000, 1_000_000)
@@ -139,9 +140,11 @@ def stages_child(_: Path) -> dict[str, float]:
     """The inbox to three sets, as the assets do it."""
     bucket, seconds = store(), {}
     started = time.perf_counter()
-    source, _, _ = store_source_rows(USE_CASE, bucket, None)  # no query: no warehouse
+    warehouse: Any = None  # there is no query
+    now = SYSTEM_CLOCK.now().timestamp()
+    source = store_source_rows(USE_CASE, bucket, warehouse, now)[0]
     seconds["read"] = time.perf_counter() - started
-    examples, _, _ = store_examples(USE_CASE, bucket, source, one_token_per_four)
+    examples = store_examples(USE_CASE, bucket, source, one_token_per_four)[0]
     seconds["curate and check"] = time.perf_counter() - started - sum(seconds.values())
     store_sets(USE_CASE, bucket, examples, version(USE_CASE.prompt), one_token_per_four)
     seconds["split and check"] = time.perf_counter() - started - sum(seconds.values())
@@ -152,7 +155,7 @@ def curate_child(path: Path) -> dict[str, float]:
     """All rules of curation over a local file, near duplicates and personal data among them."""
     import pandas  # noqa: F401 - the code location has it loaded
 
-    with workspace() as (folder, connection):
+    with scratch() as (folder, connection):
         count = example_counter(USE_CASE, one_token_per_four)
         started = time.perf_counter()
         curate(connection, path, folder, USE_CASE, count)
@@ -164,7 +167,7 @@ def splits_child(path: Path) -> dict[str, float]:
     import pandas  # noqa: F401 - as for the guide's way, loaded beforehand
     import pyarrow.compute  # noqa: F401
 
-    with workspace() as (folder, connection):
+    with scratch() as (folder, connection):
         prepare(connection, USE_CASE)
         started = time.perf_counter()
         write_splits(connection, path, version(USE_CASE.prompt), folder)
@@ -191,7 +194,7 @@ def guide_child(path: Path) -> dict[str, float]:
 
 def copy_child(path: Path) -> dict[str, float]:
     """DuckDB's own `COPY` to JSON lines: one file in any order, no prompt, no digest."""
-    with workspace() as (folder, connection):
+    with scratch() as (folder, connection):
         started = time.perf_counter()
         connection.execute(f"""
             COPY (SELECT 'Answer this question:\n' || question AS input_text,
@@ -256,12 +259,12 @@ def splits(folder: Path, _: Sequence[int]) -> None:
             ) TO '{path}' (FORMAT parquet, COMPRESSION zstd, COMPRESSION_LEVEL 1, {GROUPS})
         """)
     found: dict[str, tuple[float, float]] = {}
-    for _ in range(ROUNDS):
+    for _ in range(ROUNDS):  # type: ignore[assignment]
         for what, source in (("splits", path), ("guide", raw), ("copy", raw)):
             seconds, peak = in_child(what, source)
             before = found.get(what, (float("inf"), 0.0))
             found[what] = min(before[0], seconds[what]), max(before[1], peak)
-    for what, (seconds, peak) in found.items():
+    for what, (seconds, peak) in found.items():  # type: ignore[assignment]
         print(f"{SPLIT_ROWS:9,} rows  {what:7} {seconds:6.2f} s  {peak:5.0f} MB")
     print(f"the guide's way takes {found['guide'][0] / found['splits'][0]:.1f}x as long")
 

@@ -49,7 +49,7 @@ def small_queries(client: Any, count: int) -> None:
     each = max(1, min(900, count // len(SMALL)))
     for name, sql in SMALL.items():
         client.query_and_wait(sql)
-        seconds = [timed(lambda sql=sql: client.query_and_wait(sql)) for _ in range(each)]
+        seconds = [timed(lambda sql=sql: client.query_and_wait(sql)) for _ in range(each)]  # type: ignore[misc]
         server = at_the_server("jobs.query", each)
         print(
             f"{name:<18} at the server {statistics.median(server):6.2f} ms median,"

@@ -38,13 +38,15 @@ from emulator_process import ask
 
 from genaiops_dagster.budget.payment import Purse
 from genaiops_dagster.evaluation.asking.inference import Model
-from genaiops_dagster.evaluation.evaluate import EvaluationTask, evaluate
+from genaiops_dagster.evaluation.evaluate import evaluate
 from genaiops_dagster.evaluation.report import read_rows
+from genaiops_dagster.evaluation.task import EvaluationTask
 from genaiops_dagster.google_cloud.object_store import ObjectStore
 from genaiops_dagster.google_cloud.settings import GoogleCloudSettings
 from genaiops_dagster.google_cloud.vertex_ai import VertexAI
 from genaiops_dagster.google_cloud.warehouse import Warehouse
 from genaiops_dagster.prompts.rendering import render, version
+from genaiops_dagster.records.clock import SYSTEM_CLOCK
 from genaiops_dagster.records.data import DatasetSplit, Example
 from genaiops_dagster.records.evaluation import EvaluationReport
 from genaiops_dagster.use_case import UseCase
@@ -222,14 +224,17 @@ def run(rows: int, name: str = USE_CASE.name) -> tuple[EvaluationReport, float]:
     use_case = USE_CASE_OF_LARGE_SETS if rows >= LARGE else USE_CASE
     use_case = use_case.model_copy(update={"name": name})
     task = EvaluationTask(
-        use_case=use_case,
+        use_case=use_case.name,
+        evaluation=use_case.evaluation,
         candidate="flash",
         model=Model(vertex_ai.model_address(MODEL), MODEL, USE_CASE.candidates["flash"].generation),
         prompt=version(USE_CASE.prompt),
         evaluation_set=put_examples(store, rows),
     )
     warehouse = Warehouse(lambda: bigquery.Client(project=vertex_ai.settings.project), "benchmark")
-    purse = Purse(use_case, store, warehouse, run_id=str(os.getpid()))
+    purse = Purse(
+        use_case.name, use_case.budget, store, warehouse, SYSTEM_CLOCK, run_id=str(os.getpid())
+    )
 
     def progress(done: int, total: int) -> None:
         if done % 20 == 0:

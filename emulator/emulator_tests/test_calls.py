@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import importlib
 import re
+from pathlib import Path
+from typing import Any
 
 import pytest
 from starlette.testclient import TestClient
@@ -56,12 +58,12 @@ MODEL = f"{PARENT}/publishers/google/models/gemini-2.5-flash"
         ("POST", "/token", "", "", None),
     ],
 )
-def test_describe(verb, path, service, method, model):
+def test_describe(verb: Any, path: Any, service: Any, method: Any, model: Any) -> None:
     call = describe(verb, path)
     assert (call.service, call.method, call.model, call.path) == (service, method, model, path)
 
 
-def test_methods_are_called_the_same_in_statistics_and_faults(tmp_path):
+def test_methods_are_called_the_same_in_statistics_and_faults(tmp_path: Path) -> None:
     # Otherwise a thread imports it while this one may: pytest parses what it imports, which
     # CPython 3.11.7 cannot do in two threads at once.
     importlib.import_module("vertex_emulator.models.tuned")
@@ -72,7 +74,7 @@ def test_methods_are_called_the_same_in_statistics_and_faults(tmp_path):
     for route in routes:
         path = re.sub(r"\{[^}]*\}", "x", getattr(route, "path", ""))
         if path.startswith("/v1"):
-            (verb,) = route.methods - {"HEAD"}
-            if describe(verb, path).method != route.name:
-                different.append((verb, path, route.name))
+            (verb,) = route.methods - {"HEAD"}  # type: ignore[attr-defined]
+            if describe(verb, path).method != route.name:  # type: ignore[attr-defined]
+                different.append((verb, path, route.name))  # type: ignore[attr-defined]
     assert different == []

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import random
 import statistics
+from typing import Any
 
 import pytest
 
@@ -26,7 +27,7 @@ def book(text: str) -> FaultBook:
     return FaultBook(parse_plan(text.encode()))
 
 
-def test_latencies_follow_their_distribution():
+def test_latencies_follow_their_distribution() -> None:
     dice = random.Random(1)
     uniform = Latency(kind="latency", distribution="uniform", seconds=0.1, max_seconds=0.3)
     drawn = [uniform.draw(dice) for _ in range(500)]
@@ -38,7 +39,7 @@ def test_latencies_follow_their_distribution():
     assert statistics.stdev(map(math.log, drawn)) == pytest.approx(0.5, rel=0.05)
 
 
-def test_the_same_calls_meet_the_same_faults():
+def test_the_same_calls_meet_the_same_faults() -> None:
     plan = "{seed: 5, faults: [{kind: error, probability: 0.3}]}"
     runs = []
     for _ in range(2):
@@ -48,7 +49,7 @@ def test_the_same_calls_meet_the_same_faults():
     assert 5 < sum(runs[0]) < 25
 
 
-def test_dice_of_one_fault_do_not_depend_on_the_others():
+def test_dice_of_one_fault_do_not_depend_on_the_others() -> None:
     alone = book("[{kind: error, probability: 0.5}]")
     beside = book("[{kind: error, probability: 0.5}, {kind: latency, seconds: 1}]")
     for _ in range(30):
@@ -56,10 +57,10 @@ def test_dice_of_one_fault_do_not_depend_on_the_others():
         assert (alone.first(CALL, Error) is None) == (beside.first(CALL, Error) is None)
 
 
-def test_a_judgement_meets_the_same_dice_in_any_order():
+def test_a_judgement_meets_the_same_dice_in_any_order() -> None:
     plan = "{seed: 2, faults: [{kind: judge, noise: 1.0, model: gemini-*}]}"
 
-    def noise(keys):
+    def noise(keys: Any) -> Any:
         faults = book(plan)
         drawn = {}
         for key in keys:
@@ -73,7 +74,7 @@ def test_a_judgement_meets_the_same_dice_in_any_order():
     assert book(plan).judge("other", "a") is None
 
 
-def test_a_job_is_matched_by_collection_model_and_name():
+def test_a_job_is_matched_by_collection_model_and_name() -> None:
     faults = book("{kind: job, method: tuningJobs.run, model: gemini-2.5-*, outcome: fail}")
     name = "projects/p/locations/l/tuningJobs/1"
     assert faults.job("batchPredictionJobs", "gemini-2.5-flash", name) is None
@@ -83,7 +84,7 @@ def test_a_job_is_matched_by_collection_model_and_name():
     assert found.outcome == "fail"
 
 
-def test_a_quota_lets_its_number_through_and_tells_when_to_come_back():
+def test_a_quota_lets_its_number_through_and_tells_when_to_come_back() -> None:
     faults = book("{kind: quota, requests_per_minute: 3, model: gemini-2.5-flash}")
     found = [faults.over_quota(faults.matching(CALL)) for _ in range(4)]
     assert found[:3] == [None, None, None]
@@ -104,6 +105,6 @@ def test_a_quota_lets_its_number_through_and_tells_when_to_come_back():
         "{faults: 3}",
     ],
 )
-def test_a_plan_that_is_none_names_what_is_wrong(text):
+def test_a_plan_that_is_none_names_what_is_wrong(text: str) -> None:
     with pytest.raises(FaultPlanError, match=r"\w+"):
         parse_plan(text.encode())

@@ -82,7 +82,7 @@ def bearer(token: str) -> list[tuple[str, str]]:
 )
 def test_requests_that_another_origin_caused_are_refused(
     emulator: RunningEmulator, path: str, headers: list[tuple[str, str]]
-):
+) -> None:
     host = urlsplit(emulator.url).netloc
     sent = [(name, value.format(host=host)) for name, value in headers]
     token = bearer(emulator.variables["VERTEX_EMULATOR_TOKEN"])
@@ -103,13 +103,13 @@ def test_requests_that_another_origin_caused_are_refused(
 )
 def test_clients_and_the_own_origin_are_answered(
     emulator: RunningEmulator, headers: list[tuple[str, str]]
-):
+) -> None:
     host = urlsplit(emulator.url).netloc
     sent = [(name, value.format(host=host)) for name, value in headers]
     assert ask(emulator, "GET", READ, sent)[0] == 200
 
 
-def test_a_form_of_another_origin_stores_nothing(emulator: RunningEmulator):
+def test_a_form_of_another_origin_stores_nothing(emulator: RunningEmulator) -> None:
     form = (
         b'--x\r\nContent-Type: application/json\r\n\r\n{"name": "form.html"}\r\n'
         b"--x\r\nContent-Type: text/html\r\n\r\n" + PAGE + b"\r\n--x--\r\n"
@@ -133,7 +133,7 @@ def test_a_form_of_another_origin_stores_nothing(emulator: RunningEmulator):
 )
 def test_what_is_stored_is_saved_and_not_shown(
     emulator: RunningEmulator, content_type: str, disposition: str | None, expected: str | None
-):
+) -> None:
     bucket = storage.Client().bucket("emulated-bucket")
     blob = bucket.blob("guard/page")
     blob.content_disposition = disposition
@@ -153,7 +153,7 @@ def test_what_is_stored_is_saved_and_not_shown(
     assert blob.download_as_bytes() == PAGE
 
 
-def test_a_signed_url_cannot_ask_for_a_page(emulator: RunningEmulator):
+def test_a_signed_url_cannot_ask_for_a_page(emulator: RunningEmulator) -> None:
     blob = storage.Client().bucket("emulated-bucket").blob("guard/text")
     blob.upload_from_string(PAGE, content_type="application/octet-stream")
     account = service_account.Credentials.from_service_account_file(
@@ -173,7 +173,7 @@ def test_a_signed_url_cannot_ask_for_a_page(emulator: RunningEmulator):
         assert response.headers["Content-Security-Policy"] == "sandbox"
 
 
-def test_errors_are_no_pages_either(emulator: RunningEmulator):
+def test_errors_are_no_pages_either(emulator: RunningEmulator) -> None:
     status, headers, _ = ask(emulator, "GET", "/emulated-bucket/<script>")
     assert status == 404
     assert headers["X-Content-Type-Options"] == "nosniff"
@@ -196,7 +196,7 @@ def test_errors_are_no_pages_either(emulator: RunningEmulator):
 )
 def test_what_runs_code_or_changes_the_emulator_needs_the_token(
     emulator: RunningEmulator, verb: str, path: str
-):
+) -> None:
     for sent in (
         [],
         bearer("a-token"),
@@ -243,7 +243,7 @@ def token_for(emulator: RunningEmulator, **form: str) -> str:
         return json.load(response)["access_token"]
 
 
-def test_only_the_key_of_the_credentials_gets_the_token(emulator: RunningEmulator):
+def test_only_the_key_of_the_credentials_gets_the_token(emulator: RunningEmulator) -> None:
     token = token_for(emulator, grant_type=GRANT, assertion=assertion(emulator))
     assert token == emulator.variables["VERTEX_EMULATOR_TOKEN"]
     for form in (
@@ -259,7 +259,7 @@ def test_only_the_key_of_the_credentials_gets_the_token(emulator: RunningEmulato
         assert refused.value.code == 400
 
 
-def test_a_jwt_that_the_key_signed_is_as_good_as_the_token(emulator: RunningEmulator):
+def test_a_jwt_that_the_key_signed_is_as_good_as_the_token(emulator: RunningEmulator) -> None:
     # Google's generated clients send one in place of a token.
     api = "https://aiplatform.googleapis.com/"
     # The clocks of programs under test may stand still.
@@ -270,12 +270,12 @@ def test_a_jwt_that_the_key_signed_is_as_good_as_the_token(emulator: RunningEmul
         token_for(emulator, grant_type=GRANT, assertion=assertion(emulator, audience=api))
 
 
-def test_an_assertion_for_the_token_is_no_token(emulator: RunningEmulator):
+def test_an_assertion_for_the_token_is_no_token(emulator: RunningEmulator) -> None:
     """Whoever took the port of an emulator that ended gets them from clients."""
     assert ask(emulator, "GET", "/emulator/stats", bearer(assertion(emulator)))[0] == 401
 
 
-def test_the_emulator_proves_that_it_holds_the_token(emulator: RunningEmulator):
+def test_the_emulator_proves_that_it_holds_the_token(emulator: RunningEmulator) -> None:
     port, token = urlsplit(emulator.url).port, emulator.variables["VERTEX_EMULATOR_TOKEN"]
     status, _, body = ask(emulator, "GET", "/emulator/proof?challenge=abc")
     expected = hmac.new(token.encode(), f"{port} abc".encode(), "sha256").hexdigest()
@@ -284,7 +284,7 @@ def test_the_emulator_proves_that_it_holds_the_token(emulator: RunningEmulator):
     assert ask(emulator, "GET", "/emulator/proof?challenge=abc", foreign)[0] == 403
 
 
-def test_the_token_is_in_no_log(tmp_path: Path):
+def test_the_token_is_in_no_log(tmp_path: Path) -> None:
     running = start_emulator(tmp_path / "state")
     running.stop()
     log = (tmp_path / "state.log").read_text()
@@ -292,7 +292,7 @@ def test_the_token_is_in_no_log(tmp_path: Path):
     assert running.variables["VERTEX_EMULATOR_TOKEN"] not in log
 
 
-def test_a_file_of_others_never_gets_the_variables(tmp_path: Path):
+def test_a_file_of_others_never_gets_the_variables(tmp_path: Path) -> None:
     """In a folder that others may write to, one of them may have made a file beforehand."""
     for name in ("emulator.env", "emulator.env.tmp"):
         (tmp_path / name).touch(mode=0o666)
@@ -303,7 +303,7 @@ def test_a_file_of_others_never_gets_the_variables(tmp_path: Path):
     assert (tmp_path / "emulator.env").stat().st_mode & 0o077 == 0
 
 
-def test_the_token_outlives_a_restart_and_not_a_reset(tmp_path: Path):
+def test_the_token_outlives_a_restart_and_not_a_reset(tmp_path: Path) -> None:
     tokens = []
     for options in ([], [], ["--reset"]):
         running = start_emulator(tmp_path / "state", *options)
@@ -313,7 +313,7 @@ def test_the_token_outlives_a_restart_and_not_a_reset(tmp_path: Path):
     assert tokens[0] == tokens[1] != tokens[2]
 
 
-def test_a_hostile_pattern_stops_nobody(emulator: RunningEmulator):
+def test_a_hostile_pattern_stops_nobody(emulator: RunningEmulator) -> None:
     # A backtracking engine needs 2**5000 steps for this one.
     path = f"{READ}/o/{'a' * 5000}!"
     with faults(emulator, {"kind": "drop", "path": "(a+)+$"}):
@@ -328,6 +328,6 @@ def test_a_hostile_pattern_stops_nobody(emulator: RunningEmulator):
     assert "RE2" in json.load(refused.value)["error"]["message"]
 
 
-def test_files_with_secrets_are_for_their_owner_alone(emulator: RunningEmulator):
+def test_files_with_secrets_are_for_their_owner_alone(emulator: RunningEmulator) -> None:
     for name in ("credentials.json", "environment"):
         assert (emulator.state / name).stat().st_mode & 0o077 == 0

@@ -8,6 +8,8 @@ import json
 import re
 import subprocess
 import sys
+from pathlib import Path
+from typing import Any
 
 import pytest
 from google.cloud import bigquery
@@ -18,6 +20,7 @@ from vertex_emulator.errors import ApiError
 from vertex_emulator.public_data import TABLES, PublicData, public_tables
 from vertex_emulator.stats import Stats
 from vertex_emulator.storage.service import StorageService
+from vertex_emulator.testing import RunningEmulator
 
 DIGEST = """
 import hashlib, json
@@ -27,20 +30,20 @@ print(hashlib.sha256(json.dumps(list(public_tables())).encode()).hexdigest())
 
 
 @pytest.fixture
-def warehouse(emulator):
+def warehouse(emulator: RunningEmulator) -> Any:
     return bigquery.Client()
 
 
 @pytest.fixture(scope="module")
-def tables():
+def tables() -> Any:
     return {name.rpartition(".")[2]: rows for name, _, rows in public_tables()}
 
 
-def query(warehouse, sql):
+def query(warehouse: Any, sql: Any) -> Any:
     return [dict(row) for row in warehouse.query(sql).result()]
 
 
-def test_questions_have_the_columns_of_the_public_table(warehouse):
+def test_questions_have_the_columns_of_the_public_table(warehouse: Any) -> None:
     """https://console.cloud.google.com/marketplace/product/stack-exchange/stack-overflow"""
     table = warehouse.get_table("bigquery-public-data.stackoverflow.posts_questions")
     types = {field.name: field.field_type for field in table.schema}
@@ -54,7 +57,7 @@ def test_questions_have_the_columns_of_the_public_table(warehouse):
     assert types["accepted_answer_id"] == types["tags"] == "STRING"
 
 
-def test_the_join_of_the_guide_gives_answers_since_a_date(warehouse):
+def test_the_join_of_the_guide_gives_answers_since_a_date(warehouse: Any) -> None:
     sql = """
         SELECT q.title, q.tags, a.body, a.creation_date
         FROM `bigquery-public-data.stackoverflow.posts_questions` AS q
@@ -70,25 +73,25 @@ def test_the_join_of_the_guide_gives_answers_since_a_date(warehouse):
         assert f"<code>{module}</code>" in row["body"]
 
 
-def test_articles_have_the_columns_of_the_public_table(warehouse):
+def test_articles_have_the_columns_of_the_public_table(warehouse: Any) -> None:
     """https://console.cloud.google.com/marketplace/product/bbc/bbc-news-full-text"""
     rows = query(warehouse, "SELECT * FROM `bigquery-public-data.bbc_news.fulltext` LIMIT 5")
     assert set(rows[0]) == {"body", "title", "filename", "category"}
 
 
-def test_questions_do_not_name_their_module(tables):
+def test_questions_do_not_name_their_module(tables: Any) -> None:
     for row in tables["posts_questions"]:
         module = row["tags"].split("|")[1]
         assert not re.search(rf"\b{module}\b", f"{row['title']} {row['body']}", re.IGNORECASE)
 
 
-def test_no_text_stands_under_two_modules(tables):
+def test_no_text_stands_under_two_modules(tables: Any) -> None:
     for name in ("posts_questions", "fulltext"):
         bodies = [row["body"] for row in tables[name]]
         assert len(bodies) == len(set(bodies))
 
 
-def test_questions_answers_and_modules_are_enough_to_learn_from(tables):
+def test_questions_answers_and_modules_are_enough_to_learn_from(tables: Any) -> None:
     questions = tables["posts_questions"]
     assert 1500 <= len(questions) <= 3000
     assert len({row["tags"] for row in questions}) > 40
@@ -100,7 +103,7 @@ def test_questions_answers_and_modules_are_enough_to_learn_from(tables):
     assert (dates[0][:4], dates[-1][:4]) == ("2018", "2026")
 
 
-def test_the_same_interpreter_makes_the_same_rows():
+def test_the_same_interpreter_makes_the_same_rows() -> None:
     here = hashlib.sha256(json.dumps(list(public_tables())).encode()).hexdigest()
     found = subprocess.run(
         [sys.executable, "-c", DIGEST],
@@ -112,9 +115,9 @@ def test_the_same_interpreter_makes_the_same_rows():
     assert found.stdout.strip() == here
 
 
-def test_tables_are_filled_once(tmp_path):
+def test_tables_are_filled_once(tmp_path: Path) -> None:
     config = EmulatorConfig(state=tmp_path)
-    counts = []
+    counts: list[Any] = []
     for _ in range(2):
         storage = StorageService(config, Stats())
         service = BigQueryService(config, storage, Stats())
@@ -130,7 +133,7 @@ def test_tables_are_filled_once(tmp_path):
     assert all(counts[0])
 
 
-def test_stopping_leaves_whole_tables_only(tmp_path, tables):
+def test_stopping_leaves_whole_tables_only(tmp_path: Path, tables: Any) -> None:
     config = EmulatorConfig(state=tmp_path)
     storage = StorageService(config, Stats())
     service = BigQueryService(config, storage, Stats())

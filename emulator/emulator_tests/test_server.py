@@ -14,6 +14,7 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 from types import ModuleType
+from typing import Any
 from urllib.parse import urlsplit
 
 import pytest
@@ -27,7 +28,7 @@ PARENT = "projects/p/locations/us-central1"
 
 def ask(
     running: RunningEmulator, verb: str, path: str, host: str | None = None
-) -> tuple[int, dict | str]:
+) -> tuple[int, dict[str, Any] | str]:
     """Status and body of a request with an empty JSON object, and a `Host` of one's own."""
     connection = http.client.HTTPConnection(urlsplit(running.url).netloc, timeout=20)
     connection.putrequest(verb, path, skip_host=host is not None)
@@ -59,19 +60,21 @@ def ask(
     "host",
     ["example.com", "127.0.0.1.example.com", "localhost.example.com:80", "0.0.0.0", "[::2]:80", ""],
 )
-def test_other_hosts_than_loopback_are_refused(emulator: RunningEmulator, host: str, path: str):
+def test_other_hosts_than_loopback_are_refused(
+    emulator: RunningEmulator, host: str, path: str
+) -> None:
     status, body = ask(emulator, "GET", path, host)
     assert status == 403
     assert "loopback" in body["error"]["message"]
 
 
 @pytest.mark.parametrize("host", ["127.0.0.1", "localhost", "localhost:8765", "[::1]:80"])
-def test_loopback_hosts_are_answered(emulator: RunningEmulator, host: str):
+def test_loopback_hosts_are_answered(emulator: RunningEmulator, host: str) -> None:
     status, body = ask(emulator, "GET", "/emulator/ready", host)
     assert (status, body["status"]) == (200, "ready")
 
 
-def test_only_one_loopback_address_is_bound(emulator: RunningEmulator):
+def test_only_one_loopback_address_is_bound(emulator: RunningEmulator) -> None:
     port = urlsplit(emulator.url).port
     # Each of these would answer if the server listened on all addresses.
     others = {"127.0.0.2", socket.gethostbyname(socket.gethostname())} - {"127.0.0.1"}
@@ -108,7 +111,7 @@ def example_path(uri: str) -> str:
 @pytest.mark.parametrize("api", [aiplatform_v1, aiplatform_v1beta1])
 def test_every_method_of_vertex_ai_is_served_or_refused_by_name(
     emulator: RunningEmulator, api: ModuleType
-):
+) -> None:
     asked = 0
     for service, method, verb, uri in methods(api):
         path = example_path(uri)
@@ -147,7 +150,7 @@ def test_every_method_of_vertex_ai_is_served_or_refused_by_name(
 )
 def test_methods_that_are_not_served_are_named(
     emulator: RunningEmulator, verb: str, path: str, method: str
-):
+) -> None:
     status, body = ask(emulator, verb, path)
     assert (status, body["error"]["status"]) == (501, "UNIMPLEMENTED")
     assert method in body["error"]["message"]
@@ -155,7 +158,7 @@ def test_methods_that_are_not_served_are_named(
     assert emulator.stats()["requests"][service][method] >= 1
 
 
-def test_paths_of_no_api_are_not_found(emulator: RunningEmulator):
+def test_paths_of_no_api_are_not_found(emulator: RunningEmulator) -> None:
     status, body = ask(emulator, "GET", "/")
     assert status == 404
     assert "genai.Client()" in body["error"]["message"]
@@ -170,7 +173,7 @@ def run_to_its_end(*options: str) -> subprocess.CompletedProcess[str]:
     )
 
 
-def test_a_port_that_is_taken_is_named(emulator: RunningEmulator, tmp_path: Path):
+def test_a_port_that_is_taken_is_named(emulator: RunningEmulator, tmp_path: Path) -> None:
     port = str(urlsplit(emulator.url).port)
     result = run_to_its_end("--port", port, "--state", str(tmp_path / "state"))
     assert result.returncode == 2
@@ -178,7 +181,7 @@ def test_a_port_that_is_taken_is_named(emulator: RunningEmulator, tmp_path: Path
     assert "Traceback" not in result.stderr
 
 
-def test_a_state_folder_in_use_is_neither_served_nor_reset(emulator: RunningEmulator):
+def test_a_state_folder_in_use_is_neither_served_nor_reset(emulator: RunningEmulator) -> None:
     result = run_to_its_end("--port", "0", "--state", str(emulator.state), "--reset")
     assert result.returncode != 0
     assert "another emulator serves" in result.stderr
@@ -186,7 +189,7 @@ def test_a_state_folder_in_use_is_neither_served_nor_reset(emulator: RunningEmul
     assert (emulator.state / "credentials.json").exists()
 
 
-def test_reset_clears_the_state(tmp_path: Path):
+def test_reset_clears_the_state(tmp_path: Path) -> None:
     first = start_emulator(tmp_path / "state")
     path = "/upload/storage/v1/b/emulated-bucket/o?uploadType=media&name=x"
     assert ask(first, "POST", path)[0] == 200
@@ -198,7 +201,7 @@ def test_reset_clears_the_state(tmp_path: Path):
         second.stop()
 
 
-def test_the_help_names_every_option():
+def test_the_help_names_every_option() -> None:
     result = subprocess.run(
         [sys.executable, "-m", "vertex_emulator", "--help"],
         capture_output=True,
@@ -210,7 +213,7 @@ def test_the_help_names_every_option():
         assert option in result.stdout
 
 
-def test_the_variables_lead_past_a_proxy(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+def test_the_variables_lead_past_a_proxy(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("no_proxy", raising=False)
     monkeypatch.setenv("NO_PROXY", "intranet.example.com")
     running = start_emulator(tmp_path / "state")
@@ -230,7 +233,7 @@ def test_the_variables_lead_past_a_proxy(tmp_path: Path, monkeypatch: pytest.Mon
         running.stop()
 
 
-def test_a_small_answer_comes_in_one_piece(emulator: RunningEmulator):
+def test_a_small_answer_comes_in_one_piece(emulator: RunningEmulator) -> None:
     where = urlsplit(emulator.url)
     with socket.create_connection((where.hostname, where.port), timeout=20) as connection:
         token = emulator.variables["VERTEX_EMULATOR_TOKEN"]
@@ -252,7 +255,7 @@ def test_a_small_answer_comes_in_one_piece(emulator: RunningEmulator):
         ("*", "*"),
     ],
 )
-def test_exceptions_of_proxies_stay(monkeypatch: pytest.MonkeyPatch, set_: str, told: str):
+def test_exceptions_of_proxies_stay(monkeypatch: pytest.MonkeyPatch, set_: str, told: str) -> None:
     monkeypatch.delenv("NO_PROXY", raising=False)
     monkeypatch.setenv("no_proxy", set_)
     assert proxy_exceptions() == {"no_proxy": told, "NO_PROXY": told}

@@ -6,11 +6,11 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from genaiops_dagster.budget.limits import NOTHING, Spent, refusals
-from genaiops_dagster.budget.pricing import context_window
+from genaiops_dagster.budget.pricing import PriceList, context_window
 from genaiops_dagster.budget.stage_costs import estimate_of, price_requests
 from genaiops_dagster.prompts.tokens import TokenTotal
 from genaiops_dagster.records.budget import CostEstimate, Stage
-from genaiops_dagster.use_case.budget import Budget, ModelPrice
+from genaiops_dagster.use_case.budget import Budget
 
 
 @dataclass(frozen=True)
@@ -39,7 +39,7 @@ class Requests:
     emulated: bool = False
     answers: int = 1
 
-    def estimate(self, prompts: Sequence[int], prices: dict[str, ModelPrice]) -> CostEstimate:
+    def estimate(self, prompts: Sequence[int], prices: PriceList) -> CostEstimate:
         """What requests with prompts of so many tokens may cost at most."""
         calls, longest_answer = len(prompts), self.answers * self.max_output_tokens
         stage = price_requests(
@@ -64,6 +64,7 @@ def refuse_over_budget(
     prompts: Sequence[int],
     requests: Requests,
     budget: Budget,
+    prices: PriceList,
     run: Spent = NOTHING,
     month: Spent = NOTHING,
 ) -> list[str | None]:
@@ -76,11 +77,12 @@ def refuse_over_budget(
         prompts: Tokens of each.
         requests: What they have in common.
         budget: The limits.
+        prices: What applies.
         run: What this run has reserved and spent already.
         month: What all runs of this month have.
     """
     window = context_window(requests.model)
-    price = _by_length(requests, budget.prices)
+    price = _by_length(requests, prices)
     reasons: list[str | None] = []
     taken = NOTHING
     for tokens in prompts:
@@ -98,7 +100,7 @@ def refuse_over_budget(
     return reasons
 
 
-def _by_length(requests: Requests, prices: dict[str, ModelPrice]) -> Callable[[int], CostEstimate]:
+def _by_length(requests: Requests, prices: PriceList) -> Callable[[int], CostEstimate]:
     """Estimates of single requests; prompts of one length share theirs, since pricing is slow."""
     known: dict[int, CostEstimate] = {}
 

@@ -33,13 +33,13 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
-class Terms:
-    """On which terms candidates are evaluated.
+class EvaluationScope:
+    """How much candidates are evaluated on: everything, or what the budget allows.
 
     Attributes:
         use_case: With the judge that is asked.
         evaluation_set: What every candidate answers, whole or a sample.
-        degradation: What is done with less; None: nothing.
+        degradation: What is done with less; None if nothing is.
     """
 
     use_case: UseCase
@@ -63,7 +63,7 @@ def degrade(
         use_case: Its budget says what may be done with less.
         evaluation_set: The whole one.
         take_sample: Gives a sample of so many of its rows.
-        price: Estimates a run with other terms.
+        price: Estimates a run of another scope.
         month: What all runs of this month have reserved and spent.
         left: What of an estimate is not paid yet.
 
@@ -88,8 +88,8 @@ def degrade(
             judge=judge,
             done=_done(use_case, evaluation_set, sample, judge, [one.sentence for one in broken]),
         )
-        terms = with_less(use_case, evaluation_set, degradation)
-        estimate = price(terms.use_case, terms.evaluation_set).model_copy(
+        scope = with_less(use_case, evaluation_set, degradation)
+        estimate = price(scope.use_case, scope.evaluation_set).model_copy(
             update={"degradation": degradation}
         )
         if not limits(estimate):
@@ -135,7 +135,7 @@ def stratified_sample(examples: Mapping[str, Example], rows: int) -> list[str]:
     """Keys of `rows` of the examples, in their order: the same ones always and everywhere.
 
     Each combination of slice values gets its share of the rows (largest remainders), and in it
-    those examples are chosen whose ids have the smallest sha256. So a smaller sample is, but for
+    those examples are chosen whose ids have the smallest sha256. So a smaller sample is, apart from
     rounding, part of a larger one, and answers that are kept serve both.
 
     Args:
@@ -185,21 +185,21 @@ def store_sample(
 
 def with_less(
     use_case: UseCase, evaluation_set: DatasetSplit, degradation: Degradation | None
-) -> Terms:
-    """The terms that a degradation comes to.
+) -> EvaluationScope:
+    """The scope that a degradation leaves.
 
     Raises:
         BudgetExceededError: the degradation is of another evaluation set.
     """
     if degradation is None:
-        return Terms(use_case, evaluation_set)
+        return EvaluationScope(use_case, evaluation_set)
     if degradation.evaluation_digest != evaluation_set.digest:
         raise BudgetExceededError(
             f"{use_case.name}: the estimate allows a sample of another evaluation set; "
             f"materialize {use_case.name}/cost_estimate again"
         )
     sample = degradation.sample or evaluation_set
-    return Terms(with_judge(use_case, degradation), sample, degradation)
+    return EvaluationScope(with_judge(use_case, degradation), sample, degradation)
 
 
 def with_judge(use_case: UseCase, degradation: Degradation | None) -> UseCase:
@@ -231,8 +231,10 @@ def read_degradation(store: ObjectStore, use_case: UseCase) -> Degradation | Non
     return read_record(store, CostEstimate, use_case.name, "cost_estimate").degradation
 
 
-def read_terms(store: ObjectStore, use_case: UseCase, evaluation_set: DatasetSplit) -> Terms:
-    """On which terms the latest estimate lets candidates be evaluated.
+def read_scope(
+    store: ObjectStore, use_case: UseCase, evaluation_set: DatasetSplit
+) -> EvaluationScope:
+    """The scope that the latest estimate allows.
 
     Raises:
         FileNotFoundError: the use case may do with less, and there is no estimate.

@@ -9,7 +9,6 @@ is reserved again, which may take it over when nothing was heard of its run for 
 
 from __future__ import annotations
 
-import datetime as dt
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -19,6 +18,7 @@ from pydantic import Field
 from genaiops_dagster.budget.limits import Spent, require_within_budget
 from genaiops_dagster.google_cloud.object_store import ObjectChangedError
 from genaiops_dagster.records.budget import CostEstimate
+from genaiops_dagster.records.clock import Clock
 from genaiops_dagster.records.layout import Layout
 from genaiops_dagster.records.record import (
     Record,
@@ -33,6 +33,8 @@ if TYPE_CHECKING:
     from genaiops_dagster.google_cloud.object_store import ObjectStore
 
 STALE_SECONDS = 300.0
+_PATIENCE_SECONDS = 120.0
+"""How long a change is tried again while others change the same month."""
 
 
 class Entry(Record):
@@ -113,16 +115,23 @@ class Ledger:
         store: Bucket of the ledger.
         use_case: Name of the use case.
         budget: Its limits.
+        clock: Tells the month, and how old a reservation is.
         month: As `2026-11`; the present one (UTC) by default. Work that was reserved in one month
             and ends in the next is settled where it was reserved.
     """
 
     def __init__(
-        self, store: ObjectStore, use_case: str, budget: Budget, month: str | None = None
+        self,
+        store: ObjectStore,
+        use_case: str,
+        budget: Budget,
+        clock: Clock,
+        month: str | None = None,
     ) -> None:
         self._store = store
         self._budget = budget
-        self.month = month or dt.datetime.now(dt.UTC).strftime("%Y-%m")
+        self._clock = clock
+        self.month = month or clock.now().strftime("%Y-%m")
         self.name = Layout(use_case).ledger(self.month)
 
     def read(self) -> Month:
@@ -131,7 +140,7 @@ class Ledger:
 
     def taken(self, work: str, run_id: str) -> tuple[Spent, Spent]:
         """What counts against a new reservation of `work`: of the run, and of all this month."""
-        freed = self.read().without(work, run_id, _now(), settled=False)
+        freed = self.read().without(work, run_id, self._now(), settled=False)
         return freed.taken(run_id), freed.taken()
 
     def reserve(self, work: str, run_id: str, estimate: CostEstimate) -> None:
@@ -144,7 +153,7 @@ class Ledger:
         """
 
         def change(month: Month) -> Month:
-            now = _now()
+            now = self._now()
             freed = month.without(work, run_id, now, settled=False)
             require_within_budget(estimate, self._budget, freed.taken(run_id), freed.taken())
             return freed.replace(
@@ -171,7 +180,7 @@ class Ledger:
                         "reserved_tokens": max(0, entry.reserved_tokens - tokens),
                         "spent_usd": entry.spent_usd + usd,
                         "spent_tokens": entry.spent_tokens + tokens,
-                        "updated": _now(),
+                        "updated": self._now(),
                     }
                 )
             )
@@ -186,16 +195,20 @@ class Ledger:
         """Set what was spent for work that is paid once, whichever run finds it done."""
 
         def change(month: Month) -> Month:
+            now = self._now()
+            freed = month.without(work, run_id, now, settled=True)
             if any(e.work == work and e.spent_tokens for e in month.entries):
-                return month.without(work, run_id, _now(), settled=True)
-            freed = month.without(work, run_id, _now(), settled=True)
+                return freed
             return freed.replace(
                 freed.entry(work, run_id).model_copy(
-                    update={"spent_usd": usd, "spent_tokens": tokens, "updated": _now()}
+                    update={"spent_usd": usd, "spent_tokens": tokens, "updated": now}
                 )
             )
 
         self._change(change)
+
+    def _now(self) -> float:
+        return self._clock.now().timestamp()
 
     def _change(self, change: Callable[[Month], Month]) -> None:
         """Apply `change` to the month as it stands, however many others do the same.
@@ -205,10 +218,12 @@ class Ledger:
         """
         import tenacity
 
+        deadline = self._clock.elapsed() + _PATIENCE_SECONDS
         for attempt in tenacity.Retrying(
             retry=tenacity.retry_if_exception_type(ObjectChangedError),
             wait=tenacity.wait_random_exponential(multiplier=0.05, max=2),
-            stop=tenacity.stop_after_delay(120),
+            stop=lambda _: self._clock.elapsed() >= deadline,
+            sleep=self._clock.sleep,
             reraise=True,
         ):
             with attempt:
@@ -235,7 +250,3 @@ def spend_by_month(store: ObjectStore, use_case: str) -> list[MonthlySpend]:
         month = item.name.rsplit("/", 1)[-1].removesuffix(".json")
         found += [MonthlySpend(month, stage, usd) for stage, usd in sorted(stages.items()) if usd]
     return found
-
-
-def _now() -> float:
-    return dt.datetime.now(dt.UTC).timestamp()

@@ -70,12 +70,12 @@ def broken_limits(
     broken = [
         BrokenLimit(
             f"the limit budget.{field} is {_amount(field, limit)}; asked "
-            f"{_amount(field, asked)} at most, left {_amount(field, max(limit - taken, 0))}",
-            f"Raise it in the use case file to {_enough(field, taken + asked)} or more, "
+            f"{_amount(field, requested)} at most, left {_amount(field, max(limit - taken, 0))}",
+            f"Raise it in the use case file to {_enough(field, taken + requested)} or more, "
             "or evaluate fewer rows, or set a smaller max_output_tokens.",
         )
-        for field, limit, taken, asked in limits
-        if limit is not None and asked > 0 and taken + asked > limit * (1 + _ROUNDING)
+        for field, limit, taken, requested in limits
+        if limit is not None and requested > 0 and taken + requested > limit * (1 + _ROUNDING)
     ]
     if estimate.unknown_prices and budget.unknown_price == "refuse":
         broken.append(
@@ -123,14 +123,14 @@ def sweep_refusals(estimate: CostEstimate, sweep: Sweep | None) -> list[str]:
     if sweep is None:
         return []
     jobs = [stage for stage in estimate.of_stages("tuning").stages if stage.candidate]
-    asked = sum(stage.maximum_usd or 0.0 for stage in jobs)
-    if asked <= sweep.maximum_usd * (1 + _ROUNDING):
+    requested = sum(stage.maximum_usd or 0.0 for stage in jobs)
+    if requested <= sweep.maximum_usd * (1 + _ROUNDING):
         return []
     return [
         f"{estimate.use_case}: the limit tuning.sweep.maximum_usd is "
         f"{_amount('usd', sweep.maximum_usd)}; the {len(jobs)} jobs of the sweep may cost "
-        f"{_amount('usd', asked)}. Raise it in the use case file to {_enough('usd', asked)} or "
-        "more, or sweep fewer values."
+        f"{_amount('usd', requested)}. Raise it in the use case file to "
+        f"{_enough('usd', requested)} or more, or sweep fewer values."
     ]
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -10,11 +9,12 @@ from typing import TYPE_CHECKING
 
 from genaiops_dagster.budget.ledger import Ledger
 from genaiops_dagster.budget.limits import require_within_budget
-from genaiops_dagster.budget.pricing import token_cost
+from genaiops_dagster.budget.pricing import PriceList, token_cost
 from genaiops_dagster.budget.spend import Spend, record_spend
 from genaiops_dagster.records.budget import CostEstimate, Stage
+from genaiops_dagster.records.clock import Clock
 from genaiops_dagster.records.record import find_record
-from genaiops_dagster.use_case import UseCase
+from genaiops_dagster.use_case.budget import Budget
 
 if TYPE_CHECKING:
     from genaiops_dagster.google_cloud.object_store import ObjectStore
@@ -61,12 +61,14 @@ class Payment:
         work: What is paid.
         run_id: Dagster run that pays.
         price: What usage costs.
+        clock: Tells when the ledger is due.
     """
 
-    def __init__(self, ledger: Ledger, work: str, run_id: str, price: Price) -> None:
+    def __init__(self, ledger: Ledger, work: str, run_id: str, price: Price, clock: Clock) -> None:
         self._ledger, self._work, self._run_id, self._price = ledger, work, run_id, price
+        self._clock = clock
         self._pending = Usage()
-        self._flushed_at = time.monotonic()
+        self._flushed_at = clock.elapsed()
         self.total = Usage()
 
     def add(
@@ -81,7 +83,7 @@ class Payment:
         """Count what was used; goes to the ledger every ten seconds and at the end."""
         for usage in (self._pending, self.total):
             usage.add(requests, input_tokens, output_tokens, cached_tokens, fixed_usd)
-        if time.monotonic() - self._flushed_at >= _FLUSH_SECONDS:
+        if self._clock.elapsed() - self._flushed_at >= _FLUSH_SECONDS:
             self.flush()
 
     @property
@@ -97,10 +99,10 @@ class Payment:
             self._ledger.spend(
                 self._work, self._run_id, usd, used.input_tokens + used.output_tokens
             )
-        self._flushed_at = time.monotonic()
+        self._flushed_at = self._clock.elapsed()
 
 
-def require_affordable_run(store: ObjectStore, use_case: UseCase) -> None:
+def require_affordable_run(store: ObjectStore, use_case: str, budget: Budget) -> None:
     """Stop where the run that a paid step is part of may not be paid, as it was last estimated.
 
     A failed check stops only the run that it is in; without this the assets of a refused run could
@@ -109,9 +111,9 @@ def require_affordable_run(store: ObjectStore, use_case: UseCase) -> None:
     Raises:
         BudgetExceededError: the latest estimate breaks a limit of the use case as it is now.
     """
-    estimate = find_record(store, CostEstimate, use_case.name, "cost_estimate")
+    estimate = find_record(store, CostEstimate, use_case, "cost_estimate")
     if estimate is not None:
-        require_within_budget(estimate, use_case.budget)
+        require_within_budget(estimate, budget)
 
 
 @dataclass(frozen=True)
@@ -119,16 +121,28 @@ class Purse:
     """What the paid steps of one run need in order to reserve, spend and record.
 
     Attributes:
-        use_case: Whose budget.
+        use_case: Name of the use case.
+        budget: Its limits and prices.
         store: Bucket of the ledger.
         warehouse: Dataset of the table `spend`.
+        clock: Tells the month, and when the ledger is due.
         run_id: Dagster run that pays.
     """
 
-    use_case: UseCase
+    use_case: str
+    budget: Budget
     store: ObjectStore
     warehouse: Warehouse
+    clock: Clock
     run_id: str
+
+    def prices(self) -> PriceList:
+        """What requests cost that are made now."""
+        return PriceList(self.clock.now(), self.budget.prices)
+
+    def ledger(self) -> Ledger:
+        """The ledger of the present month."""
+        return Ledger(self.store, self.use_case, self.budget, self.clock)
 
     @contextmanager
     def paying(
@@ -162,9 +176,11 @@ class Purse:
             BudgetExceededError: a limit would be broken; nothing was reserved.
         """
         if (estimate.maximum_usd or estimate.maximum_tokens) and of_lifecycle:
-            require_affordable_run(self.store, self.use_case)
-        ledger = Ledger(self.store, self.use_case.name, self.use_case.budget)
+            require_affordable_run(self.store, self.use_case, self.budget)
+        ledger = self.ledger()
         ledger.reserve(work, self.run_id, estimate)
+
+        prices = self.prices()
 
         def price(used: Usage) -> float | None:
             usd = token_cost(
@@ -176,11 +192,11 @@ class Purse:
                 cached_tokens=used.cached_tokens,
                 searches=used.requests if grounded else 0,
                 batch=batch,
-                prices=self.use_case.budget.prices,
+                prices=prices,
             )
             return None if usd is None else usd + used.fixed_usd
 
-        payment = Payment(ledger, work, self.run_id, price)
+        payment = Payment(ledger, work, self.run_id, price, self.clock)
         try:
             yield payment
         finally:
@@ -190,7 +206,7 @@ class Purse:
             if used.requests:
                 spend = Spend(
                     id=f"{work}@{self.run_id}",
-                    use_case=self.use_case.name,
+                    use_case=self.use_case,
                     stage=stage,
                     run_id=self.run_id,
                     model=model,
@@ -200,4 +216,4 @@ class Purse:
                     cost_usd=price(used),
                     emulated=estimate.emulated,
                 )
-                record_spend(self.warehouse, [spend])
+                record_spend(self.warehouse, [spend], self.clock.now())

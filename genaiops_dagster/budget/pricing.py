@@ -16,7 +16,7 @@ from __future__ import annotations
 import datetime as dt
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from genaiops_dagster.use_case.budget import ModelPrice
 
@@ -64,7 +64,7 @@ REGIONAL_FACTOR = Published(1.1, dt.date(2026, 7, 1), _PLATFORM_PRICING)
 aside. Models are asked in the location where they are tuned, which `global` cannot be."""
 
 EVALUATION_SERVICE = "evaluation_service"
-"""Under what the prices of computed metrics stand in `budget.prices`, by characters for tokens."""
+"""Name of the prices of computed metrics in `budget.prices`, by characters instead of tokens."""
 
 EVALUATION_PRICES: Mapping[str, Published] = {
     "input": Published(0.03, dt.date(2025, 4, 14), _VERTEX_PRICING),
@@ -75,6 +75,19 @@ judge; a judge is paid as the model that it is."""
 
 SCORE_CHARACTERS = 20
 """Characters of a score at most, as the service writes it."""
+
+
+@dataclass(frozen=True)
+class PriceList:
+    """Published prices as of one moment, and what a use case has agreed instead.
+
+    Attributes:
+        at: When the requests are made; published prices change.
+        own: The use case's own prices by base model (`budget.prices`), which come first.
+    """
+
+    at: dt.datetime
+    own: Mapping[str, ModelPrice] = field(default_factory=dict)
 
 
 def base_model_name(model: str) -> str:
@@ -98,8 +111,7 @@ def token_cost(
     cached_tokens: int = 0,
     searches: int = 0,
     batch: bool = False,
-    prices: Mapping[str, ModelPrice] | None = None,
-    at: dt.datetime | None = None,
+    prices: PriceList,
 ) -> float | None:
     """Price of generated content in US dollars; None when the model's price is not known.
 
@@ -113,8 +125,7 @@ def token_cost(
         cached_tokens: How many of `input_tokens` were read from a context cache.
         searches: Web searches that ground the answers.
         batch: Whether the requests are a batch job, which costs less where that is published.
-        prices: The use case's own prices by base model, which go before the published ones.
-        at: When the requests are made; now by default.
+        prices: What applies.
 
     Sources: the package genai-prices and
         https://cloud.google.com/vertex-ai/generative-ai/pricing (tuned models, batch).
@@ -124,7 +135,7 @@ def token_cost(
     if requests < 1 or not (input_tokens or output_tokens or searches):
         return 0.0
     name = base_model_name(model)
-    own = (prices or {}).get(name)
+    own = prices.own.get(name)
     factor = _tuned_factor(name, own) if tuned else 1.0
     if own is not None and own.input is not None and own.output is not None:
         listed = (input_tokens * own.input + output_tokens * own.output) / 1e6
@@ -139,16 +150,16 @@ def token_cost(
             usage,
             name,
             provider_id="google",
-            genai_request_timestamp=at,
+            genai_request_timestamp=prices.at,
             price_context={"processing": "batch"} if batch else None,
         )
     except LookupError:
         return None
-    search = _search_price(name, at) if searches else 0.0
+    search = _search_price(name, prices.at) if searches else 0.0
     input_share = input_tokens / (usage.input_tokens or 1)
     output_share = output_tokens / (usage.output_tokens or 1)
     listed = float(price.input_price) * input_share + float(price.output_price) * output_share
-    return factor * _regional_factor(name, at) * listed + searches * search
+    return factor * _regional_factor(name, prices.at) * listed + searches * search
 
 
 def is_tuned(address: str) -> bool:
@@ -168,30 +179,28 @@ def _tuned_factor(name: str, own: ModelPrice | None) -> float:
     return TUNED_FACTOR.value if _generation(name) >= 3 else 1.0
 
 
-def _regional_factor(name: str, at: dt.datetime | None) -> float:
-    day = (at or dt.datetime.now(dt.UTC)).date()
-    dearer = _generation(name) >= 3 and "preview" not in name and day >= REGIONAL_FACTOR.as_of
+def _regional_factor(name: str, at: dt.datetime) -> float:
+    since = REGIONAL_FACTOR.as_of
+    dearer = _generation(name) >= 3 and "preview" not in name and at.date() >= since
     return REGIONAL_FACTOR.value if dearer else 1.0
 
 
-def computed_metrics_cost(
-    characters: int, scores: int, *, prices: Mapping[str, ModelPrice] | None = None
-) -> float:
+def computed_metrics_cost(characters: int, scores: int, *, prices: PriceList) -> float:
     """Price of metrics that the evaluation service computes without a judge, in US dollars.
 
     Args:
         characters: Of all answers and references that it was sent, as often as it was.
         scores: How many it gave back.
-        prices: The use case's own prices, under `evaluation_service`.
+        prices: What applies; a use case's own stand under `evaluation_service`.
     """
-    own = (prices or {}).get(EVALUATION_SERVICE)
+    own = prices.own.get(EVALUATION_SERVICE)
     listed = {name: price.value for name, price in EVALUATION_PRICES.items()}
     read = own.input if own and own.input is not None else listed["input"]
     written = own.output if own and own.output is not None else listed["output"]
     return (characters * read + scores * SCORE_CHARACTERS * written) / 1e6
 
 
-def _search_price(model: str, at: dt.datetime | None) -> float:
+def _search_price(model: str, at: dt.datetime) -> float:
     """US dollars of one web search by a model whose price is known."""
     from genai_prices import Usage, calc_price
 
@@ -214,11 +223,11 @@ def cache_storage_cost(
     tokens: int,
     time: dt.timedelta,
     *,
-    prices: Mapping[str, ModelPrice] | None = None,
+    prices: PriceList,
 ) -> float | None:
-    """Price of keeping `tokens` in a context cache for `time`, in US dollars; None: not known."""
+    """Price of keeping `tokens` in a context cache for `time`, in US dollars; None if unknown."""
     name = base_model_name(model)
-    own = (prices or {}).get(name)
+    own = prices.own.get(name)
     kinds = (usd for kind, usd in CACHE_STORAGE_PRICES.items() if f"-{kind}" in name)
     usd = own.cache_storage if own and own.cache_storage is not None else next(kinds, None)
     return None if usd is None else usd * tokens / 1e6 * (time / dt.timedelta(hours=1))
@@ -244,20 +253,20 @@ def tuning_cost(
     tokens: int,
     *,
     method: str = "supervised",
-    prices: Mapping[str, ModelPrice] | None = None,
+    prices: PriceList,
 ) -> float | None:
     """Price of a tuning job in US dollars; None when no price is known.
 
-    Distillation has no published price: its teacher's answers are paid beside the training.
+    Distillation has no published price: its teacher's answers are paid on top of the training.
 
     Args:
         base_model: Name or resource of the model that is tuned.
         tokens: Training tokens: those of the training set times the epochs.
         method: `supervised`, `preference` or `distillation`.
-        prices: The use case's own prices by base model, which go before the published ones.
+        prices: What applies.
     """
     name = base_model_name(base_model)
-    own, published = (prices or {}).get(name), TUNING_PRICES.get(name)
+    own, published = prices.own.get(name), TUNING_PRICES.get(name)
     if own is not None and own.tuning is not None:
         return tokens / 1e6 * own.tuning
     return None if published is None or method == "distillation" else tokens / 1e6 * published.value

@@ -58,7 +58,6 @@ class Spend(Record):
     emulated: bool
 
 
-def record_spend(warehouse: Warehouse, payments: Iterable[Spend]) -> int:
-    """Write payments to the table `spend`; how many were given."""
-    now = dt.datetime.now(dt.UTC).isoformat()
-    return warehouse.merge(SPEND, [{**p.model_dump(), "created": now} for p in payments])
+def record_spend(warehouse: Warehouse, payments: Iterable[Spend], now: dt.datetime) -> None:
+    """Write payments to the table `spend`, recorded `now`."""
+    warehouse.merge(SPEND, [{**p.model_dump(), "created": now.isoformat()} for p in payments])

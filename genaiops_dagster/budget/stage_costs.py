@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 
-from genaiops_dagster.budget.pricing import EVALUATION_SERVICE, computed_metrics_cost, token_cost
+from genaiops_dagster.budget.pricing import (
+    EVALUATION_SERVICE,
+    PriceList,
+    computed_metrics_cost,
+    token_cost,
+)
 from genaiops_dagster.prompts.tokens import TokenTotal
 from genaiops_dagster.records.budget import CostEstimate, Stage, StageCost, totals
-from genaiops_dagster.use_case.budget import ModelPrice
 from genaiops_dagster.use_case.evaluation import Evaluation
 
 JUDGE_INSTRUCTION_TOKENS = 400
@@ -37,7 +41,7 @@ SUITE_CASES = {"safety": 18, "off_task": 14}
 
 
 def price_requests(
-    prices: Mapping[str, ModelPrice],
+    prices: PriceList,
     *,
     stage: Stage,
     candidate: str,
@@ -56,7 +60,7 @@ def price_requests(
     """Price the requests of one stage.
 
     Args:
-        prices: The use case's own prices.
+        prices: What applies.
         stage: Part of the run.
         candidate: Candidate that is asked.
         model: Base model that is paid.
@@ -104,7 +108,7 @@ def price_requests(
 
 
 def price_computed(
-    prices: Mapping[str, ModelPrice],
+    prices: PriceList,
     *,
     candidate: str,
     metrics: int,
@@ -115,7 +119,7 @@ def price_computed(
     """Price the metrics of one candidate that the evaluation service computes without a judge.
 
     Args:
-        prices: The use case's own prices.
+        prices: What applies.
         candidate: Whose answers.
         metrics: How many.
         rows: Answers.
@@ -142,7 +146,7 @@ def cheaper_way(evaluation: Evaluation, rows: int, cost: Callable[[bool], StageC
     """The cost of so many answers as they are asked for: singly, or in a batch job.
 
     A batch job is chosen by the number of rows and by what it saves, as the use case says; where
-    no price is known, nobody can say that it saves anything.
+    no price is known, no saving can be shown.
 
     Args:
         evaluation: Its `batch_from_rows` and `batch_from_saving_usd`.

@@ -1,4 +1,4 @@
-"""Under which account a command runs, to stand beside the name that it is given."""
+"""Under which account a command runs, to stand next to the name it was given."""
 
 from __future__ import annotations
 
@@ -6,16 +6,16 @@ import os
 import platform
 import pwd
 
-from genaiops_dagster.cli.session import Session
+from genaiops_dagster.google_cloud.settings import GoogleCloudSettings
 
 
-def account(session: Session) -> str:
-    """Who is logged in, such as `operating system: ann@laptop`, to stand beside a name given.
+def account(settings: GoogleCloudSettings) -> str:
+    """Who is logged in, such as `operating system: ann@laptop`, to stand next to a given name.
 
     On Google Cloud it is the account of the application-default credentials, if they name one:
     `Google Cloud: deployer@my-project.iam.gserviceaccount.com`. Nothing is asked over the network.
     """
-    cloud = "" if session.emulator_url else _cloud_account()
+    cloud = "" if settings.vertex_url else _cloud_account()
     return f"Google Cloud: {cloud}" if cloud else f"operating system: {_system_account()}"
 
 

@@ -43,7 +43,7 @@ _COMMANDS: dict[str, tuple[Callable[..., None], tuple[str, ...]]] = {
     "generate": (
         generate.generate,
         (
-            '"How do I read a table of comma-separated values?"',
+            'python_modules "How do I read a table of comma-separated values?"',
             '--model gemini-3.5-flash --raw "Name three gases." --preset random --candidates 3',
         ),
     ),
@@ -114,14 +114,14 @@ for _name, (_function, _examples) in _COMMANDS.items():
 
 
 def main() -> None:
-    """Run the command line; an error that was not foreseen is told in a line, without `--debug`."""
+    """Run the command line; an unforeseen error is one line, unless `--debug` is given."""
     try:
         app()
     except Exception as error:
         if _debug:
             raise
-        said = str(error).strip() or "no more is known"
+        message = str(error).strip() or "no more is known"
         try:
-            fail(f"{type(error).__name__}: {said}\n`genaiops --debug ...` shows where")
+            fail(f"{type(error).__name__}: {message}\n`genaiops --debug ...` shows where")
         except typer.Exit as end:
             raise SystemExit(end.exit_code) from error

@@ -1,4 +1,4 @@
-"""The emulator, a distribution of its own, as a process beside this one.
+"""The emulator, a distribution of its own, as a process of its own.
 
 Nothing of this package imports it; here alone it is started.
 """
@@ -40,7 +40,7 @@ def command(*options: str) -> list[str]:
     """The command line that starts the emulator with `options`.
 
     Raises:
-        EmulatorError: it is not installed beside this package.
+        EmulatorError: it is not installed next to this package.
     """
     if importlib.util.find_spec(_PACKAGE) is None:
         raise EmulatorError(f"the emulator is not installed: {_REMEDY}")

@@ -11,8 +11,10 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal
 
+from genaiops_dagster.cli.options import fail
 from genaiops_dagster.cli.terminal import visible_log_lines
 from genaiops_dagster.orchestration.plain_text import unescape_markdown
+from genaiops_dagster.use_case import UseCase
 
 if TYPE_CHECKING:
     import dagster as dg
@@ -24,7 +26,7 @@ GATE_CHECK = "gate"
 
 @dataclass
 class StepProgress:
-    """How far one step of the run is; `note` is what it last told of its own progress."""
+    """How far one step of the run is; `note` is the last thing it reported."""
 
     name: str
     status: Status = "waiting"
@@ -65,6 +67,28 @@ class RunOutcome:
             for step in self.steps.values()
             if step.status == "failed"
         ]
+
+
+def run_named_job(
+    use_case: UseCase,
+    name: str,
+    config: Mapping[str, Mapping[str, Any]] | None = None,
+    partition: str | None = None,
+) -> None:
+    """Run one of a use case's jobs, and end the command if it fails; arguments as for `run_job`.
+
+    Raises:
+        typer.Exit: the job failed.
+    """
+    import dagster as dg
+
+    from genaiops_dagster.orchestration.assembly import build_definitions
+
+    job = build_definitions([use_case]).resolve_job_def(name)
+    with dg.DagsterInstance.get() as instance:
+        outcome = run_job(job, instance, lambda _: None, config=config, partition=partition)
+    if not outcome.completed:
+        fail("\n".join(outcome.errors))
 
 
 def run_job(
@@ -179,8 +203,8 @@ def _read_events(
             if check.blocking and not check.passed:
                 step.error = unescape_markdown(check.description or "")
         elif event.event_type_value == "ASSET_OBSERVATION":
-            said = event.asset_observation_data.asset_observation.description
-            step.note = unescape_markdown(said or "")
+            description = event.asset_observation_data.asset_observation.description
+            step.note = unescape_markdown(description or "")
         elif event.is_step_skipped:
             step.status = "skipped"
         if step.started is not None:

@@ -1,4 +1,4 @@
-"""What several commands share: options, and how an error is told."""
+"""What several commands share: options, and how an error is shown."""
 
 from __future__ import annotations
 

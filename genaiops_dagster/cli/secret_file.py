@@ -26,7 +26,7 @@ def create_secret(path: Path, text: str) -> None:
 
 
 def read_secret(path: Path) -> str:
-    """Text of a file of a line or so that nobody else can have read or written.
+    """Text of a short file that no other account can have read or written.
 
     Raises:
         FileNotFoundError: there is no such file.

@@ -119,7 +119,7 @@ def summarize(
 
     decision = record(Decision, "promotion_decision")
     promotes = decision is not None and decision.verdict.outcome == "PROMOTE"
-    asked = outcome.failed_checks.get(GATE_CHECK, "").removeprefix("PROMOTE: ")
+    request = outcome.failed_checks.get(GATE_CHECK, "").removeprefix("PROMOTE: ")
     return RunSummary(
         use_case=use_case,
         run_id=outcome.run_id,
@@ -134,7 +134,7 @@ def summarize(
         tuned_model=record(TunedModel, "tuned_model"),
         champion=served_champion(store, use_case),
         samples=record(GeneratedContent, "sample_content"),
-        waits=asked if promotes and asked else None,
+        waits=request if promotes and request else None,
     )
 
 

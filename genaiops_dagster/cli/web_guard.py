@@ -2,7 +2,8 @@
 
 Dagster's web server knows no login, answers any `Host` and `Origin`, and takes GraphQL mutations by
 GET: without a guard, every page that is open in a browser on this machine can launch runs. Browsers
-say for whom they send a request, in `Host`, `Origin` and `Sec-Fetch-Site`; a token says the rest.
+say for which page they send a request, in `Host`, `Origin` and `Sec-Fetch-Site`; a token says the
+rest.
 
 https://www.w3.org/TR/fetch-metadata/
 https://developer.mozilla.org/docs/Web/HTTP/Reference/Headers/Set-Cookie#samesitesamesite-value

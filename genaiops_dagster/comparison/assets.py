@@ -19,10 +19,10 @@ from genaiops_dagster.comparison.summaries import (
 )
 from genaiops_dagster.comparison.tables import MODEL_COMPARISONS
 from genaiops_dagster.comparison.trend import TrendPoint, read_trend
-from genaiops_dagster.google_cloud.resources import ObjectStoreResource, WarehouseResource
-from genaiops_dagster.orchestration.asset_options import asset_key, asset_options
+from genaiops_dagster.orchestration.asset_options import asset_key, use_case_asset
 from genaiops_dagster.orchestration.metadata import chart_image, markdown_table
 from genaiops_dagster.orchestration.plain_text import escape_markdown
+from genaiops_dagster.orchestration.workspace import open_workspace
 from genaiops_dagster.records.comparison import Comparison
 from genaiops_dagster.records.evaluation import ChampionEvaluation, EvaluationReport
 from genaiops_dagster.records.prompts import PromptVersion
@@ -45,9 +45,9 @@ def report_inputs(use_case: UseCase) -> dict[str, dg.AssetIn]:
 def build_assets(use_case: UseCase) -> list[dg.AssetsDefinition]:
     """The asset `model_comparison` of a use case."""
 
-    @dg.asset(
-        **asset_options(use_case, "comparison"),
-        name="model_comparison",
+    @use_case_asset(
+        use_case,
+        "comparison",
         description="All candidates and the champion on the same rows: who leads, and by how much.",
         ins={
             **report_inputs(use_case),
@@ -67,26 +67,25 @@ def build_assets(use_case: UseCase) -> list[dg.AssetsDefinition]:
     )
     def model_comparison(
         context: dg.AssetExecutionContext,
-        object_store: ObjectStoreResource,
-        warehouse: WarehouseResource,
         champion: ChampionEvaluation,
         prompt: PromptVersion,
         **reports: EvaluationReport,
     ) -> Iterator[dg.MaterializeResult[Comparison] | dg.AssetCheckResult]:
-        store = object_store.get_store()
-        try:
-            comparison, rows = compare_stored(store, use_case, [*reports.values()], champion)
-        except IncomparableError as error:
-            yield dg.AssetCheckResult(
-                passed=False,
-                check_name=COMPARABLE_CHECK,
-                description=escape_markdown(str(error)),
-            )
-            raise dg.Failure(str(error), allow_retries=False) from error
-        with warehouse.get_warehouse() as tables:
-            address = publish(store, tables, use_case, comparison, rows, prompt)
-            table = tables.table_id(MODEL_COMPARISONS.name)
-            trend = read_trend(tables, use_case.name, comparison.primary_metric)
+        with open_workspace(context, use_case) as here:
+            try:
+                comparison, rows = compare_stored(
+                    here.store, use_case, [*reports.values()], champion
+                )
+            except IncomparableError as error:
+                yield dg.AssetCheckResult(
+                    passed=False,
+                    check_name=COMPARABLE_CHECK,
+                    description=escape_markdown(str(error)),
+                )
+                raise dg.Failure(str(error), allow_retries=False) from error
+            address = publish(here.store, here.warehouse, use_case, comparison, rows, prompt)
+            table = here.warehouse.table_id(MODEL_COMPARISONS.name)
+            trend = read_trend(here.warehouse, use_case.name, comparison.primary_metric)
         context.log.info(f"Compared {len(comparison.leaderboard)} candidates on the same rows")
         yield dg.MaterializeResult(
             value=comparison,

@@ -39,7 +39,7 @@ def leaderboard_chart(comparison: Comparison, challenger: str) -> alt.Chart:
 
 
 def pareto_chart(comparison: Comparison, challenger: str) -> alt.Chart:
-    """Quality against price; a line joins those whom no other beats in both."""
+    """Quality against price; a line joins those that no other beats in both."""
     import altair as alt
 
     rows = [row for row in _points(comparison, challenger) if row["mean"] is not None]

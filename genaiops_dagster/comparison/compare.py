@@ -209,7 +209,7 @@ def _require_same(
 def _by_prompt(
     use_case: UseCase, reports: Iterable[EvaluationReport]
 ) -> list[list[EvaluationReport]]:
-    """Reports of candidates that were to be told the same, the use case's own prompt first.
+    """Reports of candidates with the same prompt, the use case's own prompt first.
 
     The champion is with none of them: it answers as it serves, with the prompt that it has.
     """

@@ -202,14 +202,14 @@ def comparison_rows(
 
 
 def _prompt_columns(use_case: UseCase, candidate: str, prompt: PromptVersion) -> dict[str, Any]:
-    """What a candidate was told; unknown for a champion that is no candidate any more."""
+    """A candidate's prompt; unknown for a champion that is no longer a candidate."""
     if candidate not in use_case.candidates:
         return {"sample_prompt": None, "system_instruction": None}
-    told = candidate_prompt(use_case, candidate, prompt)
+    shown = candidate_prompt(use_case, candidate, prompt)
     samples = use_case.serving.samples
     return {
-        "sample_prompt": render(told, samples[0]) if samples else told.template,
-        "system_instruction": told.system_instruction,
+        "sample_prompt": render(shown, samples[0]) if samples else shown.template,
+        "system_instruction": shown.system_instruction,
     }
 
 
@@ -260,7 +260,7 @@ def table_rows(
         use_case: Whose comparison it is.
         comparison: The reports and their order.
         rows: Every evaluation row, by candidate.
-        prompt: What candidates are told that do not name a variant.
+        prompt: The prompt of candidates that do not name a variant.
     """
     board = comparison.leaderboard
     yield EVALUATION_RUNS, [run_row(report) for report in board]

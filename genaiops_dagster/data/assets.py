@@ -5,23 +5,24 @@ from typing import Any
 
 import dagster as dg
 
-from genaiops_dagster.data.checks import Finding
+from genaiops_dagster.data.checks import CheckOutcome
 from genaiops_dagster.data.exploration import explore, sample
-from genaiops_dagster.data.stages import (
+from genaiops_dagster.data.storing import (
     Sets,
     SourceReport,
     store_examples,
     store_sets,
     store_source_rows,
 )
-from genaiops_dagster.google_cloud.resources import (
-    ObjectStoreResource,
-    VertexAIResource,
-    WarehouseResource,
+from genaiops_dagster.orchestration.asset_options import (
+    Materialized,
+    asset_key,
+    asset_options,
+    use_case_asset,
 )
-from genaiops_dagster.orchestration.asset_options import Materialized, asset_key, asset_options
 from genaiops_dagster.orchestration.metadata import column_schema, markdown_table
 from genaiops_dagster.orchestration.plain_text import escape_markdown
+from genaiops_dagster.orchestration.workspace import RESOURCES, open_workspace
 from genaiops_dagster.prompts.tokens import api_counter
 from genaiops_dagster.records.data import DatasetSplit, SourceTables, StoredRows
 from genaiops_dagster.records.prompts import PromptVersion
@@ -51,7 +52,7 @@ _CHECKS = {
         "no_drift": "The data looks like the data of the last tuned model.",
     },
 }
-"""Checks with what they say, by asset; those that are no warnings block."""
+"""Checks with what they say, by asset; those that are not warnings block."""
 
 
 def build_assets(use_case: UseCase) -> list[dg.AssetsDefinition | dg.AssetSpec]:
@@ -87,9 +88,9 @@ def _inbox(use_case: UseCase) -> dg.AssetSpec:
 def _source_tables(use_case: UseCase) -> list[Any]:
     dataset = use_case.source.dataset or ""
 
-    @dg.asset(
-        **asset_options(use_case, "data"),
-        name="source_tables",
+    @use_case_asset(
+        use_case,
+        "data",
         description=escape_markdown(
             f"Tables and columns of {dataset}, to look at before writing SQL."
         ),
@@ -97,10 +98,10 @@ def _source_tables(use_case: UseCase) -> list[Any]:
         code_version="1",
         dagster_type=SourceTables,
     )
-    def source_tables(warehouse: WarehouseResource) -> Materialized:
-        with warehouse.get_warehouse() as tables:
-            found = explore(tables, dataset)
-            rows = sample(tables, found, use_case.source.sample_rows)
+    def source_tables(context: dg.AssetExecutionContext) -> Materialized:
+        with open_workspace(context, use_case) as here:
+            found = explore(here.warehouse, dataset)
+            rows = sample(here.warehouse, found, use_case.source.sample_rows)
         return dg.MaterializeResult(
             value=found, metadata=_tables_metadata(found) | _sample_metadata(rows)
         )
@@ -109,9 +110,9 @@ def _source_tables(use_case: UseCase) -> list[Any]:
 
 
 def _source_rows(use_case: UseCase) -> list[Any]:
-    @dg.asset(
-        **asset_options(use_case, "data"),
-        name="source_rows",
+    @use_case_asset(
+        use_case,
+        "data",
         description="Rows of the query and of the objects in the inbox, as they were found.",
         kinds={"bigquery", "gcs"},
         code_version="2",
@@ -120,25 +121,24 @@ def _source_rows(use_case: UseCase) -> list[Any]:
         check_specs=_check_specs(use_case, "source_rows"),
         retry_policy=dg.RetryPolicy(max_retries=1, delay=5),
     )
-    def source_rows(
-        object_store: ObjectStoreResource, warehouse: WarehouseResource
-    ) -> Materialized:
-        with warehouse.get_warehouse() as tables:
-            rows, report, findings = store_source_rows(use_case, object_store.get_store(), tables)
+    def source_rows(context: dg.AssetExecutionContext) -> Materialized:
+        with open_workspace(context, use_case) as here:
+            now = here.clock.now().timestamp()
+            rows, report, outcomes = store_source_rows(use_case, here.store, here.warehouse, now)
         return dg.MaterializeResult(
             value=rows,
             data_version=dg.DataVersion(rows.digest),
             metadata=_rows_metadata(rows) | _source_metadata(report),
-            check_results=_check_results(findings),
+            check_results=_check_results(outcomes),
         )
 
     return [source_rows]
 
 
 def _examples(use_case: UseCase) -> list[Any]:
-    @dg.asset(
-        **asset_options(use_case, "data"),
-        name="examples",
+    @use_case_asset(
+        use_case,
+        "data",
         description="Curated examples: bad rows are rejected, each with a reason.",
         kinds={"python", "gcs"},
         code_version="2",
@@ -146,13 +146,10 @@ def _examples(use_case: UseCase) -> list[Any]:
         dagster_type=StoredRows,
         check_specs=_check_specs(use_case, "examples"),
     )
-    def examples(
-        source_rows: StoredRows, object_store: ObjectStoreResource, vertex_ai: VertexAIResource
-    ) -> Materialized:
-        count = api_counter(vertex_ai.get_clients().genai, use_case.tuning.base_model)
-        rows, figures, findings = store_examples(
-            use_case, object_store.get_store(), source_rows, count
-        )
+    def examples(context: dg.AssetExecutionContext, source_rows: StoredRows) -> Materialized:
+        with open_workspace(context, use_case) as here:
+            count = api_counter(here.models.genai, use_case.tuning.base_model)
+            rows, figures, outcomes = store_examples(use_case, here.store, source_rows, count)
         return dg.MaterializeResult(
             value=rows,
             data_version=dg.DataVersion(rows.digest),
@@ -163,7 +160,7 @@ def _examples(use_case: UseCase) -> list[Any]:
                 "rejected_by_reason": markdown_table(["reason", "rows"], rows.rejected.items()),
                 "rejected_rows": rows.rejected_uri,
             },
-            check_results=_check_results(findings),
+            check_results=_check_results(outcomes),
         )
 
     return [examples]
@@ -196,15 +193,14 @@ def _sets(use_case: UseCase) -> list[dg.AssetsDefinition]:
             "prompt": dg.AssetIn(key=asset_key(use_case, "prompt")),
         },
         check_specs=_check_specs(use_case, "training_set"),
+        required_resource_keys=set(RESOURCES),
     )
     def sets(
-        examples: StoredRows,
-        prompt: PromptVersion,
-        object_store: ObjectStoreResource,
-        vertex_ai: VertexAIResource,
+        context: dg.AssetExecutionContext, examples: StoredRows, prompt: PromptVersion
     ) -> Iterator[Materialized]:
-        count = api_counter(vertex_ai.get_clients().genai, use_case.tuning.base_model)
-        found = store_sets(use_case, object_store.get_store(), examples, prompt, count)
+        with open_workspace(context, use_case) as here:
+            count = api_counter(here.models.genai, use_case.tuning.base_model)
+            found = store_sets(use_case, here.store, examples, prompt, count)
         for name, split in found.splits.items():
             yield dg.MaterializeResult(
                 asset_key=asset_key(use_case, f"{name}_set"),
@@ -218,7 +214,7 @@ def _sets(use_case: UseCase) -> list[dg.AssetsDefinition]:
                     "prompt_digest": split.prompt_digest,
                     **_spread_metadata(found),
                 },
-                check_results=_check_results(found.findings) if name == "training" else [],
+                check_results=_check_results(found.outcomes) if name == "training" else [],
             )
 
     return [sets]
@@ -292,17 +288,17 @@ def _check_specs(use_case: UseCase, asset: str) -> list[dg.AssetCheckSpec]:
     ]
 
 
-def _check_results(findings: Mapping[str, Finding]) -> list[dg.AssetCheckResult]:
+def _check_results(outcomes: Mapping[str, CheckOutcome]) -> list[dg.AssetCheckResult]:
     return [
         dg.AssetCheckResult(
             check_name=name,
-            passed=finding.passed,
+            passed=outcome.passed,
             severity=(
                 dg.AssetCheckSeverity.WARN if name in _WARNINGS else dg.AssetCheckSeverity.ERROR
             ),
-            metadata=finding.figures | _row_table(finding.rows),
+            metadata=outcome.figures | _row_table(outcome.rows),
         )
-        for name, finding in findings.items()
+        for name, outcome in outcomes.items()
     ]
 
 

@@ -12,11 +12,11 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from genaiops_dagster.data.bulk import insert, number, rows_in
 from genaiops_dagster.data.overlap import OVERLAP_WORDS, overlapping
 from genaiops_dagster.data.profile import DRIFT, Balance, Profile, drift
 from genaiops_dagster.data.rules import EXPECTED, comparable_examples, golden_inputs
-from genaiops_dagster.data.screening import MAXIMUM_EXAMPLE_TOKENS, CountTokens, screen, too_long
+from genaiops_dagster.data.scratch import insert, number, rows_in
+from genaiops_dagster.data.screening import MAXIMUM_EXAMPLE_TOKENS, CountExample, screen, too_long
 from genaiops_dagster.data.sources import missing_columns
 from genaiops_dagster.data.splits import SplitFile
 from genaiops_dagster.prompts.rendering import tuning_line, version
@@ -41,7 +41,7 @@ SHOWN_ROWS = 20
 """Most rows that a check names; their number is always told."""
 
 
-class Finding(NamedTuple):
+class CheckOutcome(NamedTuple):
     """Outcome of a check.
 
     Attributes:
@@ -55,14 +55,14 @@ class Finding(NamedTuple):
     rows: Sequence[Mapping[str, Any]] = ()
 
 
-def schema(source_rows: StoredRows, use_case: UseCase) -> Finding:
+def schema(source_rows: StoredRows, use_case: UseCase) -> CheckOutcome:
     """Whether every column that the use case names is in some row."""
     missing = missing_columns(use_case, source_rows.columns)
     rows = [{"column": column, "named in": field} for column, field in missing.items()]
-    return Finding(not rows, {"columns": ", ".join(sorted(source_rows.columns))}, rows)
+    return CheckOutcome(not rows, {"columns": ", ".join(sorted(source_rows.columns))}, rows)
 
 
-def readable(connection: duckdb.DuckDBPyConnection, source: Path) -> Finding:
+def readable(connection: duckdb.DuckDBPyConnection, source: Path) -> CheckOutcome:
     """Whether every row, and every object as a whole, could be read."""
     relation = f"read_parquet('{source}')"
     return _finding(
@@ -77,7 +77,7 @@ def readable(connection: duckdb.DuckDBPyConnection, source: Path) -> Finding:
 
 def few_rejected(
     connection: duckdb.DuckDBPyConnection, examples: StoredRows, rejected: Path, maximum: float
-) -> Finding:
+) -> CheckOutcome:
     """Whether few enough rows were unusable; duplicates and rows over a limit are not counted."""
     unusable = {
         reason: count for reason, count in examples.rejected.items() if reason not in EXPECTED
@@ -93,7 +93,7 @@ def few_rejected(
     """,
     )
     figures = {"unusable": sum(unusable.values()), "share": share, "maximum": maximum}
-    return Finding(share <= maximum, figures | unusable, rows)
+    return CheckOutcome(share <= maximum, figures | unusable, rows)
 
 
 def key_examples(connection: duckdb.DuckDBPyConnection, examples: Path) -> None:
@@ -125,7 +125,7 @@ def _on_two_sides(key: str) -> str:
           SELECT {key} FROM keyed GROUP BY ALL HAVING min(side) < max(side)) USING ({key})"""
 
 
-def no_duplicates(connection: duckdb.DuckDBPyConnection, examples: Path) -> Finding:
+def no_duplicates(connection: duckdb.DuckDBPyConnection, examples: Path) -> CheckOutcome:
     """Whether ids are unique, and no input stands there twice with the same output.
 
     Args:
@@ -146,7 +146,7 @@ def no_duplicates(connection: duckdb.DuckDBPyConnection, examples: Path) -> Find
 
 def no_leakage(
     connection: duckdb.DuckDBPyConnection, examples: Path, golden: Path | None
-) -> Finding:
+) -> CheckOutcome:
     """Whether sides share no group, no input, and no long run of words of held-out inputs.
 
     Args:
@@ -180,16 +180,16 @@ def no_leakage(
 
 def no_sensitive_data(
     connection: duckdb.DuckDBPyConnection, examples: Path, policy: Curation
-) -> Finding:
+) -> CheckOutcome:
     """Whether no example holds personal data or secrets that the use case does not allow."""
     query = f"SELECT id AS row, [variables, output] AS texts FROM read_parquet('{examples}')"
     found = list(screen(connection, query, policy))
     rows = [{"id": one.row, "found": one.detail} for one in found[:SHOWN_ROWS]]
     allowed = {"personal data": policy.personal_data, "secrets": policy.secrets}
-    return Finding(not found, {"rows": len(found)} | allowed, rows)
+    return CheckOutcome(not found, {"rows": len(found)} | allowed, rows)
 
 
-def enough_examples(sets: Mapping[SplitName, DatasetSplit], use_case: UseCase) -> Finding:
+def enough_examples(sets: Mapping[SplitName, DatasetSplit], use_case: UseCase) -> CheckOutcome:
     """Whether there is enough to tune on, and enough held out for the gate to decide."""
     least: dict[SplitName, int] = {
         "training": max(use_case.split.minimum_training_rows, MINIMUM_TRAINING_ROWS),
@@ -200,7 +200,7 @@ def enough_examples(sets: Mapping[SplitName, DatasetSplit], use_case: UseCase) -
         for name, minimum in least.items()
         if sets[name].rows < minimum
     ]
-    return Finding(not rows, {f"{name}_rows": one.rows for name, one in sets.items()}, rows)
+    return CheckOutcome(not rows, {f"{name}_rows": one.rows for name, one in sets.items()}, rows)
 
 
 def within_limits(
@@ -208,8 +208,8 @@ def within_limits(
     examples: Path,
     files: Mapping[SplitName, SplitFile],
     overhead: int,
-    count_tokens: CountTokens,
-) -> Finding:
+    count_tokens: CountExample,
+) -> CheckOutcome:
     """Whether examples and files are within the limits of the service."""
     limits = {
         "training rows": (files["training"].rows, MAXIMUM_TRAINING_ROWS),
@@ -228,7 +228,7 @@ def within_limits(
         if found > limit
     ]
     figures = {name: found for name, (found, _) in limits.items()} | {"too long": len(long)}
-    return Finding(not broken and not long, figures, [*broken, *long][:SHOWN_ROWS])
+    return CheckOutcome(not broken and not long, figures, [*broken, *long][:SHOWN_ROWS])
 
 
 def prompt_parity(
@@ -237,7 +237,7 @@ def prompt_parity(
     training: Path,
     made_with: PromptVersion,
     use_case: UseCase,
-) -> Finding:
+) -> CheckOutcome:
     """Whether the training set holds what the use case's prompt makes of the examples."""
     now = version(use_case.prompt)
     rows = connection.execute(
@@ -253,20 +253,20 @@ def prompt_parity(
             if json.loads(line) != tuning_line(now, json.loads(variables), output)
         ]
     figures = {"prompt of the set": made_with.digest, "prompt of the use case": now.digest}
-    return Finding(made_with.digest == now.digest and not differing, figures, differing)
+    return CheckOutcome(made_with.digest == now.digest and not differing, figures, differing)
 
 
-def label_balance(found: Balance) -> Finding:
+def label_balance(found: Balance) -> CheckOutcome:
     """Whether every label stands often enough in training, where outputs are labels."""
     figures = {"labels": len(found.labels), "commonest to rarest": found.ratio}
     rows = [{"label": label, "reason": "only in evaluation"} for label in found.unseen]
-    return Finding(found.even, figures, rows[:SHOWN_ROWS])
+    return CheckOutcome(found.even, figures, rows[:SHOWN_ROWS])
 
 
-def no_drift(new: Profile, trained: Profile | None) -> Finding:
+def no_drift(new: Profile, trained: Profile | None) -> CheckOutcome:
     """Whether the training data looks like the data of the last tuned model."""
     if trained is None:
-        return Finding(True, {"compared with": "nothing: no model was tuned yet"})
+        return CheckOutcome(True, {"compared with": "nothing: no model was tuned yet"})
     changes = drift(new, trained)
     rows = [
         {
@@ -278,13 +278,13 @@ def no_drift(new: Profile, trained: Profile | None) -> Finding:
         for one in changes
     ]
     figures = {"limit": DRIFT, "rows": new.rows, "rows of the last model": trained.rows}
-    return Finding(not any(one.notable for one in changes), figures, rows)
+    return CheckOutcome(not any(one.notable for one in changes), figures, rows)
 
 
-def _finding(connection: duckdb.DuckDBPyConnection, query: str) -> Finding:
+def _finding(connection: duckdb.DuckDBPyConnection, query: str) -> CheckOutcome:
     """Passes if a query for offending rows gives none."""
     found = number(connection, f"SELECT count(*) FROM ({query})")
-    return Finding(not found, {"rows": found}, _named(connection, query) if found else [])
+    return CheckOutcome(not found, {"rows": found}, _named(connection, query) if found else [])
 
 
 def _named(connection: duckdb.DuckDBPyConnection, query: str) -> list[dict[str, Any]]:

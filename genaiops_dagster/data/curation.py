@@ -13,10 +13,17 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from genaiops_dagster.data import rules
-from genaiops_dagster.data.bulk import GROUPS, insert, number, rows_in, spare_memory, write_in_order
 from genaiops_dagster.data.near_duplicates import near_duplicates, write_words
 from genaiops_dagster.data.overlap import overlapping
-from genaiops_dagster.data.screening import CountTokens, screen, too_long
+from genaiops_dagster.data.scratch import (
+    GROUPS,
+    insert,
+    number,
+    rows_in,
+    spare_memory,
+    write_in_order,
+)
+from genaiops_dagster.data.screening import CountExample, screen, too_long
 from genaiops_dagster.data.sources import all_prompts, prompt_columns
 from genaiops_dagster.data.words import MACROS
 from genaiops_dagster.use_case import UseCase
@@ -49,7 +56,7 @@ def curate(
     source: Path,
     folder: Path,
     use_case: UseCase,
-    count_tokens: CountTokens,
+    count_tokens: CountExample,
     golden: Path | None = None,
 ) -> Curated:
     """Apply all rules to the source rows of a Parquet file and write two files to `folder`.
@@ -164,7 +171,7 @@ def _screen(connection: duckdb.DuckDBPyConnection, use_case: UseCase) -> None:
 
 
 def _too_long(
-    connection: duckdb.DuckDBPyConnection, use_case: UseCase, count_tokens: CountTokens
+    connection: duckdb.DuckDBPyConnection, use_case: UseCase, count_tokens: CountExample
 ) -> Iterator[tuple[int, str]]:
     query = "FROM texts SEMI JOIN live USING (row)"
     for row, tokens in too_long(connection, query, prompt_bytes(use_case), count_tokens):

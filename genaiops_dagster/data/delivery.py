@@ -41,7 +41,7 @@ def inspect(use_case: UseCase, path: Path) -> Inspection:
     """
     if ending(path.name) not in OBJECT_FORMATS:
         formats = ", ".join(sorted(OBJECT_FORMATS))
-        raise DeliveryError(f"{path}: the format is told by the name's ending, one of {formats}")
+        raise DeliveryError(f"{path}: the name has to end with its format, one of {formats}")
     try:
         found, columns = (
             _inspect_text(use_case, path)

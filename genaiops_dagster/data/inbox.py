@@ -114,7 +114,7 @@ def _name(one: StoredObject) -> str:
 
 
 def list_from(seen: Seen, source: Source) -> str | None:
-    """Name from which the inbox has to be listed; None: from its beginning."""
+    """Name from which the inbox has to be listed; None for its beginning."""
     return min(seen) if source.names_sort_by_time and len(seen) >= KEPT_NAMES else None
 
 

@@ -14,7 +14,7 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from genaiops_dagster.data.bulk import GROUP_BYTES, one_ahead
+from genaiops_dagster.data.scratch import GROUP_BYTES, one_ahead
 from genaiops_dagster.data.words import MOST_ROWS, MULTIPLIER, distinct, flat, read, runs
 
 if TYPE_CHECKING:
@@ -132,8 +132,8 @@ def near_duplicates(
     pairs = _similar_pairs(connection, words, signatures, similarity, at_once)
     if not len(pairs):
         return
-    ranks, places = np.unique(pairs, return_inverse=True)
-    ends = places.reshape(pairs.shape)
+    ranks, inverse = np.unique(pairs, return_inverse=True)
+    ends = inverse.reshape(pairs.shape)
     graph = coo_array((np.ones(len(ends)), (ends[:, 0], ends[:, 1])), shape=(len(ranks),) * 2)
     _, clusters = connected_components(graph, directed=False)
     _, first = np.unique(clusters, return_index=True)  # ranks ascend: the first is the earliest

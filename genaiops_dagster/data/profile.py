@@ -1,6 +1,6 @@
 """What the examples look like: slices by side, balance of the outputs, drift since the last model.
 
-A profile is a few hundred counts, kept beside the data it describes, so that new data can be
+A profile is a few hundred counts, kept next to the data it describes, so that new data can be
 compared with what a model was trained on without reading that data again.
 """
 

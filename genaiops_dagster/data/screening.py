@@ -21,7 +21,7 @@ MAXIMUM_EXAMPLE_TOKENS = 131_072
 Source: https://cloud.google.com/vertex-ai/generative-ai/docs/models/gemini-supervised-tuning
 """
 
-CountTokens = Callable[[dict[str, Any], str], int]
+CountExample = Callable[[dict[str, Any], str], int]
 """Tokens of one example, asked with its variables and answered with its output."""
 
 _BATCH_ROWS = 200
@@ -102,7 +102,7 @@ class _Redaction:
 
 
 def too_long(
-    connection: duckdb.DuckDBPyConnection, query: str, overhead: int, count: CountTokens
+    connection: duckdb.DuckDBPyConnection, query: str, overhead: int, count: CountExample
 ) -> Iterator[tuple[Any, int]]:
     """Rows of a query (`row`, `texts`) that exceed the limit, with their tokens.
 

@@ -167,11 +167,11 @@ _DETECTORS = {  # of detect-secrets: those that go by an issuer's own form, not 
 
 def find_sensitive(text: str) -> list[Sensitive]:
     """Everything sensitive in a text, in order and without overlaps; a secret goes first."""
-    kept: list[Sensitive] = []
+    separate: list[Sensitive] = []
     for match in sorted(_matches(text), key=lambda m: (m.category != "secret", m.start, -m.end)):
-        if all(match.end <= other.start or match.start >= other.end for other in kept):
-            kept.append(match)
-    return sorted(kept, key=lambda match: match.start)
+        if all(match.end <= other.start or match.start >= other.end for other in separate):
+            separate.append(match)
+    return sorted(separate, key=lambda match: match.start)
 
 
 def redact(text: str, found: Iterable[Sensitive]) -> str:

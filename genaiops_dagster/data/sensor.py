@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections import Counter
 from typing import Any
 
@@ -11,9 +10,9 @@ import dagster as dg
 from genaiops_dagster.data import inbox
 from genaiops_dagster.data.inbox import Cursor
 from genaiops_dagster.google_cloud.object_store import ObjectStore, StoredObject
-from genaiops_dagster.google_cloud.resources import ObjectStoreResource
 from genaiops_dagster.orchestration.asset_options import asset_key
 from genaiops_dagster.orchestration.plain_text import escape_markdown
+from genaiops_dagster.orchestration.workspace import RESOURCES, open_workspace
 from genaiops_dagster.records.record import from_line
 from genaiops_dagster.use_case import UseCase
 
@@ -30,6 +29,7 @@ def build_sensor(
         name=f"{use_case.name}_inbox",
         job=job,
         minimum_interval_seconds=60,
+        required_resource_keys=set(RESOURCES),
         description=escape_markdown(
             f"Requests a run when new objects under {use_case.inbox} are complete."
         ),
@@ -39,11 +39,10 @@ def build_sensor(
             else dg.DefaultSensorStatus.STOPPED
         ),
     )
-    def inbox_sensor(
-        context: dg.SensorEvaluationContext, object_store: ObjectStoreResource
-    ) -> dg.SensorResult:
+    def inbox_sensor(context: dg.SensorEvaluationContext) -> dg.SensorResult:
         cursor = from_line(Cursor, context.cursor or "{}")
-        result = look(use_case, object_store.get_store(), cursor, time.time())
+        with open_workspace(context, use_case) as here:
+            result = look(use_case, here.store, cursor, here.clock.now().timestamp())
         context.log.info(from_line(Cursor, result.cursor or "{}").decision)
         return result
 

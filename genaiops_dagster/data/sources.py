@@ -17,9 +17,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO, NamedTuple
 from uuid import uuid4
 
-from genaiops_dagster.data.bulk import GROUP_BYTES, GROUPS, fetch, in_small_groups
 from genaiops_dagster.data.formats import TEXT_FORMATS, ending, read_rows
 from genaiops_dagster.data.inbox import unreadable
+from genaiops_dagster.data.scratch import GROUP_BYTES, GROUPS, fetch, in_small_groups
 from genaiops_dagster.google_cloud.object_store import ObjectStore, StoredObject
 from genaiops_dagster.google_cloud.warehouse import QueryEstimate, Warehouse
 from genaiops_dagster.prompts.rendering import CONTENTS, template_variables

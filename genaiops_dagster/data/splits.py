@@ -11,7 +11,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple, get_args
 
-from genaiops_dagster.data.bulk import one_ahead, rows_in
+from genaiops_dagster.data.scratch import one_ahead, rows_in
 from genaiops_dagster.prompts.rendering import CONTENTS, plain_pieces, tuning_line
 from genaiops_dagster.records.data import SplitName
 from genaiops_dagster.records.prompts import PromptVersion

@@ -1,11 +1,11 @@
 """The assets of evaluation: one report for each candidate, and one for what production serves."""
 
+from collections.abc import Sequence
 from typing import Any, TypeVar
 
 import dagster as dg
 
-from genaiops_dagster.budget.degrade import Terms, read_terms
-from genaiops_dagster.budget.payment import Purse
+from genaiops_dagster.budget.degrade import EvaluationScope, read_scope
 from genaiops_dagster.budget.pricing import is_tuned
 from genaiops_dagster.evaluation.asking.inference import Model
 from genaiops_dagster.evaluation.checkpoints import (
@@ -16,28 +16,24 @@ from genaiops_dagster.evaluation.checkpoints import (
     validation_examples,
 )
 from genaiops_dagster.evaluation.checks import REPORT, check_results, check_specs
-from genaiops_dagster.evaluation.evaluate import VERSION, EvaluationTask, evaluate
+from genaiops_dagster.evaluation.evaluate import evaluate
 from genaiops_dagster.evaluation.judge_assets import CALIBRATION, build_judge_assets
 from genaiops_dagster.evaluation.page import experiment_run, report_metadata
-from genaiops_dagster.evaluation.progress import POOL, EvaluationConfig, log_progress
+from genaiops_dagster.evaluation.progress import POOL, EvaluationConfig, log_progress, purse_of
 from genaiops_dagster.evaluation.report import read_rows
+from genaiops_dagster.evaluation.task import VERSION, EvaluationTask
 from genaiops_dagster.google_cloud.experiments import record_experiment_run
-from genaiops_dagster.google_cloud.object_store import ObjectStore
-from genaiops_dagster.google_cloud.resources import (
-    ObjectStoreResource,
-    VertexAIResource,
-    WarehouseResource,
-)
 from genaiops_dagster.google_cloud.vertex_ai import VertexAI
-from genaiops_dagster.google_cloud.warehouse import Warehouse
 from genaiops_dagster.orchestration.asset_options import (
     Materialized,
     asset_key,
-    asset_options,
     pipeline_keys,
+    use_case_asset,
 )
 from genaiops_dagster.orchestration.metadata import chart_image
 from genaiops_dagster.orchestration.plain_text import escape_markdown
+from genaiops_dagster.orchestration.workspace import Workspace, open_workspace
+from genaiops_dagster.prompts.parity import require_parity
 from genaiops_dagster.prompts.rendering import candidate_prompt
 from genaiops_dagster.records.data import DatasetSplit
 from genaiops_dagster.records.evaluation import ChampionEvaluation, EvaluationReport
@@ -45,21 +41,13 @@ from genaiops_dagster.records.promotion import Champion, served_champion
 from genaiops_dagster.records.prompts import PromptVersion
 from genaiops_dagster.records.record import Record
 from genaiops_dagster.records.tuning import TunedModel
-from genaiops_dagster.use_case import (
-    CHAMPION,
-    TUNED,
-    UseCase,
-)
+from genaiops_dagster.use_case import CHAMPION, TUNED, UseCase
 
 R = TypeVar("R", bound=Record)
 
 
-class PromptParityError(RuntimeError):
-    """A model would be evaluated with another prompt than its data was made with."""
-
-
 def build_assets(use_case: UseCase) -> list[dg.AssetsDefinition]:
-    """Reports of the candidates and the champion, and what the judge does beside them."""
+    """Reports of the candidates and the champion, and what the judge does besides."""
     chosen = {
         candidate.variant: name
         for name, candidate in use_case.candidates.items()
@@ -67,24 +55,19 @@ def build_assets(use_case: UseCase) -> list[dg.AssetsDefinition]:
     }
     return [
         *(_best_checkpoint(use_case, name) for name in chosen.values()),
-        *(
-            _tuned_report(use_case, name) if chosen.model == TUNED else _base_report(use_case, name)
-            for name, chosen in use_case.candidates.items()
-        ),
+        *(_report(use_case, name) for name in use_case.candidates),
         _champion_report(use_case),
         *build_judge_assets(use_case),
     ]
 
 
 def _options(
-    use_case: UseCase, candidate: str, record: type[Record], *inputs: str
+    use_case: UseCase, candidate: str, record: type[Record], inputs: Sequence[str]
 ) -> dict[str, Any]:
     judge = use_case.evaluation.judge
     calibrated = [CALIBRATION] if judge and judge.calibration else []
     return {
-        **asset_options(use_case, "evaluation"),
-        "key_prefix": [use_case.name, REPORT],
-        "name": candidate,
+        "path": (REPORT, candidate),
         "ins": {name: dg.AssetIn(key=_input_key(use_case, candidate, name)) for name in inputs},
         "deps": [
             *(asset_key(use_case, name) for name in ("cost_estimate", *calibrated)),
@@ -106,95 +89,90 @@ def _input_key(use_case: UseCase, candidate: str, name: str) -> dg.AssetKey:
     return asset_key(use_case, name)
 
 
-def _base_report(use_case: UseCase, candidate: str) -> dg.AssetsDefinition:
+def _report(use_case: UseCase, candidate: str) -> dg.AssetsDefinition:
+    """The report of a candidate; a tuned one takes the tuned model as one more input."""
     chosen = use_case.candidates[candidate]
+    is_tuned = chosen.model == TUNED
+    inputs = ("evaluation_set", "prompt", *(["tuned_model"] if is_tuned else []))
 
-    @dg.asset(
-        **_options(use_case, candidate, EvaluationReport, "evaluation_set", "prompt"),
-        description=escape_markdown(
+    decorate = use_case_asset(
+        use_case,
+        "evaluation",
+        **_options(use_case, candidate, EvaluationReport, inputs),
+        description="Answers of the tuned model to the evaluation set, with their scores."
+        if is_tuned
+        else escape_markdown(
             f"Answers of {chosen.model} to the evaluation set, with their scores."
         ),
     )
+
+    def make(
+        context: dg.AssetExecutionContext,
+        config: EvaluationConfig,
+        evaluation_set: DatasetSplit,
+        prompt: PromptVersion,
+        tuned_model: TunedModel | None = None,
+    ) -> Materialized:
+        made_with = {"evaluation_set": evaluation_set.prompt_digest}
+        if tuned_model:
+            made_with["tuned_model"] = tuned_model.prompt_digest
+        require_parity(prompt, **made_with)
+        with open_workspace(context, use_case) as here:
+            scope = read_scope(here.store, use_case, evaluation_set)
+            base_model = tuned_model.base_model if tuned_model else chosen.model
+            base = Model(here.models.model_address(base_model), base_model, chosen.generation)
+            model = base
+            if tuned_model:
+                endpoint = tuned_model.endpoint_after(chosen.checkpoint)
+                model = Model(endpoint, base_model, chosen.generation)
+            task = EvaluationTask(
+                use_case=use_case.name,
+                evaluation=scope.use_case.evaluation,
+                candidate=candidate,
+                model=model,
+                prompt=candidate_prompt(use_case, candidate, prompt),
+                evaluation_set=scope.evaluation_set,
+                base=base if tuned_model else None,
+                degradation=scope.degradation,
+            )
+            report = _evaluate(context, config, task, here)
+            return _result(here, report, report)
+
+    if is_tuned:
+
+        @decorate
+        def tuned_report(
+            context: dg.AssetExecutionContext,
+            config: EvaluationConfig,
+            evaluation_set: DatasetSplit,
+            prompt: PromptVersion,
+            tuned_model: TunedModel,
+        ) -> Materialized:
+            return make(context, config, evaluation_set, prompt, tuned_model)
+
+        return tuned_report
+
+    @decorate
     def base_report(
         context: dg.AssetExecutionContext,
         config: EvaluationConfig,
-        object_store: ObjectStoreResource,
-        vertex_ai: VertexAIResource,
-        warehouse: WarehouseResource,
         evaluation_set: DatasetSplit,
         prompt: PromptVersion,
     ) -> Materialized:
-        require_parity(prompt, evaluation_set=evaluation_set.prompt_digest)
-        store, clients = object_store.get_store(), vertex_ai.get_clients()
-        terms = read_terms(store, use_case, evaluation_set)
-        task = EvaluationTask(
-            use_case=terms.use_case,
-            candidate=candidate,
-            model=Model(clients.model_address(chosen.model), chosen.model, chosen.generation),
-            prompt=candidate_prompt(use_case, candidate, prompt),
-            evaluation_set=terms.evaluation_set,
-            degradation=terms.degradation,
-        )
-        with warehouse.get_warehouse() as tables:
-            report = _evaluate(context, config, task, store, clients, tables)
-        return _result(use_case, store, clients, report, report)
+        return make(context, config, evaluation_set, prompt)
 
-    definition: dg.AssetsDefinition = base_report
-    return definition
-
-
-def _tuned_report(use_case: UseCase, candidate: str) -> dg.AssetsDefinition:
-    chosen = use_case.candidates[candidate]
-
-    @dg.asset(
-        **_options(
-            use_case, candidate, EvaluationReport, "evaluation_set", "prompt", "tuned_model"
-        ),
-        description="Answers of the tuned model to the evaluation set, with their scores.",
-    )
-    def tuned_report(
-        context: dg.AssetExecutionContext,
-        config: EvaluationConfig,
-        object_store: ObjectStoreResource,
-        vertex_ai: VertexAIResource,
-        warehouse: WarehouseResource,
-        evaluation_set: DatasetSplit,
-        prompt: PromptVersion,
-        tuned_model: TunedModel,
-    ) -> Materialized:
-        require_parity(
-            prompt,
-            evaluation_set=evaluation_set.prompt_digest,
-            tuned_model=tuned_model.prompt_digest,
-        )
-        store, clients = object_store.get_store(), vertex_ai.get_clients()
-        terms, base = read_terms(store, use_case, evaluation_set), tuned_model.base_model
-        task = EvaluationTask(
-            use_case=terms.use_case,
-            candidate=candidate,
-            model=Model(tuned_model.endpoint_after(chosen.checkpoint), base, chosen.generation),
-            prompt=prompt,
-            evaluation_set=terms.evaluation_set,
-            base=Model(clients.model_address(base), base, chosen.generation),
-            degradation=terms.degradation,
-        )
-        with warehouse.get_warehouse() as tables:
-            report = _evaluate(context, config, task, store, clients, tables)
-        return _result(use_case, store, clients, report, report)
-
-    definition: dg.AssetsDefinition = tuned_report
-    return definition
+    return base_report
 
 
 def _best_checkpoint(use_case: UseCase, candidate: str) -> dg.AssetsDefinition:
     """The tuned model, called by its best checkpoint, for the candidates that ask for it."""
     chosen = use_case.candidates[candidate]
-    key = asset_key(use_case, *chosen.tuned_model)
     tuned_key = asset_key(use_case, "tuned_model", *chosen.tuned_model[1:])
 
-    @dg.asset(
-        **{**asset_options(use_case, "tuning"), "key_prefix": key.path[:-1]},
-        name=key.path[-1],
+    @use_case_asset(
+        use_case,
+        "tuning",
+        path=chosen.tuned_model,
         description="The tuned model as it was after the epoch that does best on validation.",
         kinds={"gemini", "json"},
         code_version=str(VERSION),
@@ -208,25 +186,22 @@ def _best_checkpoint(use_case: UseCase, candidate: str) -> dg.AssetsDefinition:
     def best(
         context: dg.AssetExecutionContext,
         config: EvaluationConfig,
-        object_store: ObjectStoreResource,
-        vertex_ai: VertexAIResource,
-        warehouse: WarehouseResource,
         tuned_model: TunedModel,
         validation_set: DatasetSplit,
         prompt: PromptVersion,
     ) -> dg.MaterializeResult[TunedModel]:
         require_parity(prompt, tuned_model=tuned_model.prompt_digest)
-        store, clients = object_store.get_store(), vertex_ai.get_clients()
-        with warehouse.get_warehouse() as tables:
+        with open_workspace(context, use_case) as here:
             scores = score_checkpoints(
-                use_case,
+                use_case.name,
+                use_case.evaluation,
                 tuned_model,
-                validation_examples(store, use_case, validation_set),
+                validation_examples(here.store, use_case, validation_set),
                 prompt,
                 chosen.generation,
-                lambda task: _evaluate(context, config, task, store, clients, tables),
+                lambda task: _evaluate(context, config, task, here),
             )
-        found, metric = best_checkpoint(scores), selection_metric(use_case)
+        found, metric = best_checkpoint(scores), selection_metric(use_case.evaluation)
         endpoint = found.endpoint if found else tuned_model.endpoint
         metadata: dict[str, Any] = {
             "chosen": f"after epoch {found.epoch}" if found else "the end: there is no checkpoint",
@@ -241,56 +216,49 @@ def _best_checkpoint(use_case: UseCase, candidate: str) -> dg.AssetsDefinition:
             data_version=dg.DataVersion(f"{tuned_model.fingerprint}:{endpoint}"),
         )
 
-    definition: dg.AssetsDefinition = best
-    return definition
+    return best
 
 
 def _champion_report(use_case: UseCase) -> dg.AssetsDefinition:
-    @dg.asset(
-        **_options(use_case, CHAMPION, ChampionEvaluation, "evaluation_set"),
+    @use_case_asset(
+        use_case,
+        "evaluation",
+        **_options(use_case, CHAMPION, ChampionEvaluation, ["evaluation_set"]),
         description=(
             "Answers of what production serves now to the current evaluation set, asked with its "
             "own prompt; says so when nothing was promoted yet."
         ),
     )
     def champion_report(
-        context: dg.AssetExecutionContext,
-        config: EvaluationConfig,
-        object_store: ObjectStoreResource,
-        vertex_ai: VertexAIResource,
-        warehouse: WarehouseResource,
-        evaluation_set: DatasetSplit,
+        context: dg.AssetExecutionContext, config: EvaluationConfig, evaluation_set: DatasetSplit
     ) -> Materialized:
-        store = object_store.get_store()
-        champion = served_champion(store, use_case.name)
-        if champion is None:
-            return _no_champion(use_case)
-        clients = vertex_ai.get_clients()
-        terms = read_terms(store, use_case, evaluation_set)
-        task = _champion_task(terms, champion, clients)
-        with warehouse.get_warehouse() as tables:
-            report = _evaluate(context, config, task, store, clients, tables)
-        value = ChampionEvaluation(number=champion.number, report=report)
-        return _result(use_case, store, clients, report, value)
+        with open_workspace(context, use_case) as here:
+            champion = served_champion(here.store, use_case.name)
+            if champion is None:
+                return _no_champion(use_case)
+            scope = read_scope(here.store, use_case, evaluation_set)
+            report = _evaluate(context, config, _champion_task(scope, champion, here.models), here)
+            value = ChampionEvaluation(number=champion.number, report=report)
+            return _result(here, report, value)
 
-    definition: dg.AssetsDefinition = champion_report
-    return definition
+    return champion_report
 
 
-def _champion_task(terms: Terms, champion: Champion, clients: VertexAI) -> EvaluationTask:
+def _champion_task(scope: EvaluationScope, champion: Champion, models: VertexAI) -> EvaluationTask:
     """The champion with the prompt it was promoted with, on the current evaluation set."""
-    use_case = terms.use_case
+    use_case = scope.use_case
     tuned = is_tuned(champion.model)
     base = use_case.tuning.base_model if tuned else champion.model
-    address = clients.model_address(base)
+    address = models.model_address(base)
     return EvaluationTask(
-        use_case=use_case,
+        use_case=use_case.name,
+        evaluation=use_case.evaluation,
         candidate=CHAMPION,
-        model=Model(clients.model_address(champion.model), base, champion.generation),
+        model=Model(models.model_address(champion.model), base, champion.generation),
         prompt=champion.prompt,
-        evaluation_set=terms.evaluation_set,
+        evaluation_set=scope.evaluation_set,
         base=Model(address, base, champion.generation) if tuned else None,
-        degradation=terms.degradation,
+        degradation=scope.degradation,
     )
 
 
@@ -312,45 +280,25 @@ def _evaluate(
     context: dg.AssetExecutionContext,
     config: EvaluationConfig,
     task: EvaluationTask,
-    store: ObjectStore,
-    clients: VertexAI,
-    tables: Warehouse,
+    here: Workspace,
 ) -> EvaluationReport:
-    purse = Purse(task.use_case, store, tables, context.run.run_id)
-    progress = log_progress(context, task.candidate)
-    return evaluate(task, store, clients, purse, progress, config.cache, context.log)
+    return evaluate(
+        task,
+        here.store,
+        here.models,
+        purse_of(here, context),
+        log_progress(context, task.candidate, here.clock),
+        config.cache,
+        context.log,
+    )
 
 
-def require_parity(prompt: PromptVersion, **digests: str) -> None:
-    """Check that everything was made with `prompt`.
-
-    Args:
-        prompt: The current prompt.
-        digests: Prompt digest by asset name.
-
-    Raises:
-        PromptParityError: something was made with another prompt.
-    """
-    others = [name for name, digest in digests.items() if digest != prompt.digest]
-    if others:
-        raise PromptParityError(
-            f"{', '.join(others)} was made with another prompt than the current one "
-            f"({prompt.digest[:12]}); materialize {', '.join(others)} again"
-        )
-
-
-def _result(
-    use_case: UseCase,
-    store: ObjectStore,
-    clients: VertexAI,
-    report: EvaluationReport,
-    value: R,
-) -> Materialized:
-    evaluation = use_case.evaluation
-    metadata = report_metadata(report, read_rows(store, report), evaluation)
+def _result(here: Workspace, report: EvaluationReport, value: R) -> Materialized:
+    evaluation = here.use_case.evaluation
+    metadata = report_metadata(report, read_rows(here.store, report), evaluation)
     if evaluation.experiment:
         metadata["experiment run"] = record_experiment_run(
-            clients.settings,
+            here.models.settings,
             evaluation.experiment,
             f"{report.candidate.replace('_', '-')}-{report.fingerprint[:16]}",
             *experiment_run(report),
@@ -359,5 +307,5 @@ def _result(
         value=value,
         metadata=metadata,
         data_version=dg.DataVersion(report.fingerprint),
-        check_results=list(check_results(use_case, report)),
+        check_results=list(check_results(here.use_case, report)),
     )

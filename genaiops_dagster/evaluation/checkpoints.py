@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
 from genaiops_dagster.evaluation.asking.inference import Model
-from genaiops_dagster.evaluation.evaluate import EvaluationTask
+from genaiops_dagster.evaluation.task import EvaluationTask
 from genaiops_dagster.google_cloud.object_store import ObjectStore
 from genaiops_dagster.prompts.rendering import CONTENTS
 from genaiops_dagster.prompts.tokens import sample
@@ -19,6 +19,7 @@ from genaiops_dagster.records.prompts import PromptVersion
 from genaiops_dagster.records.record import Record
 from genaiops_dagster.records.tuning import Checkpoint, TunedModel
 from genaiops_dagster.use_case import GenerationConfig, UseCase
+from genaiops_dagster.use_case.evaluation import Evaluation
 
 if TYPE_CHECKING:
     import altair as alt
@@ -35,15 +36,16 @@ class CheckpointScore(Record):
     score: MetricSummary
 
 
-def selection_metric(use_case: UseCase) -> str:
+def selection_metric(evaluation: Evaluation) -> str:
     """The computed metric by which checkpoints are chosen: the primary one, if it is computed."""
-    computed = [metric.rpartition(":")[2] for metric in use_case.evaluation.metrics]
-    primary = use_case.evaluation.primary_metric
+    computed = [metric.rpartition(":")[2] for metric in evaluation.metrics]
+    primary = evaluation.primary_metric
     return primary if primary in computed else computed[0]
 
 
 def score_checkpoints(
-    use_case: UseCase,
+    use_case: str,
+    evaluation: Evaluation,
     tuned: TunedModel,
     validation_set: DatasetSplit,
     prompt: PromptVersion,
@@ -53,15 +55,16 @@ def score_checkpoints(
     """Every checkpoint with its score, oldest first.
 
     Args:
-        use_case: Its selection metric counts; judge, suites and golden cases are left out.
+        use_case: Name of the use case.
+        evaluation: Its selection metric counts; judge, suites and golden cases are left out.
         tuned: Whose checkpoints.
         validation_set: Examples, as `validation_examples` makes them.
         prompt: What the model was trained with.
         generation: How the candidate generates.
         evaluate: Makes the report of one checkpoint.
     """
-    metric = selection_metric(use_case)
-    own = next(m for m in use_case.evaluation.metrics if m.rpartition(":")[2] == metric)
+    metric = selection_metric(evaluation)
+    own = next(m for m in evaluation.metrics if m.rpartition(":")[2] == metric)
     alone = {
         "metrics": [own],
         "primary_metric": metric,
@@ -70,13 +73,11 @@ def score_checkpoints(
         "golden": [],
         "experiment": None,
     }
-    simple = use_case.model_copy(
-        update={"evaluation": use_case.evaluation.model_copy(update=alone)}
-    )
     scores = []
     for checkpoint in tuned.checkpoints:
         task = EvaluationTask(
-            use_case=simple,
+            use_case=use_case,
+            evaluation=evaluation.model_copy(update=alone),
             candidate=f"epoch_{checkpoint.epoch}",
             model=Model(checkpoint.endpoint, tuned.base_model, generation),
             prompt=prompt,

@@ -38,7 +38,7 @@ def check_specs(use_case: UseCase, candidate: str) -> list[dg.AssetCheckSpec]:
     """Checks that a candidate's report has.
 
     None of them blocks: the gate asks the same of the reports that it reads, and its refusal is to
-    be recorded. What is paid for beside the gate asks `is_complete` first.
+    be recorded. What is paid for besides the gate asks `is_complete` first.
     """
     asset = asset_key(use_case, REPORT, candidate)
     specs = [dg.AssetCheckSpec("complete", asset=asset, description="Enough rows were answered.")]
@@ -136,8 +136,8 @@ def _suite_result(name: str, suite: SuiteReport) -> dg.AssetCheckResult:
 def judge_error_share(report: EvaluationReport, metric: str) -> float:
     """Share of the answers that the judge did not rate."""
     summary = report.metrics[metric]
-    asked = summary.rows + summary.errors
-    return summary.errors / asked if asked else 0.0
+    rated = summary.rows + summary.errors
+    return summary.errors / rated if rated else 0.0
 
 
 def _meets(report: EvaluationReport, rule: ThresholdRule) -> bool:

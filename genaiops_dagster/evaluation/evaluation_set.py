@@ -27,20 +27,20 @@ class Examples(Sequence[Example]):
         return len(self._lines)
 
     @overload
-    def __getitem__(self, place: int) -> Example: ...
+    def __getitem__(self, index: int) -> Example: ...
     @overload
-    def __getitem__(self, place: slice) -> Examples: ...
-    def __getitem__(self, place: int | slice) -> Example | Examples:
-        if isinstance(place, slice):
-            return Examples(self._lines[place])
-        return from_line(Example, self._lines[place])
+    def __getitem__(self, index: slice) -> Examples: ...
+    def __getitem__(self, index: int | slice) -> Example | Examples:
+        if isinstance(index, slice):
+            return Examples(self._lines[index])
+        return from_line(Example, self._lines[index])
 
 
 class Questions(Sequence[Contents]):
     """What a model is asked about each example.
 
     Args:
-        prompt: What it is told.
+        prompt: The prompt with which it is asked.
         examples: What about.
     """
 
@@ -52,13 +52,13 @@ class Questions(Sequence[Contents]):
         return len(self._examples)
 
     @overload
-    def __getitem__(self, place: int) -> Contents: ...
+    def __getitem__(self, index: int) -> Contents: ...
     @overload
-    def __getitem__(self, place: slice) -> Questions: ...
-    def __getitem__(self, place: int | slice) -> Contents | Questions:
-        if isinstance(place, slice):
-            return Questions(self._prompt, self._examples[place])
-        return request_contents(self._prompt, self._examples[place].variables)
+    def __getitem__(self, index: slice) -> Questions: ...
+    def __getitem__(self, index: int | slice) -> Contents | Questions:
+        if isinstance(index, slice):
+            return Questions(self._prompt, self._examples[index])
+        return request_contents(self._prompt, self._examples[index].variables)
 
 
 def read_examples(store: ObjectStore, split: DatasetSplit) -> Examples:

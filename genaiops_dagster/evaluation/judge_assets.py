@@ -1,27 +1,22 @@
-"""The assets of the judge beside the reports, for use cases that ask for them."""
+"""Assets of the judge besides the reports, for use cases that ask for them."""
 
 from collections.abc import Iterator, Sequence
 from typing import Any
 
 import dagster as dg
 
-from genaiops_dagster.budget.degrade import allowed_judge, read_degradation, read_terms, with_judge
-from genaiops_dagster.budget.payment import Purse
+from genaiops_dagster.budget.degrade import allowed_judge, read_degradation, read_scope, with_judge
 from genaiops_dagster.evaluation.checks import REPORT, is_complete
 from genaiops_dagster.evaluation.evaluation_set import read_examples
 from genaiops_dagster.evaluation.judge_work import calibrate, pairs_of, prefer
 from genaiops_dagster.evaluation.judging.calibration import find_labels
-from genaiops_dagster.evaluation.progress import POOL, EvaluationConfig, log_progress
+from genaiops_dagster.evaluation.progress import POOL, EvaluationConfig, log_progress, purse_of
 from genaiops_dagster.evaluation.report import read_rows
-from genaiops_dagster.evaluation.session import Session
-from genaiops_dagster.google_cloud.resources import (
-    ObjectStoreResource,
-    VertexAIResource,
-    WarehouseResource,
-)
-from genaiops_dagster.orchestration.asset_options import Materialized, asset_key, asset_options
+from genaiops_dagster.evaluation.services import Services
+from genaiops_dagster.orchestration.asset_options import Materialized, asset_key, use_case_asset
 from genaiops_dagster.orchestration.metadata import markdown_table
 from genaiops_dagster.orchestration.plain_text import escape_markdown
+from genaiops_dagster.orchestration.workspace import Workspace, open_workspace
 from genaiops_dagster.records.data import DatasetSplit
 from genaiops_dagster.records.evaluation import (
     EvaluationReport,
@@ -29,9 +24,8 @@ from genaiops_dagster.records.evaluation import (
     PreferenceReport,
 )
 from genaiops_dagster.records.prompts import PromptVersion
-from genaiops_dagster.records.record import Record
 from genaiops_dagster.use_case import UseCase
-from genaiops_dagster.use_case.evaluation import Calibration, Judge, PairwiseMetric
+from genaiops_dagster.use_case.evaluation import Calibration, Evaluation, Judge, PairwiseMetric
 
 CALIBRATION = "judge_calibration"
 PREFERENCE = "preference_report"
@@ -51,63 +45,58 @@ def build_judge_assets(use_case: UseCase) -> list[dg.AssetsDefinition]:
     return assets
 
 
-def _options(use_case: UseCase, name: str, record: type[Record], **more: Any) -> dict[str, Any]:
-    return {
-        **asset_options(use_case, "evaluation"),
-        "name": name,
-        "kinds": {"gemini", "json"},
-        "code_version": "1",
-        "pool": POOL,
-        "dagster_type": record,
-        **more,
-    }
+_OPTIONS: dict[str, Any] = {"kinds": {"gemini", "json"}, "code_version": "1", "pool": POOL}
 
 
 def _calibration(use_case: UseCase, judge: Judge, calibration: Calibration) -> dg.AssetsDefinition:
-    @dg.asset(
-        **_options(
-            use_case,
-            CALIBRATION,
-            JudgeCalibration,
-            deps=[asset_key(use_case, "cost_estimate")],
-            check_specs=[
-                dg.AssetCheckSpec(
-                    "agreement",
-                    asset=asset_key(use_case, CALIBRATION),
-                    blocking=True,
-                    description="The judge agrees with people well enough to be believed.",
-                )
-            ],
-        ),
-        description="The judge beside people: how well its ratings agree with theirs.",
+    @use_case_asset(
+        use_case,
+        "evaluation",
+        path=(CALIBRATION,),
+        **_OPTIONS,
+        dagster_type=JudgeCalibration,
+        deps=[asset_key(use_case, "cost_estimate")],
+        check_specs=[
+            dg.AssetCheckSpec(
+                "agreement",
+                asset=asset_key(use_case, CALIBRATION),
+                blocking=True,
+                description="The judge agrees with people well enough to be believed.",
+            )
+        ],
+        description="The judge compared with people: how well its ratings agree with theirs.",
     )
     def judge_calibration(
-        context: dg.AssetExecutionContext,
-        config: EvaluationConfig,
-        object_store: ObjectStoreResource,
-        vertex_ai: VertexAIResource,
-        warehouse: WarehouseResource,
+        context: dg.AssetExecutionContext, config: EvaluationConfig
     ) -> Materialized:
-        store = object_store.get_store()
-        degradation = read_degradation(store, use_case)
-        asked, rater = with_judge(use_case, degradation), allowed_judge(judge, degradation)
-        session = Session(asked, store, vertex_ai.get_clients(), config.cache, context.log)
-        with warehouse.get_warehouse() as tables, session:
-            purse = Purse(asked, store, tables, context.run.run_id)
-            progress = log_progress(context, "ratings")
-            found = calibrate(session, store, rater, calibration, purse, progress)
+        with open_workspace(context, use_case) as here:
+            degradation = read_degradation(here.store, use_case)
+            evaluation = with_judge(use_case, degradation).evaluation
+            with _services(here, evaluation, config) as services:
+                found = calibrate(
+                    services,
+                    here.store,
+                    allowed_judge(judge, degradation),
+                    calibration,
+                    purse_of(here, context),
+                    evaluation.concurrency,
+                    log_progress(context, "ratings", here.clock),
+                )
+            labels, _ = find_labels(here.store, calibration.labels)
         return dg.MaterializeResult(
             value=found,
-            metadata={
-                "labels": find_labels(store, calibration.labels)[0],
-                "agreement": _table(found),
-            },
+            metadata={"labels": labels, "agreement": _table(found)},
             data_version=dg.DataVersion(f"{found.judge_digest[:16]}-{found.labels_digest[:16]}"),
             check_results=[_agreement_check(found, calibration.minimum_kappa)],
         )
 
-    definition: dg.AssetsDefinition = judge_calibration
-    return definition
+    return judge_calibration
+
+
+def _services(here: Workspace, evaluation: Evaluation, config: EvaluationConfig) -> Services:
+    return Services(
+        here.use_case.name, evaluation, here.store, here.models, here.clock, config.cache
+    )
 
 
 def _table(found: JudgeCalibration) -> dg.MetadataValue:
@@ -122,7 +111,7 @@ def _table(found: JudgeCalibration) -> dg.MetadataValue:
 
 def _agreement_check(found: JudgeCalibration, least: float) -> dg.AssetCheckResult:
     low = {name: a.kappa for name, a in found.metrics.items() if a.kappa is None or a.kappa < least}
-    said = ", ".join(
+    figures = ", ".join(
         f"{name}: {'cannot be computed' if kappa is None else f'{kappa:.2f}'}"
         for name, kappa in low.items()
     )
@@ -130,7 +119,7 @@ def _agreement_check(found: JudgeCalibration, least: float) -> dg.AssetCheckResu
         check_name="agreement",
         passed=not low,
         description=escape_markdown(
-            f"Cohen's kappa of {said}; at least {least:g} is needed."
+            f"Cohen's kappa of {figures}; at least {least:g} is needed."
             if low
             else f"Cohen's kappa is at least {least:g} in every rated metric."
         ),
@@ -141,28 +130,28 @@ def _preference(use_case: UseCase, judge: Judge, metric: PairwiseMetric) -> dg.A
     key = asset_key(use_case, PREFERENCE)
     challenger = use_case.gate.challenger
 
-    @dg.asset(
-        **_options(
-            use_case,
-            PREFERENCE,
-            PreferenceReport,
-            ins={
-                "evaluation_set": dg.AssetIn(key=asset_key(use_case, "evaluation_set")),
-                "prompt": dg.AssetIn(key=asset_key(use_case, "prompt")),
-                "challenger_report": dg.AssetIn(key=asset_key(use_case, REPORT, challenger)),
-                "baseline_report": dg.AssetIn(key=asset_key(use_case, REPORT, metric.baseline)),
-            },
-            check_specs=[
-                dg.AssetCheckSpec(
-                    BIAS_CHECK,
-                    asset=key,
-                    description="The judge does not favour the answer shown first or second.",
-                ),
-                dg.AssetCheckSpec(
-                    ERRORS_CHECK, asset=key, description="The judge decided nearly all pairs."
-                ),
-            ],
-        ),
+    @use_case_asset(
+        use_case,
+        "evaluation",
+        path=(PREFERENCE,),
+        **_OPTIONS,
+        dagster_type=PreferenceReport,
+        ins={
+            "evaluation_set": dg.AssetIn(key=asset_key(use_case, "evaluation_set")),
+            "prompt": dg.AssetIn(key=asset_key(use_case, "prompt")),
+            "challenger_report": dg.AssetIn(key=asset_key(use_case, REPORT, challenger)),
+            "baseline_report": dg.AssetIn(key=asset_key(use_case, REPORT, metric.baseline)),
+        },
+        check_specs=[
+            dg.AssetCheckSpec(
+                BIAS_CHECK,
+                asset=key,
+                description="The judge does not favour the answer shown first or second.",
+            ),
+            dg.AssetCheckSpec(
+                ERRORS_CHECK, asset=key, description="The judge decided nearly all pairs."
+            ),
+        ],
         description=escape_markdown(
             f"Whether the judge likes the answers of {challenger} better than those of "
             f"{metric.baseline}, shown in both orders."
@@ -172,9 +161,6 @@ def _preference(use_case: UseCase, judge: Judge, metric: PairwiseMetric) -> dg.A
     def preference_report(
         context: dg.AssetExecutionContext,
         config: EvaluationConfig,
-        object_store: ObjectStoreResource,
-        vertex_ai: VertexAIResource,
-        warehouse: WarehouseResource,
         evaluation_set: DatasetSplit,
         prompt: PromptVersion,
         challenger_report: EvaluationReport,
@@ -185,22 +171,27 @@ def _preference(use_case: UseCase, judge: Judge, metric: PairwiseMetric) -> dg.A
         if incomplete:
             yield from _not_asked(incomplete)
             return
-        store = object_store.get_store()
-        terms = read_terms(store, use_case, evaluation_set)
-        rater = allowed_judge(judge, terms.degradation)
-        pairs = pairs_of(
-            read_examples(store, terms.evaluation_set),
-            prompt,
-            read_rows(store, challenger_report),
-            read_rows(store, baseline_report),
-        )
-        session = Session(terms.use_case, store, vertex_ai.get_clients(), config.cache, context.log)
-        with warehouse.get_warehouse() as tables, session:
-            purse = Purse(terms.use_case, store, tables, context.run.run_id)
-            progress = log_progress(context, "pairs")
-            found = prefer(
-                session, rater, metric, challenger_report, baseline_report, pairs, purse, progress
+        with open_workspace(context, use_case) as here:
+            scope = read_scope(here.store, use_case, evaluation_set)
+            evaluation = scope.use_case.evaluation
+            pairs = pairs_of(
+                read_examples(here.store, scope.evaluation_set),
+                prompt,
+                read_rows(here.store, challenger_report),
+                read_rows(here.store, baseline_report),
             )
+            with _services(here, evaluation, config) as services:
+                found = prefer(
+                    services,
+                    allowed_judge(judge, scope.degradation),
+                    metric,
+                    challenger_report,
+                    baseline_report,
+                    pairs,
+                    purse_of(here, context),
+                    evaluation.concurrency,
+                    log_progress(context, "pairs", here.clock),
+                )
         yield dg.MaterializeResult(
             value=found,
             metadata=_preference_metadata(found),
@@ -211,8 +202,7 @@ def _preference(use_case: UseCase, judge: Judge, metric: PairwiseMetric) -> dg.A
             ],
         )
 
-    definition: dg.AssetsDefinition = preference_report
-    return definition
+    return preference_report
 
 
 def _not_asked(incomplete: Sequence[str]) -> Iterator[dg.AssetCheckResult]:
@@ -252,14 +242,14 @@ def _preference_metadata(found: PreferenceReport) -> dict[str, Any]:
 def _bias_check(found: PreferenceReport) -> dg.AssetCheckResult:
     bias = found.position_bias
     biased = bias.low is not None and bias.high is not None and (bias.low > 0 or bias.high < 0)
-    said = "unknown" if bias.mean is None else f"{bias.mean:+.2f}"
+    figures = "unknown" if bias.mean is None else f"{bias.mean:+.2f}"
     return dg.AssetCheckResult(
         check_name=BIAS_CHECK,
         passed=not biased,
         severity=dg.AssetCheckSeverity.WARN,
         description=escape_markdown(
-            f"Choices for the first place minus those for the second: {said}. Each pair was shown "
-            "in both orders, so that the preference is not moved by it."
+            f"Choices for the first place minus those for the second: {figures}. Each pair was "
+            "shown in both orders, so that the preference is not moved by it."
         ),
     )
 

@@ -1,8 +1,8 @@
-"""A judge's work beside the reports: to prefer one candidate's answers, to agree with people."""
+"""A judge's work besides reports: comparing two candidates' answers, agreeing with people."""
 
 from __future__ import annotations
 
-import datetime as dt
+import asyncio
 import hashlib
 from collections.abc import Sequence
 
@@ -10,10 +10,11 @@ from genaiops_dagster.budget.payment import Purse
 from genaiops_dagster.evaluation.asking.concurrency import Progress, map_in_order
 from genaiops_dagster.evaluation.asking.inference import contents_text
 from genaiops_dagster.evaluation.judging.calibration import agreement, find_labels, read_labels
-from genaiops_dagster.evaluation.judging.judge import Rated, judge_digest
+from genaiops_dagster.evaluation.judging.judge import JudgePanel, judge_digest
 from genaiops_dagster.evaluation.judging.pairwise import (
     Judged,
     Pair,
+    PairwiseJudge,
     consistency,
     pairwise_digest,
     position_bias,
@@ -22,7 +23,7 @@ from genaiops_dagster.evaluation.judging.pairwise import (
 )
 from genaiops_dagster.evaluation.judging.spending import spending_on_judge
 from genaiops_dagster.evaluation.scoring.statistics import paired_difference
-from genaiops_dagster.evaluation.session import Session
+from genaiops_dagster.evaluation.services import Services
 from genaiops_dagster.google_cloud.object_store import ObjectStore
 from genaiops_dagster.prompts.rendering import request_contents
 from genaiops_dagster.records.data import Example
@@ -49,29 +50,30 @@ def pairs_of(
 ) -> list[Pair]:
     """The rows that both candidates answered, with what they were asked."""
     theirs = {row.id: row.answer for row in baseline if row.answer is not None}
-    mine = {row.id: row.answer for row in challenger if row.answer is not None}
+    ours = {row.id: row.answer for row in challenger if row.answer is not None}
     return [
         Pair(
             id=example.id,
             group=example.group,
             prompt=contents_text(request_contents(prompt, example.variables)),
             reference=example.output,
-            challenger=mine[example.id],
+            challenger=ours[example.id],
             baseline=theirs[example.id],
         )
         for example in examples
-        if example.id in mine and example.id in theirs
+        if example.id in ours and example.id in theirs
     ]
 
 
 def prefer(
-    session: Session,
+    services: Services,
     judge: Judge,
     metric: PairwiseMetric,
     challenger: EvaluationReport,
     baseline: EvaluationReport,
     pairs: Sequence[Pair],
     purse: Purse,
+    workers: int,
     progress: Progress,
 ) -> PreferenceReport:
     """Which of two candidates' answers the judge likes better.
@@ -82,14 +84,9 @@ def prefer(
     """
     digest = pairwise_digest(judge, metric)
     report = fingerprint(digest, challenger.fingerprint, baseline.fingerprint)
-    choices = session.service(f"preferred-{report}", Choice, quota="evaluation")
-    left = max(0, 2 * judge.repeats * len(pairs) - len(choices.cache))
+    cache = services.cache(f"preferred-{report}", Choice)
+    left = max(0, 2 * judge.repeats * len(pairs) - len(cache))
     shown = sum(len(p.prompt + p.reference + p.challenger + p.baseline) for p in pairs)
-
-    async def work() -> list[Judged]:
-        panel = session.pairwise_judge(judge, metric, choices)
-        most = purse.use_case.evaluation.concurrency
-        return await map_in_order(lambda n: panel.judge(pairs[n]), len(pairs), most, progress)
 
     with spending_on_judge(
         purse,
@@ -97,11 +94,14 @@ def prefer(
         judge_model=judge.model,
         calls=left,
         characters=2 * judge.repeats * shown,
-        emulated=session.vertex_ai.emulated,
-    ) as count:
-        choices.on_paid = count
-        judged = session.run(work)
-    return report_preference(report, digest, challenger, baseline, pairs, judged)
+        emulated=services.models.emulated,
+    ) as counter:
+        pairwise = PairwiseJudge(judge, metric, services.models, services.paid(cache, counter))
+        judged = asyncio.run(
+            map_in_order(lambda n: pairwise.judge(pairs[n]), len(pairs), workers, progress)
+        )
+    created = purse.clock.timestamp()
+    return report_preference(report, digest, challenger, baseline, pairs, judged, created)
 
 
 def report_preference(
@@ -111,6 +111,7 @@ def report_preference(
     baseline: EvaluationReport,
     pairs: Sequence[Pair],
     judged: Sequence[Judged],
+    created: str,
 ) -> PreferenceReport:
     """Summary of all choices."""
     scores = {
@@ -134,17 +135,18 @@ def report_preference(
         position_bias=position_bias(pairs, judged),
         consistency=consistency(judged),
         self_agreement=self_agreement(judged),
-        created=dt.datetime.now(dt.UTC).isoformat(timespec="seconds"),
+        created=created,
         emulated=challenger.emulated or baseline.emulated,
     )
 
 
 def calibrate(
-    session: Session,
+    services: Services,
     store: ObjectStore,
     judge: Judge,
     calibration: Calibration,
     purse: Purse,
+    workers: int,
     progress: Progress,
 ) -> JudgeCalibration:
     """How well the judge agrees with people, by metric.
@@ -154,31 +156,28 @@ def calibrate(
         BudgetExceededError: the budget does not allow it; nothing was sent.
         ServiceUnusableError: the judge cannot be called at all.
     """
-    place, content = find_labels(store, calibration.labels)
-    labels = read_labels(place, content, judge)
+    address, content = find_labels(store, calibration.labels)
+    labels = read_labels(address, content, judge)
     digest = hashlib.sha256(content or b"").hexdigest()
-    judgements = session.service(f"calibrated-{judge_digest(judge)}", Judgement, quota="evaluation")
-
-    async def work() -> list[Rated]:
-        panel = session.panel(judge, judgements)
-
-        async def rate(place: int) -> Rated:
-            return await panel.rate_in(labels[place].metric, labels[place].fields)
-
-        most = purse.use_case.evaluation.concurrency
-        return await map_in_order(rate, len(labels), most, progress)
-
+    cache = services.cache(f"calibrated-{judge_digest(judge)}", Judgement)
     with spending_on_judge(
         purse,
         work=fingerprint(judge_digest(judge), digest),
         judge_model=judge.model,
-        calls=max(0, judge.repeats * len(labels) - len(judgements.cache)),
+        calls=max(0, judge.repeats * len(labels) - len(cache)),
         characters=judge.repeats * sum(len("".join(label.fields.values())) for label in labels),
-        emulated=session.vertex_ai.emulated,
-    ) as count:
-        judgements.on_paid = count
-        rated = session.run(work)
-    places = {
+        emulated=services.models.emulated,
+    ) as counter:
+        panel = JudgePanel(judge, services.models, services.paid(cache, counter))
+        rated = asyncio.run(
+            map_in_order(
+                lambda n: panel.rate_in(labels[n].metric, labels[n].fields),
+                len(labels),
+                workers,
+                progress,
+            )
+        )
+    indexes = {
         metric: [n for n, label in enumerate(labels) if label.metric == metric]
         for metric in judge.metrics
     }
@@ -187,7 +186,7 @@ def calibrate(
         labels_digest=digest,
         metrics={
             metric: agreement([labels[n] for n in found], [rated[n] for n in found])
-            for metric, found in places.items()
+            for metric, found in indexes.items()
             if found
         },
     )

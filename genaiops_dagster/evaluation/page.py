@@ -147,7 +147,7 @@ def confusion_table(classification: Classification) -> dg.MetadataValue:
 
 
 def suite_table(suites: Mapping[str, SuiteReport]) -> dg.MetadataValue:
-    """Share of cases passed, beside the base model where a model was tuned."""
+    """Share of cases passed, next to the base model where a model was tuned."""
     return markdown_table(
         [
             *("suite", "passed", "low", "high", "cases", "blocked", "refused"),

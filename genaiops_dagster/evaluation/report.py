@@ -1,4 +1,4 @@
-"""Reports in the bucket: a summary in JSON, and its rows in Parquet."""
+"""Reports: made from scored rows, kept as a summary in JSON and rows in Parquet."""
 
 from __future__ import annotations
 
@@ -7,8 +7,20 @@ import json
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
+from genaiops_dagster.budget.pricing import PriceList, is_tuned, token_cost
+from genaiops_dagster.evaluation.judging.judge import judge_digest
+from genaiops_dagster.evaluation.scoring.classification import classify
+from genaiops_dagster.evaluation.scoring.metrics import CLASS_METRICS
+from genaiops_dagster.evaluation.scoring.summary import (
+    count_states,
+    judge_quality,
+    latency_percentiles,
+    summarize_all,
+    summarize_slices,
+)
+from genaiops_dagster.evaluation.task import EvaluationTask
 from genaiops_dagster.google_cloud.object_store import ObjectStore
-from genaiops_dagster.records.evaluation import EvaluationReport, RowResult
+from genaiops_dagster.records.evaluation import EvaluationReport, RowResult, SuiteReport
 from genaiops_dagster.records.layout import Layout
 from genaiops_dagster.records.record import find_object, from_row, to_json
 
@@ -19,6 +31,81 @@ if TYPE_CHECKING:
 def find_report(store: ObjectStore, use_case: str, fingerprint: str) -> EvaluationReport | None:
     """The stored report with this fingerprint, or None."""
     return find_object(store, Layout(use_case).report(fingerprint), EvaluationReport)
+
+
+def is_complete(report: EvaluationReport) -> bool:
+    """Whether there is nothing in a report that another try could mend."""
+    unsure = [*report.metrics.values(), *(suite.passed for suite in report.suites.values())]
+    return not report.states["failed"] and not any(summary.errors for summary in unsure)
+
+
+def build_report(
+    task: EvaluationTask,
+    rows: Sequence[RowResult],
+    suites: dict[str, SuiteReport],
+    store: ObjectStore,
+    prices: PriceList,
+    created: str,
+) -> EvaluationReport:
+    """Summary of an evaluation's rows, `created` as ISO 8601."""
+    evaluation = task.evaluation
+    metrics, judge = evaluation.metric_names(), evaluation.judge
+    versions = sorted({row.model_version for row in rows if row.model_version})
+    median, slow = latency_percentiles(rows)
+    layout = Layout(task.use_case)
+    has_classes = any(metric in CLASS_METRICS for metric in evaluation.metrics)
+    judging = (
+        {name: judge_quality(rows, name, judge.repeats) for name in judge.metrics} if judge else {}
+    )
+    return EvaluationReport(
+        use_case=task.use_case,
+        candidate=task.candidate,
+        model=task.model.address,
+        model_version=", ".join(versions),
+        fingerprint=task.fingerprint,
+        evaluation_digest=task.evaluation_set.digest,
+        prompt_digest=task.prompt.digest,
+        judge_digest=judge_digest(judge),
+        rows_uri=store.uri(layout.report_rows(task.fingerprint)),
+        summary_uri=store.uri(layout.report(task.fingerprint)),
+        rows=len(rows),
+        states=count_states(rows),
+        metrics=summarize_all(rows, metrics),
+        slices=summarize_slices(rows, metrics),
+        input_tokens=sum(row.input_tokens for row in rows),
+        output_tokens=sum(row.output_tokens for row in rows),
+        cost_usd=_cost(task, rows, prices),
+        latency_p50_seconds=median,
+        latency_p95_seconds=slow,
+        created=created,
+        emulated=any("emulated" in version for version in versions),
+        judging=judging,
+        classification=classify(rows) if has_classes else None,
+        suites=suites,
+        rows_in_whole=task.degradation.evaluation_rows if task.degradation else None,
+        done_with_less=task.degradation.done if task.degradation else [],
+    )
+
+
+def _cost(task: EvaluationTask, rows: Sequence[RowResult], prices: PriceList) -> float | None:
+    """Price of the answers in US dollars, or None if it is not known."""
+    total, model = 0.0, task.model
+    for batch in (False, True):
+        paid = [row for row in rows if row.batch == batch and row.input_tokens]
+        cost = token_cost(
+            model.base_model,
+            sum(row.input_tokens for row in paid),
+            sum(row.output_tokens for row in paid),
+            tuned=is_tuned(model.address),
+            requests=len(paid),
+            searches=len(paid) * ("google_search" in model.generation.tools),
+            batch=batch,
+            prices=prices,
+        )
+        if cost is None:
+            return None
+        total += cost
+    return total
 
 
 def write_report(store: ObjectStore, report: EvaluationReport, rows: Sequence[RowResult]) -> None:

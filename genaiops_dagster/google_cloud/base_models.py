@@ -30,7 +30,8 @@ class BaseModel:
         name: As in `publishers/google/models/<name>`.
         released: First day.
         retires: Last day; None when no day was announced.
-        closed: Since when projects that did not use it lately cannot begin to; None: open to all.
+        closed: Since when projects that did not use it lately cannot begin to; None if it is open
+            to all.
         successor: Recommended model to move to.
         tunable: Whether supervised tuning takes it as its base.
     """

@@ -1,4 +1,4 @@
-"""Vertex AI Experiments: a run with its parameters and metrics, to compare beside others."""
+"""Vertex AI Experiments: a run with its parameters and metrics, to compare with others."""
 
 from __future__ import annotations
 

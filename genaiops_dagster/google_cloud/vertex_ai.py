@@ -90,7 +90,7 @@ class VertexAI:
 
         Args:
             attempts: How often a request is sent before an error that may pass is raised.
-            session: Sends asynchronous requests; None: one of the SDK.
+            session: Sends asynchronous requests; one of the SDK's if None.
         """
         from google import genai
         from google.genai import types
@@ -208,9 +208,7 @@ class VertexAI:
         try:
             with urllib.request.urlopen(address, timeout=10) as response:  # noqa: S310
                 server = response.headers.get("server")
-        except (
-            urllib.error.HTTPError
-        ) as refusal:  # without its token: it says who it is all the same
+        except urllib.error.HTTPError as refusal:  # it names itself without the token, too
             server = refusal.headers.get("server")
         except OSError:
             return False

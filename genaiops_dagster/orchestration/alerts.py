@@ -92,17 +92,17 @@ def failed_checks(instance: dg.DagsterInstance, run_id: str) -> Iterable[str]:
         check = event.asset_check_evaluation_data
         if not check.passed and check.severity == dg.AssetCheckSeverity.ERROR:
             asset = check.asset_key.to_user_string()
-            said = unescape_markdown(check.description or "failed")
-            yield f"check {check.check_name} of {asset}: {said}"
+            description = unescape_markdown(check.description or "failed")
+            yield f"check {check.check_name} of {asset}: {description}"
 
 
 def _reason(failure: "StepFailureData") -> str:
     """What the step itself raised, in one line."""
-    told = failure.user_failure_data and failure.user_failure_data.description
+    description = failure.user_failure_data and failure.user_failure_data.description
     error: object = failure.error
     while getattr(error, "cause", None) is not None:
         error = error.cause  # type: ignore[attr-defined]
-    return (told or str(getattr(error, "message", error))).strip().partition("\n")[0][:500]
+    return (description or str(getattr(error, "message", error))).strip().partition("\n")[0][:500]
 
 
 def _slack(environment: Mapping[str, str]) -> list[Send]:

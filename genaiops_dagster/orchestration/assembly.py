@@ -31,7 +31,7 @@ from genaiops_dagster.prompts.assets import build_assets as prompt_assets
 from genaiops_dagster.serving.daily.assets import GENERATED
 from genaiops_dagster.serving.daily.assets import build_assets as serving_assets
 from genaiops_dagster.serving.daily.assets import build_schedule as generate_schedule
-from genaiops_dagster.serving.operations import build_operations, keep_fresh
+from genaiops_dagster.serving.live import build_operations, keep_fresh
 from genaiops_dagster.tuning.assets import build_assets as tuning_assets
 from genaiops_dagster.tuning.sensor import build_sensor as tuning_sensor
 from genaiops_dagster.use_case import UseCase

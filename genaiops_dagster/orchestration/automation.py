@@ -51,7 +51,7 @@ def refresh_when_data_changed() -> dg.AutomationCondition[Any]:
 def follow_data(
     assets: list[dg.AssetsDefinition | dg.AssetSpec | dg.AssetChecksDefinition],
 ) -> list[dg.AssetsDefinition | dg.AssetSpec | dg.AssetChecksDefinition]:
-    """The same assets, each of which refreshes when its data changed, but for the sources.
+    """The same assets, each of which refreshes when its data changed, except the sources.
 
     Neither does what has a partition for each day: a new champion would answer every day anew.
     """

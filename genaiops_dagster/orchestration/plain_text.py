@@ -13,7 +13,7 @@ _CONTROL = re.compile(
     "\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069\ufeff\U000e0000-\U000e007f]"
 )
 """Control characters but tab and line feed, line separators, and halves of characters, which stand
-for bytes of a file name that are no text; what reorders a line, and what is an invisible text: the
+for bytes of a file name that are not text; what reorders a line, and what is an invisible text: the
 mark at the beginning of a file, and tags."""
 
 _MARKUP = re.compile(r"[\\`*\[\]<|~&]|(?<![^\W_])_|_(?![^\W_])")

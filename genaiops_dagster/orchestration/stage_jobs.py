@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from functools import reduce
+from operator import or_
 from typing import Any
 
 import dagster as dg
@@ -42,6 +44,7 @@ def build_stage_jobs(use_case: UseCase, assets: Iterable[Any]) -> list[Any]:
         for asset in assets
         if isinstance(asset, dg.AssetsDefinition)
         and not isinstance(asset, dg.AssetChecksDefinition)
+        and asset.is_executable
     ]
     return [
         _job(use_case, name, description, stages, definitions)
@@ -56,20 +59,17 @@ def _job(
     stages: Sequence[str],
     definitions: Sequence[dg.AssetsDefinition],
 ) -> Any:
-    own = set(pipeline_keys(use_case)) if "tuning" in stages else set()
+    tagged = reduce(or_, (dg.AssetSelection.tag("stage", stage) for stage in stages))
+    pipelines = pipeline_keys(use_case) if "tuning" in stages else []
+    own = dg.AssetSelection.groups(use_case.name).materializable()
     chosen = [
         definition
         for definition in definitions
-        if any(
-            spec.tags.get("stage") in stages or spec.key in own
-            for spec in definition.specs
-            if definition.is_executable
-        )
+        if any(s.tags.get("stage") in stages or s.key in pipelines for s in definition.specs)
     ]
-    keys = [key for definition in chosen for key in sorted(definition.keys)]
     return dg.define_asset_job(
         f"{use_case.name}_{name}",
-        selection=dg.AssetSelection.assets(*keys),
+        selection=own & (tagged | dg.AssetSelection.assets(*pipelines)),
         description=description,
         config={"ops": _choices(chosen)},
         tags={"genaiops/use_case": use_case.name},

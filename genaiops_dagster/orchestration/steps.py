@@ -119,7 +119,7 @@ def evaluate(
 
 def _begin(definition: str, place: Mapping[str, str]) -> tuple[UseCase, ObjectStore]:
     """The use case, and its bucket; points this process at the place."""
-    logging.getLogger("google_genai").setLevel(logging.WARNING)  # KFP lets every request be told
+    logging.getLogger("google_genai").setLevel(logging.WARNING)  # KFP logs every request otherwise
     os.environ.update({variable: place[name] for name, variable in _PLACE.items()})
     use_case = UseCase.model_validate_json(definition)
     return use_case, ObjectStore(storage.Client(place["project"]), place["bucket"])
@@ -176,8 +176,10 @@ def main(step: str, result: Path) -> None:
         found = {"value": STEPS[step](**json.load(sys.stdin))}
     except Exception as error:  # noqa: BLE001 - whatever it is, the step tells it
         traceback.print_exc()
-        said = str(error) if isinstance(error, StageError) else f"{type(error).__name__}: {error}"
-        found = {"error": said}
+        message = (
+            str(error) if isinstance(error, StageError) else f"{type(error).__name__}: {error}"
+        )
+        found = {"error": message}
     result.write_text(json.dumps(found))
 
 

@@ -9,18 +9,20 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 from genaiops_dagster.google_cloud.object_store import ObjectStore
-from genaiops_dagster.google_cloud.resources import (
-    ObjectStoreResource,
-    VertexAIResource,
-    WarehouseResource,
-)
 from genaiops_dagster.google_cloud.vertex_ai import VertexAI
 from genaiops_dagster.google_cloud.warehouse import Warehouse
 from genaiops_dagster.records.clock import SYSTEM_CLOCK, Clock
 from genaiops_dagster.use_case import UseCase
+
+if TYPE_CHECKING:
+    from genaiops_dagster.google_cloud.resources import (
+        ObjectStoreResource,
+        VertexAIResource,
+        WarehouseResource,
+    )
 
 RESOURCES = frozenset({"object_store", "vertex_ai", "warehouse"})
 """Keys of the resources that `open_workspace` uses."""
@@ -66,9 +68,7 @@ class _Context(Protocol):
 
 
 @contextmanager
-def open_workspace(
-    context: _Context, use_case: UseCase, clock: Clock = SYSTEM_CLOCK
-) -> Iterator[Workspace]:
+def open_workspace(context: _Context, use_case: UseCase) -> Iterator[Workspace]:
     """The workspace of `use_case` over a context's resources, whose clients close at the end."""
     resources = context.resources
     with resources.warehouse.get_warehouse() as warehouse:
@@ -77,5 +77,5 @@ def open_workspace(
             resources.object_store.get_store(),
             warehouse,
             resources.vertex_ai.get_clients(),
-            clock,
+            SYSTEM_CLOCK,
         )

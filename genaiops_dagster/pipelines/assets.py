@@ -5,20 +5,20 @@ from typing import Any
 
 import dagster as dg
 
-from genaiops_dagster.google_cloud.resources import ObjectStoreResource, VertexAIResource
 from genaiops_dagster.google_cloud.settings import GoogleCloudSettings
-from genaiops_dagster.orchestration.asset_options import asset_key, asset_options, pipeline_key
+from genaiops_dagster.orchestration.asset_options import asset_key, pipeline_key, use_case_asset
 from genaiops_dagster.orchestration.metadata import markdown_table
 from genaiops_dagster.orchestration.plain_text import escape_markdown
+from genaiops_dagster.orchestration.workspace import open_workspace
 from genaiops_dagster.pipelines.jobs import PipelineJobs
 from genaiops_dagster.pipelines.outcome import run_of
 from genaiops_dagster.pipelines.recipe import PipelineRecipe, pipeline_recipe
 from genaiops_dagster.pipelines.states import console_url, describe_progress, has_ended
-from genaiops_dagster.pipelines.wait import FOLDER, wait_for_run
 from genaiops_dagster.records.data import StoredRows
 from genaiops_dagster.records.pipelines import PipelineRunRecord
 from genaiops_dagster.records.record import read_record
-from genaiops_dagster.tuning.pending import clear_pending
+from genaiops_dagster.tuning.pending import PIPELINES, PendingNote, clear_pending
+from genaiops_dagster.tuning.waiting import JobKind, wait_for
 from genaiops_dagster.use_case import UseCase
 from genaiops_dagster.use_case.pipelines import LIFECYCLE
 
@@ -47,12 +47,13 @@ def build_assets(use_case: UseCase) -> list[dg.AssetsDefinition]:
 def _pipeline_run(use_case: UseCase, name: str) -> dg.AssetsDefinition:
     run = use_case.pipelines[name]
     is_lifecycle = run.template == LIFECYCLE
-    key = pipeline_key(use_case, name)
+    asset = tuple(pipeline_key(use_case, name).path[1:])
     upstream = ("source_rows", "cost_estimate") if is_lifecycle else ()
 
-    @dg.asset(
-        **{**asset_options(use_case, "pipelines"), "key_prefix": key.path[:-1]},
-        name=name,
+    @use_case_asset(
+        use_case,
+        "pipelines",
+        path=asset,
         description=(
             "Data, tuning and evaluation as a pipeline on Vertex AI; what comes after finds what "
             "it made."
@@ -68,44 +69,45 @@ def _pipeline_run(use_case: UseCase, name: str) -> dg.AssetsDefinition:
     def vertex_pipeline_run(
         context: dg.AssetExecutionContext,
         config: PipelineRunConfig,
-        object_store: ObjectStoreResource,
-        vertex_ai: VertexAIResource,
     ) -> Iterator[dg.MaterializeResult[PipelineRunRecord] | dg.AssetObservation]:
-        clients, store = vertex_ai.get_clients(), object_store.get_store()
-        version = ""
-        if is_lifecycle:
-            version = read_record(store, StoredRows, use_case.name, "source_rows").digest
-        settings = GoogleCloudSettings.from_environment()
-        recipe = pipeline_recipe(use_case, name, store, settings, version)
-        jobs = PipelineJobs(clients, context.log)
-        job = jobs.get_or_create(
-            recipe, retry_failed=config.retry_failed, run_again=config.run_again
-        )
-        job = wait_for_run(
-            jobs, job, recipe, store, run.wait_seconds, context.log, context.run.run_id
-        )
-        if not has_ended(job):
-            context.log.info(
-                "Pipeline job %s is still running; the sensor %s_pipelines goes on when it has "
-                "ended",
-                job.name,
-                use_case.name,
+        with open_workspace(context, use_case) as here:
+            version = ""
+            if is_lifecycle:
+                version = read_record(here.store, StoredRows, use_case.name, "source_rows").digest
+            settings = GoogleCloudSettings.from_environment()
+            recipe = pipeline_recipe(use_case, name, here.store, settings, version)
+            jobs = PipelineJobs(here.models, context.log)
+            job = wait_for(
+                jobs.get_or_create(
+                    recipe, retry_failed=config.retry_failed, run_again=config.run_again
+                ),
+                JobKind(lambda seen: jobs.get(seen.name), has_ended, describe_progress),
+                run.wait_seconds,
+                here.clock,
+                context.log,
+                PendingNote(here.store, recipe, asset, context.run.run_id, here.clock, PIPELINES),
             )
-            yield dg.AssetObservation(
-                context.asset_key,
-                metadata={"state": describe_progress(job), "console": console_url(job.name)},
+            if not has_ended(job):
+                context.log.info(
+                    "Pipeline job %s is still running; sensor %s_pipelines goes on when it has "
+                    "ended",
+                    job.name,
+                    use_case.name,
+                )
+                yield dg.AssetObservation(
+                    context.asset_key,
+                    metadata={"state": describe_progress(job), "console": console_url(job.name)},
+                )
+                return
+            clear_pending(here.store, use_case.name, recipe.fingerprint, PIPELINES)
+            record = run_of(job, recipe, emulated=here.models.emulated)
+            yield dg.MaterializeResult(
+                value=record,
+                data_version=dg.DataVersion(record.fingerprint),
+                metadata=_metadata(record, recipe),
             )
-            return
-        clear_pending(store, use_case.name, recipe.fingerprint, FOLDER)
-        record = run_of(job, recipe, emulated=clients.emulated)
-        yield dg.MaterializeResult(
-            value=record,
-            data_version=dg.DataVersion(record.fingerprint),
-            metadata=_metadata(record, recipe),
-        )
 
-    definition: dg.AssetsDefinition = vertex_pipeline_run
-    return definition
+    return vertex_pipeline_run
 
 
 def _metadata(record: PipelineRunRecord, recipe: PipelineRecipe) -> dict[str, Any]:

@@ -1,7 +1,7 @@
 """The one pipeline job of a recipe: found if it exists, created if not, never run twice.
 
 The caller chooses the id of a pipeline job, so the service itself sees to it that there is one: of
-all who create the job of an attempt, one does, and the others are told that it exists. That takes
+all who create the job of an attempt, one does, and the others learn that it exists. That takes
 no claim, as tuning jobs need, whose id the service chooses.
 """
 
@@ -30,7 +30,7 @@ class PipelineJobs:
 
     Args:
         clients: Vertex AI.
-        log: Where progress is told.
+        log: Receives progress.
     """
 
     def __init__(self, clients: VertexAI, log: logging.Logger) -> None:

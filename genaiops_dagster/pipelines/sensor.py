@@ -2,10 +2,10 @@
 
 import dagster as dg
 
-from genaiops_dagster.google_cloud.resources import ObjectStoreResource, VertexAIResource
+from genaiops_dagster.orchestration.workspace import RESOURCES, open_workspace
 from genaiops_dagster.pipelines.jobs import PipelineJobs
 from genaiops_dagster.pipelines.states import has_ended, state_name
-from genaiops_dagster.pipelines.wait import FOLDER
+from genaiops_dagster.tuning.pending import PIPELINES
 from genaiops_dagster.tuning.sensor import JobSeen, continue_runs
 from genaiops_dagster.use_case import UseCase
 
@@ -19,23 +19,21 @@ def build_sensors(use_case: UseCase) -> list[dg.SensorDefinition]:
         name=f"{use_case.name}_pipelines",
         target=dg.AssetSelection.groups(use_case.name).materializable(),
         minimum_interval_seconds=30,
+        required_resource_keys=set(RESOURCES),
         default_status=dg.DefaultSensorStatus.RUNNING,
         description="Goes on with a run whose pipeline job took longer than the run waited.",
     )
     def pipeline_ended(
         context: dg.SensorEvaluationContext,
-        object_store: ObjectStoreResource,
-        vertex_ai: VertexAIResource,
     ) -> dg.SensorResult | dg.SkipReason:
-        jobs = PipelineJobs(vertex_ai.get_clients(), context.log)
+        with open_workspace(context, use_case) as here:
+            jobs = PipelineJobs(here.models, context.log)
 
-        def look(name: str) -> JobSeen:
-            found = jobs.get(name)
-            state = state_name(found)
-            return JobSeen(state, has_ended(found), state)
+            def look(name: str) -> JobSeen:
+                found = jobs.get(name)
+                state = state_name(found)
+                return JobSeen(state, has_ended(found), state)
 
-        store = object_store.get_store()
-        return continue_runs(context, use_case, store, "pipeline_job", look, FOLDER)
+            return continue_runs(context, here, "pipeline_job", look, PIPELINES)
 
-    definition: dg.SensorDefinition = pipeline_ended
-    return [definition]
+    return [pipeline_ended]

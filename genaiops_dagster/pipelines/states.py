@@ -45,9 +45,9 @@ def describe_progress(job: PipelineJob) -> str:
 
 def failure(job: PipelineJob) -> PipelineJobError:
     """The error to raise for a job that failed, with the failed steps' text and what to do."""
-    said = job.error.message or "the service gave no reason"
+    reason = job.error.message or "the service gave no reason"
     return PipelineJobError(
-        f"pipeline job {job.name} ended as {state_name(job)}: {said}\n"
+        f"pipeline job {job.name} ended as {state_name(job)}: {reason}\n"
         f"{console_url(job.name)}\n"
         "It is not started again by itself. Mend the cause, then materialize the asset with the "
         "run config `retry_failed: true`; steps that did not change come from the cache."

@@ -1,8 +1,5 @@
 """The estimate of a run as an asset, and the check that it is within the budget."""
 
-from __future__ import annotations
-
-import datetime as dt
 from collections.abc import Sequence
 
 import dagster as dg
@@ -11,16 +8,17 @@ from genaiops_dagster.budget.degrade import degrade, store_sample
 from genaiops_dagster.budget.ledger import Ledger, MonthlySpend, spend_by_month
 from genaiops_dagster.budget.limits import refusals, sweep_refusals, too_long
 from genaiops_dagster.google_cloud.base_models import concerns, require_available
-from genaiops_dagster.google_cloud.resources import ObjectStoreResource, VertexAIResource
-from genaiops_dagster.orchestration.asset_options import asset_key, asset_options
+from genaiops_dagster.orchestration.asset_options import asset_key, use_case_asset
 from genaiops_dagster.orchestration.metadata import chart_image, markdown_table
 from genaiops_dagster.orchestration.plain_text import escape_markdown
+from genaiops_dagster.orchestration.workspace import RESOURCES, open_workspace
 from genaiops_dagster.planning.charts import spend_chart
 from genaiops_dagster.planning.estimate import estimate_run, models_of
-from genaiops_dagster.planning.kept import left_to_pay
+from genaiops_dagster.planning.finished import left_to_pay
 from genaiops_dagster.planning.volume import measure_run, with_evaluation_set
 from genaiops_dagster.prompts.tokens import api_counter
 from genaiops_dagster.records.budget import CostEstimate
+from genaiops_dagster.records.clock import SYSTEM_CLOCK
 from genaiops_dagster.records.data import DatasetSplit
 from genaiops_dagster.records.prompts import PromptVersion
 from genaiops_dagster.use_case import UseCase
@@ -29,9 +27,10 @@ from genaiops_dagster.use_case import UseCase
 def build_assets(use_case: UseCase) -> list[dg.AssetsDefinition | dg.AssetChecksDefinition]:
     """The asset `cost_estimate` of a use case with its checks."""
 
-    @dg.asset(
-        **asset_options(use_case, "budget"),
-        name="cost_estimate",
+    @use_case_asset(
+        use_case,
+        "budget",
+        path=("cost_estimate",),
         description="What a run would cost, stage by stage, before anything is paid.",
         kinds={"gemini", "json"},
         code_version="1",
@@ -43,48 +42,49 @@ def build_assets(use_case: UseCase) -> list[dg.AssetsDefinition | dg.AssetChecks
         },
     )
     def cost_estimate(
+        context: dg.AssetExecutionContext,
         training_set: DatasetSplit,
         validation_set: DatasetSplit,
         evaluation_set: DatasetSplit,
         prompt: PromptVersion,
-        object_store: ObjectStoreResource,
-        vertex_ai: VertexAIResource,
     ) -> dg.MaterializeResult[CostEstimate]:
-        require_available(use_case.tuning.base_model, dt.datetime.now(dt.UTC).date())
-        clients, store = vertex_ai.get_clients(), object_store.get_store()
-        count = api_counter(clients.genai, use_case.tuning.base_model)
-        volume = measure_run(
-            use_case,
-            store,
-            count,
-            training_set=training_set,
-            validation_set=validation_set,
-            evaluation_set=evaluation_set,
-            prompt=prompt,
-        )
-
-        def price(terms: UseCase, asked: DatasetSplit) -> CostEstimate:
-            changed = (
-                volume
-                if asked.digest == evaluation_set.digest
-                else with_evaluation_set(volume, terms, store, count, asked, prompt)
+        with open_workspace(context, use_case) as here:
+            require_available(use_case.tuning.base_model, here.clock.today())
+            store, budget = here.store, use_case.budget
+            count = api_counter(here.models.genai, use_case.tuning.base_model)
+            volume = measure_run(
+                use_case,
+                store,
+                count,
+                training_set=training_set,
+                validation_set=validation_set,
+                evaluation_set=evaluation_set,
+                prompt=prompt,
             )
-            return estimate_run(terms, changed, emulated=clients.emulated)
+            now = here.clock.now()
 
-        estimate = degrade(
-            price(use_case, evaluation_set),
-            use_case,
-            evaluation_set,
-            lambda rows: store_sample(store, use_case, evaluation_set, rows),
-            price,
-            Ledger(store, use_case.name, use_case.budget).read().taken(),
-            lambda estimate: left_to_pay(use_case, store, estimate),
+            def price(scoped: UseCase, rows: DatasetSplit) -> CostEstimate:
+                changed = (
+                    volume
+                    if rows.digest == evaluation_set.digest
+                    else with_evaluation_set(volume, scoped, store, count, rows, prompt)
+                )
+                return estimate_run(scoped, changed, now, emulated=here.models.emulated)
+
+            estimate = degrade(
+                price(use_case, evaluation_set),
+                use_case,
+                evaluation_set,
+                lambda rows: store_sample(store, use_case, evaluation_set, rows),
+                price,
+                Ledger(store, use_case.name, budget, here.clock).read().taken(),
+                lambda estimate: left_to_pay(use_case, store, estimate),
+            )
+            spent = spend_by_month(store, use_case.name)
+        return dg.MaterializeResult(
+            value=estimate,
+            metadata={**estimate_metadata(estimate), **spend_metadata(spent, budget.per_month_usd)},
         )
-        metadata = {
-            **estimate_metadata(estimate),
-            **spend_metadata(spend_by_month(store, use_case.name), use_case.budget.per_month_usd),
-        }
-        return dg.MaterializeResult(value=estimate, metadata=metadata)
 
     @dg.asset_check(
         asset=asset_key(use_case, "cost_estimate"),
@@ -94,13 +94,15 @@ def build_assets(use_case: UseCase) -> list[dg.AssetsDefinition | dg.AssetChecks
             "paid of it yet within what is left of the month."
         ),
         blocking=True,
+        required_resource_keys=set(RESOURCES),
     )
     def within_budget(
-        cost_estimate: CostEstimate, object_store: ObjectStoreResource
+        context: dg.AssetCheckExecutionContext, cost_estimate: CostEstimate
     ) -> dg.AssetCheckResult:
-        budget, store = use_case.budget, object_store.get_store()
-        month = Ledger(store, use_case.name, budget).read().taken()
-        left = left_to_pay(use_case, store, cost_estimate)
+        budget = use_case.budget
+        with open_workspace(context, use_case) as here:
+            month = Ledger(here.store, use_case.name, budget, here.clock).read().taken()
+            left = left_to_pay(use_case, here.store, cost_estimate)
         reasons = [
             *refusals(cost_estimate, budget, month=month, left=left),
             *sweep_refusals(cost_estimate, use_case.tuning.sweep),
@@ -139,7 +141,7 @@ def build_assets(use_case: UseCase) -> list[dg.AssetsDefinition | dg.AssetChecks
         description="No model of the use case is retired, or will be within half a year.",
     )
     def models_available() -> dg.AssetCheckResult:
-        found = concerns(models_of(use_case), dt.datetime.now(dt.UTC).date())
+        found = concerns(models_of(use_case), SYSTEM_CLOCK.today())
         retired = any(concern.standing == "retired" for concern in found)
         return dg.AssetCheckResult(
             passed=not found,

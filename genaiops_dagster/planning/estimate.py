@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import datetime as dt
 import functools
+from dataclasses import dataclass
 
-from genaiops_dagster.budget.pricing import tuning_cost
+from genaiops_dagster.budget.pricing import PriceList, tuning_cost
 from genaiops_dagster.budget.stage_costs import (
     JUDGE_ANSWER_TOKENS,
     JUDGE_INSTRUCTION_TOKENS,
@@ -46,24 +48,37 @@ def default_epochs(training_rows: int) -> int:
 def models_of(use_case: UseCase) -> set[str]:
     """Base models that a use case tunes, asks or lets judge."""
     judge = use_case.evaluation.judge
-    asked = {candidate.model for candidate in use_case.candidates.values()} - {TUNED}
-    return {use_case.tuning.base_model, *asked, *([judge.model] if judge else [])}
+    requested = {candidate.model for candidate in use_case.candidates.values()} - {TUNED}
+    return {use_case.tuning.base_model, *requested, *([judge.model] if judge else [])}
 
 
-def estimate_run(use_case: UseCase, volume: RunVolume, *, emulated: bool) -> CostEstimate:
+@dataclass(frozen=True)
+class _Run:
+    """What is priced: a use case, the tokens of its run, and what they cost."""
+
+    use_case: UseCase
+    volume: RunVolume
+    prices: PriceList
+
+
+def estimate_run(
+    use_case: UseCase, volume: RunVolume, now: dt.datetime, *, emulated: bool
+) -> CostEstimate:
     """Price every stage of a run.
 
     Args:
         use_case: Candidates, tuning, judge and prices.
         volume: Counted or sampled tokens.
+        now: The moment whose published prices apply.
         emulated: Whether the emulator would serve, so that nothing is charged.
     """
+    run = _Run(use_case, volume, PriceList(now, use_case.budget.prices))
     stages = [
-        *_tuning(use_case, volume),
-        *_checkpoints(use_case, volume),
-        *_evaluation(use_case, volume),
-        *_judging(use_case, volume),
-        *_generation(use_case, volume),
+        *_tuning(run),
+        *_checkpoints(run),
+        *_evaluation(run),
+        *_judging(run),
+        *_generation(run),
     ]
     counted = [
         volume.training,
@@ -84,19 +99,19 @@ def estimate_run(use_case: UseCase, volume: RunVolume, *, emulated: bool) -> Cos
     )
 
 
-def _tuning(use_case: UseCase, volume: RunVolume) -> list[StageCost]:
+def _tuning(run: _Run) -> list[StageCost]:
     """The tuned model, and each variant of the sweep."""
-    sweep = use_case.tuning.sweep
+    sweep = run.use_case.tuning.sweep
     variants = [name for name, _ in sweep.variants()] if sweep else []
-    return [_tuning_job(use_case, volume, name) for name in ("", *variants)]
+    return [_tuning_job(run, name) for name in ("", *variants)]
 
 
-def _tuning_job(use_case: UseCase, volume: RunVolume, variant: str) -> StageCost:
-    tuning = use_case.tuning.variant(variant or None)
-    epochs = tuning.epochs or default_epochs(volume.training_rows)
-    prices = use_case.budget.prices
-    tokens = round(volume.training.tokens * epochs)
-    at_most = round(volume.training.at_most * epochs)
+def _tuning_job(run: _Run, variant: str) -> StageCost:
+    tuning = run.use_case.tuning.variant(variant or None)
+    epochs = tuning.epochs or default_epochs(run.volume.training_rows)
+    prices = run.prices
+    tokens = round(run.volume.training.tokens * epochs)
+    at_most = round(run.volume.training.at_most * epochs)
     return StageCost(
         stage="tuning",
         candidate=variant,
@@ -107,31 +122,32 @@ def _tuning_job(use_case: UseCase, volume: RunVolume, variant: str) -> StageCost
         maximum_output_tokens=0,
         cost_usd=tuning_cost(tuning.base_model, tokens, method=tuning.method, prices=prices),
         maximum_usd=tuning_cost(tuning.base_model, at_most, method=tuning.method, prices=prices),
-        basis=f"{volume.training_rows} examples x {epochs} epochs"
+        basis=f"{run.volume.training_rows} examples x {epochs} epochs"
         + ("" if tuning.epochs else " (assumed; the service chooses)"),
     )
 
 
-def _checkpoints(use_case: UseCase, volume: RunVolume) -> list[StageCost]:
+def _checkpoints(run: _Run) -> list[StageCost]:
     """Every checkpoint's answers to validation rows, for candidates that take the best one.
 
     A validation row is taken to be as long as an evaluation row.
     """
+    volume = run.volume
     rows = max(volume.evaluation_rows, 1)
     prompts, stages = volume.prompts[OWN_PROMPT], []
-    for name, candidate in use_case.candidates.items():
+    for name, candidate in run.use_case.candidates.items():
         if candidate.checkpoint != "best":
             continue
-        tuning = use_case.tuning.variant(candidate.variant)
+        tuning = run.use_case.tuning.variant(candidate.variant)
         epochs = tuning.epochs or default_epochs(volume.training_rows)
         calls = volume.validation_rows * min(epochs, MOST_CHECKPOINTS)
         longest = candidate.generation.max_output_tokens
         stages.append(
             price_requests(
-                use_case.budget.prices,
+                run.prices,
                 stage="checkpoints",
                 candidate=name,
-                model=use_case.tuning.base_model,
+                model=run.use_case.tuning.base_model,
                 calls=calls,
                 prompts=prompts.tokens.times(calls / rows),
                 output_tokens=min(round(volume.references.tokens * calls / rows), calls * longest),
@@ -144,50 +160,50 @@ def _checkpoints(use_case: UseCase, volume: RunVolume) -> list[StageCost]:
     return stages
 
 
-def _evaluation(use_case: UseCase, volume: RunVolume) -> list[StageCost]:
+def _evaluation(run: _Run) -> list[StageCost]:
     """Every candidate's answers, and the champion's."""
-    evaluation, rows = use_case.evaluation, volume.evaluation_rows
+    evaluation, rows = run.use_case.evaluation, run.volume.evaluation_rows
     stages = [
         cheaper_way(
             evaluation,
             rows,
             functools.partial(
                 _calls,
-                use_case,
+                run,
                 "evaluation",
                 name,
                 rows,
-                _prompts_of(candidate, volume),
-                volume.references,
+                _prompts_of(candidate, run.volume),
+                run.volume.references,
             ),
         )
-        for name, candidate in use_case.candidates.items()
+        for name, candidate in run.use_case.candidates.items()
     ]
-    if volume.champion is not None:
+    if run.volume.champion is not None:
         stages.append(
             cheaper_way(
                 evaluation,
                 rows,
-                functools.partial(_champion_calls, use_case, volume, volume.champion),
+                functools.partial(_champion_calls, run, run.volume.champion),
             )
         )
-    return [*stages, *_computed(use_case, volume), *_suites(use_case)]
+    return [*stages, *_computed(run), *_suites(run)]
 
 
-def _computed(use_case: UseCase, volume: RunVolume) -> list[StageCost]:
+def _computed(run: _Run) -> list[StageCost]:
     """Metrics that the evaluation service computes; an answer is taken to be as its reference."""
-    asked = {name: one.generation for name, one in use_case.candidates.items()}
-    longest = {name: generation.max_output_tokens for name, generation in asked.items()}
-    if volume.champion is not None:
-        longest[CHAMPION] = volume.champion.max_output_tokens
-    metrics = len(use_case.evaluation.metrics_by_service())
+    requested = {name: one.generation for name, one in run.use_case.candidates.items()}
+    longest = {name: generation.max_output_tokens for name, generation in requested.items()}
+    if run.volume.champion is not None:
+        longest[CHAMPION] = run.volume.champion.max_output_tokens
+    metrics = len(run.use_case.evaluation.metrics_by_service())
     return [
         price_computed(
-            use_case.budget.prices,
+            run.prices,
             candidate=name,
             metrics=metrics,
-            rows=volume.evaluation_rows,
-            references=volume.reference_characters,
+            rows=run.volume.evaluation_rows,
+            references=run.volume.reference_characters,
             max_output_tokens=tokens,
         )
         for name, tokens in longest.items()
@@ -195,19 +211,17 @@ def _computed(use_case: UseCase, volume: RunVolume) -> list[StageCost]:
     ]
 
 
-def _champion_calls(
-    use_case: UseCase, volume: RunVolume, champion: ChampionVolume, batch: bool
-) -> StageCost:
+def _champion_calls(run: _Run, champion: ChampionVolume, batch: bool) -> StageCost:
     """Requests to the champion."""
-    rows, longest = volume.evaluation_rows, champion.max_output_tokens
+    rows, longest = run.volume.evaluation_rows, champion.max_output_tokens
     return price_requests(
-        use_case.budget.prices,
+        run.prices,
         stage="evaluation",
         candidate=CHAMPION,
         model=champion.base_model,
         calls=rows,
         prompts=champion.prompts.tokens,
-        output_tokens=min(round(volume.references.tokens), rows * longest),
+        output_tokens=min(round(run.volume.references.tokens), rows * longest),
         maximum_output_tokens=rows * longest,
         longest=(champion.prompts.longest, longest),
         basis=f"{rows} rows, unless they are kept",
@@ -216,20 +230,20 @@ def _champion_calls(
     )
 
 
-def _suites(use_case: UseCase) -> list[StageCost]:
+def _suites(run: _Run) -> list[StageCost]:
     """What each candidate is asked besides the evaluation set, a tuned one's base model, too."""
-    shipped = sum(SUITE_CASES[name] for name in use_case.evaluation.suites)
-    golden = len(use_case.evaluation.golden)
+    shipped = sum(SUITE_CASES[name] for name in run.use_case.evaluation.suites)
+    golden = len(run.use_case.evaluation.golden)
     stages = []
-    for name, candidate in use_case.candidates.items():
+    for name, candidate in run.use_case.candidates.items():
         tuned, longest = candidate.model == TUNED, candidate.generation.max_output_tokens
-        asked = [(golden + shipped, tuned), *([(shipped, False)] if tuned else [])]
+        requested = [(golden + shipped, tuned), *([(shipped, False)] if tuned else [])]
         stages += [
             price_requests(
-                use_case.budget.prices,
+                run.prices,
                 stage="suites",
                 candidate=name,
-                model=_base_of(use_case, name),
+                model=_base_of(run.use_case, name),
                 calls=calls,
                 prompts=TokenTotal(calls * SUITE_PROMPT_TOKENS),
                 output_tokens=calls * min(SUITE_PROMPT_TOKENS, longest),
@@ -238,54 +252,54 @@ def _suites(use_case: UseCase) -> list[StageCost]:
                 basis=f"{calls} cases",
                 tuned=of_tuned,
             )
-            for calls, of_tuned in asked
+            for calls, of_tuned in requested
             if calls
         ]
     return stages
 
 
-def _judging(use_case: UseCase, volume: RunVolume) -> list[StageCost]:
-    """Every rating of every candidate's answers, and what the judge does beside them."""
-    judge = use_case.evaluation.judge
+def _judging(run: _Run) -> list[StageCost]:
+    """Every rating of every candidate's answers, and what the judge does besides."""
+    judge = run.use_case.evaluation.judge
     if judge is None:
         return []
-    rows, ratings = volume.evaluation_rows, len(judge.metrics) * judge.repeats
-    asked = {
-        name: (_prompts_of(candidate, volume), candidate.generation.max_output_tokens)
-        for name, candidate in use_case.candidates.items()
+    rows, ratings = run.volume.evaluation_rows, len(judge.metrics) * judge.repeats
+    requested = {
+        name: (_prompts_of(candidate, run.volume), candidate.generation.max_output_tokens)
+        for name, candidate in run.use_case.candidates.items()
     }
-    if volume.champion is not None:
-        asked[CHAMPION] = (volume.champion.prompts, volume.champion.max_output_tokens)
+    if run.volume.champion is not None:
+        requested[CHAMPION] = (run.volume.champion.prompts, run.volume.champion.max_output_tokens)
     stages = [
         _judgements(
-            use_case,
+            run,
             judge,
             candidate=name,
             calls=rows * ratings,
             # A judge is shown the reference and the answer, which is taken to be as long.
-            read=(prompts.tokens + volume.references.times(2)).times(ratings),
+            read=(prompts.tokens + run.volume.references.times(2)).times(ratings),
             read_at_most=round((prompts.tokens.at_most + 2 * rows * longest) * ratings),
             longest=prompts.longest + 2 * longest,
             basis=f"{rows} answers x {ratings} ratings",
         )
-        for name, (prompts, longest) in asked.items()
+        for name, (prompts, longest) in requested.items()
     ]
-    return [*stages, *_preferences(use_case, judge, volume), *_calibration(use_case, judge, volume)]
+    return [*stages, *_preferences(run, judge), *_calibration(run, judge)]
 
 
-def _preferences(use_case: UseCase, judge: Judge, volume: RunVolume) -> list[StageCost]:
+def _preferences(run: _Run, judge: Judge) -> list[StageCost]:
     """Every pair of answers, which the judge is shown in both orders."""
     if judge.pairwise is None:
         return []
-    challenger = use_case.candidates[use_case.gate.challenger]
-    prompts, shown = _prompts_of(challenger, volume), 2 * judge.repeats
-    rows, longest = volume.evaluation_rows, challenger.generation.max_output_tokens
+    challenger = run.use_case.candidates[run.use_case.gate.challenger]
+    prompts, shown = _prompts_of(challenger, run.volume), 2 * judge.repeats
+    rows, longest = run.volume.evaluation_rows, challenger.generation.max_output_tokens
     return [
         _judgements(
-            use_case,
+            run,
             judge,
             calls=rows * shown,
-            read=(prompts.tokens + volume.references.times(3)).times(shown),
+            read=(prompts.tokens + run.volume.references.times(3)).times(shown),
             read_at_most=round((prompts.tokens.at_most + 3 * rows * longest) * shown),
             longest=prompts.longest + 3 * longest,
             basis=f"{rows} pairs in both orders x {judge.repeats}",
@@ -293,25 +307,25 @@ def _preferences(use_case: UseCase, judge: Judge, volume: RunVolume) -> list[Sta
     ]
 
 
-def _calibration(use_case: UseCase, judge: Judge, volume: RunVolume) -> list[StageCost]:
+def _calibration(run: _Run, judge: Judge) -> list[StageCost]:
     """Every answer that people rated."""
-    if not volume.labels:
+    if not run.volume.labels:
         return []
     return [
         _judgements(
-            use_case,
+            run,
             judge,
-            calls=volume.labels * judge.repeats,
-            read=volume.label_tokens.times(judge.repeats),
-            read_at_most=round(volume.label_tokens.at_most * judge.repeats * _LABEL_MARGIN),
+            calls=run.volume.labels * judge.repeats,
+            read=run.volume.label_tokens.times(judge.repeats),
+            read_at_most=round(run.volume.label_tokens.at_most * judge.repeats * _LABEL_MARGIN),
             longest=0,
-            basis=f"{volume.labels} ratings of people x {judge.repeats}",
+            basis=f"{run.volume.labels} ratings of people x {judge.repeats}",
         )
     ]
 
 
 def _judgements(
-    use_case: UseCase,
+    run: _Run,
     judge: Judge,
     *,
     calls: int,
@@ -323,7 +337,7 @@ def _judgements(
 ) -> StageCost:
     """Judgements, about one candidate or, with an empty name, about several or none."""
     return price_requests(
-        use_case.budget.prices,
+        run.prices,
         stage="judging",
         candidate=candidate,
         model=judge.model,
@@ -337,19 +351,19 @@ def _judgements(
     )
 
 
-def _generation(use_case: UseCase, volume: RunVolume) -> list[StageCost]:
+def _generation(run: _Run) -> list[StageCost]:
     """The samples, by the challenger: it serves them if it is promoted."""
-    if not volume.samples:
+    if not run.volume.samples:
         return []
-    per_row = volume.references.tokens / max(volume.evaluation_rows, 1)
+    per_row = run.volume.references.tokens / max(run.volume.evaluation_rows, 1)
     return [
         _calls(
-            use_case,
+            run,
             stage="generation",
-            candidate=use_case.gate.challenger,
-            calls=volume.samples,
-            prompts=volume.sample_prompts,
-            answers=TokenTotal(per_row * volume.samples),
+            candidate=run.use_case.gate.challenger,
+            calls=run.volume.samples,
+            prompts=run.volume.sample_prompts,
+            answers=TokenTotal(per_row * run.volume.samples),
         )
     ]
 
@@ -365,7 +379,7 @@ def _base_of(use_case: UseCase, candidate: str) -> str:
 
 
 def _calls(
-    use_case: UseCase,
+    run: _Run,
     stage: Stage,
     candidate: str,
     calls: int,
@@ -374,19 +388,19 @@ def _calls(
     batch: bool = False,
 ) -> StageCost:
     """Requests to a candidate, whose answers are expected to be as long as the references."""
-    generation = use_case.candidates[candidate].generation
+    generation = run.use_case.candidates[candidate].generation
     return price_requests(
-        use_case.budget.prices,
+        run.prices,
         stage=stage,
         candidate=candidate,
-        model=_base_of(use_case, candidate),
+        model=_base_of(run.use_case, candidate),
         calls=calls,
         prompts=prompts.tokens,
         output_tokens=min(round(answers.tokens), calls * generation.max_output_tokens),
         maximum_output_tokens=calls * generation.max_output_tokens,
         longest=(prompts.longest, generation.max_output_tokens),
         basis=f"{calls} rows" + (" in a batch job" if batch else ""),
-        tuned=use_case.candidates[candidate].model == TUNED,
+        tuned=run.use_case.candidates[candidate].model == TUNED,
         batch=batch,
         searches=calls if "google_search" in generation.tools else 0,
     )

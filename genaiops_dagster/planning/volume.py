@@ -75,7 +75,7 @@ class RunVolume:
         samples: Rows of serving samples.
         sample_prompts: Their prompts.
         validation_rows: Rows by which the best checkpoint is chosen, where one is.
-        champion: What production serves now is evaluated, too; None: there is no champion.
+        champion: What production serves now is evaluated, too; None if there is no champion.
         labels: Ratings of people by which the judge is calibrated.
         label_tokens: What they show the judge.
     """
@@ -166,15 +166,15 @@ def with_evaluation_set(
         **{name: version(use_case.prompts[name]) for name in variants if name},
     }
 
-    def measure(told: PromptVersion) -> PromptVolume:
-        return _measure(count, told, rows, size, seed)
+    def measure(version: PromptVersion) -> PromptVolume:
+        return _measure(count, version, rows, size, seed)
 
     answers = [[{"role": "model", "parts": [{"text": e.output}]}] for e in examples]
     return replace(
         volume,
         evaluation_digest=evaluation_set.digest,
         evaluation_rows=len(examples),
-        prompts={name: measure(told) for name, told in prompts.items()},
+        prompts={name: measure(version) for name, version in prompts.items()},
         references=_count(count, answers, size, seed),
         reference_characters=sum(len(example.output) for example in examples),
         champion=_champion(use_case, store, measure),
@@ -189,13 +189,13 @@ def _measure(
     seed: int,
 ) -> PromptVolume:
     """Rows rendered with a prompt."""
-    asked = [request_contents(prompt, row) for row in rows]
+    prompts = [request_contents(prompt, row) for row in rows]
     instruction = (
         count([user_message(prompt.system_instruction)]) if prompt.system_instruction else 0
     )
     return PromptVolume(
-        tokens=_count(count, asked, size, seed) + TokenTotal(instruction * len(asked)),
-        longest=_longest(count, asked) + instruction,
+        tokens=_count(count, prompts, size, seed) + TokenTotal(instruction * len(prompts)),
+        longest=_longest(count, prompts) + instruction,
     )
 
 

@@ -5,25 +5,21 @@ from typing import Any
 
 import dagster as dg
 
-from genaiops_dagster.budget.degrade import read_terms
+from genaiops_dagster.budget.degrade import read_scope
 from genaiops_dagster.comparison.compare import IncomparableError
 from genaiops_dagster.comparison.publish import compare_stored
 from genaiops_dagster.evaluation.checks import REPORT
 from genaiops_dagster.google_cloud.object_store import ObjectStore
-from genaiops_dagster.google_cloud.resources import (
-    ObjectStoreResource,
-    VertexAIResource,
-    WarehouseResource,
-)
-from genaiops_dagster.orchestration.asset_options import Materialized, asset_key, asset_options
+from genaiops_dagster.orchestration.asset_options import Materialized, asset_key, use_case_asset
 from genaiops_dagster.orchestration.metadata import markdown_list, markdown_table
 from genaiops_dagster.orchestration.plain_text import escape_markdown
+from genaiops_dagster.orchestration.workspace import RESOURCES, Workspace, open_workspace
 from genaiops_dagster.promotion import smoke_test as smoke_tests
 from genaiops_dagster.promotion.approve import find_approval
-from genaiops_dagster.promotion.champion import ChampionError, Places
+from genaiops_dagster.promotion.champion import ChampionBooks, ChampionError
 from genaiops_dagster.promotion.decide import Challenge, challenge
-from genaiops_dagster.promotion.log import BrokenLogError, DecisionLog
-from genaiops_dagster.promotion.promote import Refused, approval_request, judge, promote
+from genaiops_dagster.promotion.log import BrokenLogError, DecisionLog, read_log
+from genaiops_dagster.promotion.promote import Refused, approval_request, decide_and_record, promote
 from genaiops_dagster.promotion.registry import Registry
 from genaiops_dagster.promotion.tables import publish_log
 from genaiops_dagster.records.comparison import Comparison
@@ -47,9 +43,9 @@ def build_assets(use_case: UseCase) -> list[dg.AssetsDefinition | dg.AssetChecks
 
 
 def _promotion_decision(use_case: UseCase) -> dg.AssetsDefinition:
-    @dg.asset(
-        **asset_options(use_case, "promotion"),
-        name="promotion_decision",
+    @use_case_asset(
+        use_case,
+        "promotion",
         description="What the gate says of the challenger, and why; a refusal is recorded, too.",
         ins={"model_comparison": dg.AssetIn(key=asset_key(use_case, "model_comparison"))},
         kinds={"bigquery", "gcs", "json"},
@@ -57,23 +53,19 @@ def _promotion_decision(use_case: UseCase) -> dg.AssetsDefinition:
         deps=_evidence_from_serving(use_case),
     )
     def promotion_decision(
-        context: dg.AssetExecutionContext,
-        object_store: ObjectStoreResource,
-        warehouse: WarehouseResource,
-        vertex_ai: VertexAIResource,
-        model_comparison: Comparison,
+        context: dg.AssetExecutionContext, model_comparison: Comparison
     ) -> dg.MaterializeResult[Decision]:
-        places = _places(use_case, object_store, vertex_ai)
-        now = read_challenge(use_case, places.store, vertex_ai)
-        try:
-            entry = judge(now, model_comparison, places)
-        except BrokenLogError as error:
-            raise dg.Failure(str(error), allow_retries=False) from error
+        with open_workspace(context, use_case) as here:
+            books = open_champion(here)
+            try:
+                entry = decide_and_record(read_challenge(here), model_comparison, books)
+            except BrokenLogError as error:
+                raise dg.Failure(str(error), allow_retries=False) from error
+            publish_log(here.warehouse, books.log)
+        uri = books.log.uri(entry.number)
         decision = entry.decision
         if decision is None:
-            raise dg.Failure(f"{places.log.uri(entry.number)} holds no decision")
-        with warehouse.get_warehouse() as tables:
-            publish_log(tables, places.log)
+            raise dg.Failure(f"{uri} holds no decision")
         context.log.info(f"{decision.challenger}: {decision.verdict.outcome}")
         return dg.MaterializeResult(
             value=decision,
@@ -82,13 +74,12 @@ def _promotion_decision(use_case: UseCase) -> dg.AssetsDefinition:
                 "verdict": decision.verdict.outcome,
                 **verdict_metadata(decision.verdict),
                 "challenger": f"{decision.challenger} ({decision.model})",
-                "dagster/uri": places.log.uri(entry.number),
+                "dagster/uri": uri,
                 "decided": decision.created,
             },
         )
 
-    definition: dg.AssetsDefinition = promotion_decision
-    return definition
+    return promotion_decision
 
 
 def _gate(use_case: UseCase) -> dg.AssetChecksDefinition:
@@ -97,15 +88,17 @@ def _gate(use_case: UseCase) -> dg.AssetChecksDefinition:
         name=GATE_CHECK,
         description="Every rule of the gate holds for the challenger, and who has to approves.",
         blocking=True,
+        required_resource_keys=set(RESOURCES),
     )
     def gate(
-        object_store: ObjectStoreResource, promotion_decision: Decision
+        context: dg.AssetCheckExecutionContext, promotion_decision: Decision
     ) -> dg.AssetCheckResult:
         verdict = promotion_decision.verdict
         passed, description = verdict.outcome == "PROMOTE", "; ".join(verdict.reasons)
         policy = use_case.gate.approval
         if passed and policy is not None:
-            entries = DecisionLog(object_store.get_store(), use_case.name).read()
+            with open_workspace(context, use_case) as here:
+                entries = read_log(here.store, use_case.name)
             passed = find_approval(entries, policy, promotion_decision) is not None
             description = description if passed else approval_request(use_case)
         return dg.AssetCheckResult(
@@ -118,9 +111,9 @@ def _gate(use_case: UseCase) -> dg.AssetChecksDefinition:
 
 
 def _champion(use_case: UseCase) -> dg.AssetsDefinition:
-    @dg.asset(
-        **asset_options(use_case, "promotion"),
-        name="champion",
+    @use_case_asset(
+        use_case,
+        "promotion",
         description=(
             "What production serves. Reads the evidence again, runs the gate again, and moves "
             "pointer and alias only when all is as it was decided."
@@ -131,32 +124,36 @@ def _champion(use_case: UseCase) -> dg.AssetsDefinition:
         **_smoke_tested(use_case),
     )
     def champion(
-        context: dg.AssetExecutionContext,
-        object_store: ObjectStoreResource,
-        warehouse: WarehouseResource,
-        vertex_ai: VertexAIResource,
-        promotion_decision: Decision,
+        context: dg.AssetExecutionContext, promotion_decision: Decision
     ) -> Iterator[dg.AssetCheckResult | Materialized]:
-        places = _places(use_case, object_store, vertex_ai)
         answers: list[Answer] = []
+        with open_workspace(context, use_case) as here:
+            books = open_champion(here)
 
-        def smoke_test(challenger: Champion) -> None:
-            clients = vertex_ai.get_clients()
-            answers.extend(smoke_tests.smoke_test(clients, use_case, challenger))
+            def smoke_test(challenger: Champion) -> None:
+                answers.extend(
+                    smoke_tests.smoke_test(
+                        here.models, use_case.serving.samples, here.clock, challenger
+                    )
+                )
 
-        now = read_challenge(use_case, places.store, vertex_ai)
-        try:
-            comparison, _ = compare_stored(
-                places.store, use_case, *_reports(use_case, places.store)
-            )
-            promoted = promote(now, promotion_decision, comparison, places, smoke_test)
-        except smoke_tests.SmokeTestError as error:
-            yield smoke_tests.check_result(answers, str(error))
-            raise dg.Failure(f"not promoted: {error}", allow_retries=False) from error
-        except (BrokenLogError, ChampionError, IncomparableError, Refused) as error:
-            raise dg.Failure(str(error), allow_retries=False) from error
-        with warehouse.get_warehouse() as tables:
-            publish_log(tables, places.log)
+            try:
+                comparison, _ = compare_stored(
+                    here.store, use_case, *_reports(use_case, here.store)
+                )
+                promoted = promote(
+                    read_challenge(here),
+                    promotion_decision,
+                    comparison,
+                    books,
+                    smoke_test,
+                )
+            except smoke_tests.SmokeTestError as error:
+                yield smoke_tests.check_result(answers, str(error))
+                raise dg.Failure(f"not promoted: {error}", allow_retries=False) from error
+            except (BrokenLogError, ChampionError, IncomparableError, Refused) as error:
+                raise dg.Failure(str(error), allow_retries=False) from error
+            publish_log(here.warehouse, books.log)
         now_serving, rollout = promoted.champion, promoted.champion.rollout
         changed = promoted.changed
         outcome = "begins its rollout" if rollout else "was promoted"
@@ -177,15 +174,14 @@ def _champion(use_case: UseCase) -> dg.AssetsDefinition:
                 "rollout": (
                     f"{rollout.candidate.candidate} at stage {rollout.stage}" if rollout else "none"
                 ),
-                "dagster/uri": places.store.uri(Layout(use_case.name).champion),
+                "dagster/uri": here.store.uri(Layout(use_case.name).champion),
                 "decision": now_serving.decision_uri,
                 "report": now_serving.report_uri,
             },
             check_results=[smoke_tests.check_result(answers)],
         )
 
-    definition: dg.AssetsDefinition = champion
-    return definition
+    return champion
 
 
 def _smoke_tested(use_case: UseCase) -> dict[str, Any]:
@@ -202,25 +198,33 @@ def _smoke_tested(use_case: UseCase) -> dict[str, Any]:
 
 def _evidence_from_serving(use_case: UseCase) -> list[dg.AssetKey]:
     """The load test, where the gate asks for it: it has to come first."""
-    asked = any(isinstance(rule, LatencySloRule) for rule in use_case.gate.rules)
-    return [asset_key(use_case, "load_test")] if asked else []
+    is_needed = any(isinstance(rule, LatencySloRule) for rule in use_case.gate.rules)
+    return [asset_key(use_case, "load_test")] if is_needed else []
 
 
-def _places(
-    use_case: UseCase, object_store: ObjectStoreResource, vertex_ai: VertexAIResource
-) -> Places:
-    store = object_store.get_store()
-    registry = Registry(vertex_ai.get_clients(), use_case.name)
-    return Places(store, registry, DecisionLog(store, use_case.name))
+def open_champion(here: Workspace) -> ChampionBooks:
+    """Where the champion of a workspace's use case is written down."""
+    name = here.use_case.name
+    log = DecisionLog(here.store, name, here.clock)
+    return ChampionBooks(here.store, Registry(here.models, name), log)
 
 
-def read_challenge(use_case: UseCase, store: ObjectStore, vertex_ai: VertexAIResource) -> Challenge:
-    """What stands now, whatever it was when the decision was made."""
+def read_challenge(here: Workspace, challenger: str | None = None) -> Challenge:
+    """What stands now, whatever it was when the decision was made.
+
+    Args:
+        here: Whose challenger, data and records.
+        challenger: Another candidate in place of the gate's challenger.
+    """
+    use_case, store = here.use_case, here.store
+    if challenger is not None:
+        gate = use_case.gate.model_copy(update={"challenger": challenger})
+        use_case = use_case.model_copy(update={"gate": gate})
     whole = read_record(store, DatasetSplit, use_case.name, "evaluation_set")
-    terms = read_terms(store, use_case, whole)
+    scope = read_scope(store, use_case, whole)
     return challenge(
-        terms.use_case,
-        vertex_ai.get_clients(),
+        scope.use_case,
+        here.models,
         read_record(store, PromptVersion, use_case.name, "prompt"),
         read_record(
             store,
@@ -228,7 +232,7 @@ def read_challenge(use_case: UseCase, store: ObjectStore, vertex_ai: VertexAIRes
             use_case.name,
             "/".join(use_case.candidates[use_case.gate.challenger].tuned_model),
         ),
-        terms.evaluation_set,
+        scope.evaluation_set,
         find_record(store, LoadTest, use_case.name, "load_test"),
     )
 

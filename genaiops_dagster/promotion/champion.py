@@ -19,15 +19,17 @@ from genaiops_dagster.promotion.log import (
     champions,
     is_completed,
     moves,
+    read_log,
 )
 from genaiops_dagster.promotion.registry import ALIAS, Registry
+from genaiops_dagster.records.clock import Clock
 from genaiops_dagster.records.layout import Layout
 from genaiops_dagster.records.promotion import Champion, EntryKind, LogEntry, Rollout
 from genaiops_dagster.records.record import NewerRecordError, from_json, to_json
 
 
 class ChampionError(RuntimeError):
-    """The champion cannot be told or changed; the message says why and what to do."""
+    """The champion is not known or cannot be changed; the message says why and what to do."""
 
 
 class OvertakenError(ChampionError):
@@ -35,7 +37,7 @@ class OvertakenError(ChampionError):
 
 
 @dataclass(frozen=True)
-class Places:
+class ChampionBooks:
     """Where the champion of one use case is written down.
 
     Attributes:
@@ -52,6 +54,11 @@ class Places:
     def use_case(self) -> str:
         """Name of the use case."""
         return self.log.use_case
+
+    @property
+    def clock(self) -> Clock:
+        """Tells the time."""
+        return self.log.clock
 
 
 def read_champion(store: ObjectStore, use_case: str) -> Champion | None:
@@ -73,7 +80,7 @@ def gated_champion(store: ObjectStore, use_case: str) -> Champion | None:
     """
     pointer = read_champion(store, use_case)
     if pointer is not None:
-        require_gated(pointer, DecisionLog(store, use_case).read())
+        require_gated(pointer, read_log(store, use_case))
     return pointer
 
 
@@ -82,7 +89,7 @@ def write_asset_record(store: ObjectStore, champion: Champion) -> None:
     store.write(Layout(champion.use_case).record("champion"), to_json(champion, indent=2))
 
 
-def settle(places: Places) -> tuple[list[LogEntry], Champion | None]:
+def settle(books: ChampionBooks) -> tuple[list[LogEntry], Champion | None]:
     """The log and its champion, once pointer and alias are where the log says.
 
     What another run was doing at the same moment, or was killed at, is carried through first.
@@ -94,24 +101,24 @@ def settle(places: Places) -> tuple[list[LogEntry], Champion | None]:
         BrokenLogError: the log is not what was written.
     """
     while True:
-        entries = places.log.read()
+        entries = books.log.read()
         changes = moves(entries)
         try:
             if not changes:
-                _require_nothing(places)
+                _require_nothing(books)
                 return entries, None
             entry, meant = changes[-1]
             if is_completed(entries, entry):
-                _require_untouched(places, meant)
+                _require_untouched(books, meant)
                 return entries, meant
-            _carry_through(places, entries)
+            _carry_through(books, entries)
         except ChampionError:
-            if len(places.log.read()) == len(entries):
+            if len(books.log.read()) == len(entries):
                 raise
 
 
 def change_champion(
-    places: Places,
+    books: ChampionBooks,
     entries: Sequence[LogEntry],
     kind: EntryKind,
     *,
@@ -124,7 +131,7 @@ def change_champion(
     """Change who serves: entry, pointer, alias, completion; what the pointer says after that.
 
     Args:
-        places: Where it is written down.
+        books: Where it is written down.
         entries: The log on which the decision to change rests.
         kind: `promotion` or `rollback`, `rollout` or `withdrawal`.
         champion: The next champion, with the next number, for the former two.
@@ -138,7 +145,7 @@ def change_champion(
         ChampionError: the pointer was changed by somebody else.
     """
     try:
-        entry = places.log.append(
+        entry = books.log.append(
             entries,
             kind,
             champion=champion,
@@ -151,31 +158,31 @@ def change_champion(
         raise OvertakenError(f"the champion was not changed: {error}") from error
     entries = [*entries, entry]
     try:
-        _carry_through(places, entries)
+        _carry_through(books, entries)
     except ChampionError:
-        if moves(places.log.read()) == moves(entries):
+        if moves(books.log.read()) == moves(entries):
             raise
         # Else somebody came next, and carries on from there.
     return moves(entries)[-1].pointer
 
 
-def _carry_through(places: Places, entries: Sequence[LogEntry]) -> None:
+def _carry_through(books: ChampionBooks, entries: Sequence[LogEntry]) -> None:
     """Bring pointer and alias to what the log's last change says, and complete it."""
     changes = moves(entries)
     entry, meant = changes[-1]
     before = changes[-2].pointer if len(changes) > 1 else None
     forced = entry.kind == "rollback"
-    pointer, generation = _read_pointer(places.store, places.use_case, anything=forced)
-    if moves(places.log.read()) != changes:
+    pointer, generation = _read_pointer(books.store, books.use_case, anything=forced)
+    if moves(books.log.read()) != changes:
         return  # overtaken: that pointer may be newer than what is known here
     if pointer != meant:
         if pointer != before and not forced:
-            raise _pointer_changed(places, meant, pointer)
-        places.log.require_ours(entries)  # a later release's champion may be more than is read here
-        _move_pointer(places.store, meant, generation)
+            raise _pointer_changed(books, meant, pointer)
+        books.log.require_ours(entries)  # a later release's champion may be more than is read here
+        _move_pointer(books.store, meant, generation)
     if entry.champion is not None:
-        _move_alias(places, champions(entries))
-    _complete(places.log, entry)
+        _move_alias(books, champions(entries))
+    _complete(books.log, entry)
 
 
 def require_gated(pointer: Champion, entries: Sequence[LogEntry]) -> None:
@@ -212,32 +219,32 @@ def require_gated(pointer: Champion, entries: Sequence[LogEntry]) -> None:
             )
 
 
-def _require_nothing(places: Places) -> None:
-    pointer, _ = _read_pointer(places.store, places.use_case)
+def _require_nothing(books: ChampionBooks) -> None:
+    pointer, _ = _read_pointer(books.store, books.use_case)
     if pointer is not None:
         raise ChampionError(
-            f"{places.store.uri(Layout(places.use_case).champion)} names {pointer.model}, but the "
+            f"{books.store.uri(Layout(books.use_case).champion)} names {pointer.model}, but the "
             "decision log knows of no promotion; delete the pointer, and promote through the gate"
         )
-    _require_alias_nowhere_but(places, None)
+    _require_alias_nowhere_but(books, None)
 
 
-def _require_untouched(places: Places, champion: Champion) -> None:
-    pointer, _ = _read_pointer(places.store, places.use_case)
+def _require_untouched(books: ChampionBooks, champion: Champion) -> None:
+    pointer, _ = _read_pointer(books.store, books.use_case)
     if pointer != champion:
-        raise _pointer_changed(places, champion, pointer)
+        raise _pointer_changed(books, champion, pointer)
     named = champion.registered_model
-    if named and not places.registry.has_alias(named):
+    if named and not books.registry.has_alias(named):
         raise ChampionError(
             f"champion {champion.number} is {named}, but the alias {ALIAS!r} is no longer on it; "
             f"{_remedy(champion)}"
         )
-    _require_alias_nowhere_but(places, champion)
+    _require_alias_nowhere_but(books, champion)
 
 
-def _require_alias_nowhere_but(places: Places, champion: Champion | None) -> None:
+def _require_alias_nowhere_but(books: ChampionBooks, champion: Champion | None) -> None:
     named = champion.registered_model if champion else None
-    for model, is_champion in places.registry.tuned_models():
+    for model, is_champion in books.registry.tuned_models():
         if is_champion and model != named:
             is_meant = (
                 f"champion {champion.number} is {champion.model}" if champion else "no one is"
@@ -253,8 +260,10 @@ def _remedy(champion: Champion) -> str:
     )
 
 
-def _pointer_changed(places: Places, champion: Champion, pointer: Champion | None) -> ChampionError:
-    uri = places.store.uri(Layout(champion.use_case).champion)
+def _pointer_changed(
+    books: ChampionBooks, champion: Champion, pointer: Champion | None
+) -> ChampionError:
+    uri = books.store.uri(Layout(champion.use_case).champion)
     found = f"names {pointer.model} as champion {pointer.number}" if pointer else "is gone"
     return ChampionError(
         f"{uri} {found}, but the decision log says that champion {champion.number} is "
@@ -300,13 +309,13 @@ def _move_pointer(store: ObjectStore, champion: Champion, generation: int) -> No
             ) from error
 
 
-def _move_alias(places: Places, history: Sequence[Champion]) -> None:
+def _move_alias(books: ChampionBooks, history: Sequence[Champion]) -> None:
     """Add before removing, so that no moment is without a champion.
 
     The registry has no compare-and-set: whoever was overtaken meanwhile moves it on, so that the
     last to move it knows the whole log.
     """
-    registry = places.registry
+    registry = books.registry
     while True:
         named = history[-1].registered_model
         if named:
@@ -315,7 +324,7 @@ def _move_alias(places: Places, history: Sequence[Champion]) -> None:
         others |= {champion.registered_model or "" for champion in history[-2:-1]}
         for model in others - {named, ""}:
             registry.remove_alias(model)
-        now = champions(places.log.read())
+        now = champions(books.log.read())
         if now == history:
             return
         history = now

@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from genaiops_dagster.evaluation.asking.inference import Model
-from genaiops_dagster.evaluation.evaluate import EvaluationTask
 from genaiops_dagster.evaluation.judging.judge import judge_digest
+from genaiops_dagster.evaluation.task import EvaluationTask
 from genaiops_dagster.promotion.evidence import Current
 from genaiops_dagster.promotion.gate import evaluate_gate
 from genaiops_dagster.promotion.rollback import withdrawn
@@ -37,7 +37,7 @@ class Challenge:
         use_case: With the policy as it is now.
         task: The evaluation that the challenger has to have behind it.
         tuned_model: The tuned model, which the challenger may be.
-        load_test: The newest load test, whomever it was of; None: there is none.
+        load_test: The newest load test, of whatever model; None if there is none.
     """
 
     use_case: UseCase
@@ -52,7 +52,7 @@ class Challenge:
 
     @property
     def prompt(self) -> PromptVersion:
-        """What the challenger is told."""
+        """The challenger's prompt."""
         return self.task.prompt
 
     @property
@@ -81,7 +81,8 @@ def challenge(
     else:
         address, base = vertex_ai.model_address(candidate.model), candidate.model
     task = EvaluationTask(
-        use_case=use_case,
+        use_case=use_case.name,
+        evaluation=use_case.evaluation,
         candidate=name,
         model=Model(address, base, candidate.generation),
         prompt=candidate_prompt(use_case, name, prompt),
@@ -100,19 +101,21 @@ def decide(
     now: Challenge,
     comparison: Comparison,
     champion: Champion | None,
+    moment: dt.datetime,
     entries: Sequence[LogEntry] = (),
     tampering: str = "",
 ) -> Decision:
-    """Judge the challenger, and write down what the judgement rests on.
+    """Apply the gate to the challenger, and write down what the verdict rests on.
 
     Args:
         now: What stands now.
         comparison: The challenger and others on the same rows.
-        champion: What production serves; None: nothing yet.
+        champion: What production serves; None before the first promotion.
+        moment: The present one, in UTC.
         entries: The decision log, which knows who was rolled back from.
         tampering: What somebody changed about the champion outside the gate, in a sentence.
     """
-    use_case, moment = now.use_case, dt.datetime.now(dt.UTC)
+    use_case = now.use_case
     challenger = challenger_as_champion(now)
     current = Current(
         model=now.address,
@@ -195,8 +198,10 @@ def challenger_as_champion(now: Challenge) -> Champion:
     )
 
 
-def next_champion(now: Challenge, decision: Decision, decision_uri: str, number: int) -> Champion:
-    """The champion that follows from a decision to promote."""
+def next_champion(
+    now: Challenge, decision: Decision, decision_uri: str, number: int, promoted: str
+) -> Champion:
+    """The champion that follows from a decision to promote, `promoted` as ISO 8601."""
     return challenger_as_champion(now).model_copy(
         update={
             "number": number,
@@ -204,7 +209,7 @@ def next_champion(now: Challenge, decision: Decision, decision_uri: str, number:
             "report_uri": decision.report_uri,
             "decision_uri": decision_uri,
             "decision_id": decision.id,
-            "promoted": dt.datetime.now(dt.UTC).isoformat(timespec="seconds"),
+            "promoted": promoted,
         }
     )
 

@@ -21,12 +21,12 @@ class Current:
         model: Endpoint or base model that the challenger is now.
         report_fingerprint: Of the report that an evaluation would make now.
         evaluation_digest, prompt_digest, judge_digest: Of evaluation set, prompt and judge.
-        champion: What production serves; None: nothing yet.
+        champion: What production serves; None before the first promotion.
         now: The moment, in UTC.
         tampering: What somebody changed about the champion outside the gate, in a sentence.
         withdrawn: Who rolled back from the challenger and why, in a sentence.
         serves: Whether the challenger is what the champion serves already.
-        load_test: The newest load test, whomever it was of; None: there is none.
+        load_test: The newest load test, of whatever model; None if there is none.
     """
 
     model: str

@@ -1,19 +1,19 @@
 """The log of a use case's promotions: append-only, hash-chained, and the truth about the champion.
 
 An entry is one object, `<use case>/decisions/<number>.json`, written only where none exists: of two
-writers of the same number one wins and the other is told. Each entry carries the digest of the one
-before it, so that an entry changed or removed by hand breaks the chain.
+writers of the same number one wins, and the other learns of it. Each entry carries the digest of
+the one before it, so that an entry changed or removed by hand breaks the chain.
 """
 
 from __future__ import annotations
 
-import datetime as dt
 import json
 from collections.abc import Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, NamedTuple
 
 from genaiops_dagster.google_cloud.object_store import ObjectStore
+from genaiops_dagster.records.clock import Clock
 from genaiops_dagster.records.fingerprint import fingerprint
 from genaiops_dagster.records.layout import Layout
 from genaiops_dagster.records.promotion import Champion, Decision, EntryKind, LogEntry
@@ -37,11 +37,13 @@ class DecisionLog:
     Args:
         store: Bucket that holds it.
         use_case: Name of the use case.
+        clock: Dates new entries.
     """
 
-    def __init__(self, store: ObjectStore, use_case: str) -> None:
+    def __init__(self, store: ObjectStore, use_case: str, clock: Clock) -> None:
         self._store = store
         self.use_case = use_case
+        self.clock = clock
         self._layout = Layout(use_case)
 
     def uri(self, number: int) -> str:
@@ -49,29 +51,8 @@ class DecisionLog:
         return self._store.uri(self._layout.decision(number))
 
     def read(self) -> list[LogEntry]:
-        """All entries, oldest first, after the chain was verified.
-
-        Raises:
-            BrokenLogError: an entry is missing, unreadable or was changed.
-            NewerRecordError: a later release wrote an entry that cannot be read here.
-        """
-        return parse_log(self.stored())
-
-    def stored(self) -> list[tuple[str, bytes]]:
-        """Address and content of every entry, oldest first, as it is stored.
-
-        Raises:
-            BrokenLogError: an entry is missing.
-        """
-        names = [found.name for found in self._store.list(self._layout.decisions)]
-        with ThreadPoolExecutor(_READERS) as readers:
-            contents = list(readers.map(self._store.read, names))
-        for number, name in enumerate(names, start=1):
-            if name != self._layout.decision(number):
-                raise BrokenLogError(
-                    f"{self.uri(number)}: {_BROKEN}: the entry is missing; restore it from a backup"
-                )
-        return [(self.uri(number), content or b"") for number, content in enumerate(contents, 1)]
+        """All entries, as `read_log` gives them."""
+        return read_log(self._store, self.use_case)
 
     def append(self, after: Sequence[LogEntry], kind: EntryKind, **content: Any) -> LogEntry:
         """Write the entry that follows `after`.
@@ -89,7 +70,7 @@ class DecisionLog:
         entry = LogEntry(
             number=len(after) + 1,
             kind=kind,
-            at=dt.datetime.now(dt.UTC).isoformat(timespec="seconds"),
+            at=self.clock.timestamp(),
             previous=after[-1].digest if after else "",
             digest="",
             **content,
@@ -118,6 +99,37 @@ class DecisionLog:
         content = self._store.read(name) if entries else None
         if content is not None:
             require_rewritable(LogEntry, content, self._store.uri(name))
+
+
+def read_log(store: ObjectStore, use_case: str) -> list[LogEntry]:
+    """All entries of a use case's log, oldest first, after the chain was verified.
+
+    Raises:
+        BrokenLogError: an entry is missing, unreadable or was changed.
+        NewerRecordError: a later release wrote an entry that cannot be read here.
+    """
+    return parse_log(stored_log(store, use_case))
+
+
+def stored_log(store: ObjectStore, use_case: str) -> list[tuple[str, bytes]]:
+    """Address and content of every entry, oldest first, as it is stored.
+
+    Raises:
+        BrokenLogError: an entry is missing.
+    """
+    layout = Layout(use_case)
+    names = [found.name for found in store.list(layout.decisions)]
+    with ThreadPoolExecutor(_READERS) as readers:
+        contents = list(readers.map(store.read, names))
+    for number, name in enumerate(names, start=1):
+        if name != layout.decision(number):
+            raise BrokenLogError(
+                f"{store.uri(layout.decision(number))}: {_BROKEN}: the entry is missing; restore "
+                "it from a backup"
+            )
+    return [
+        (store.uri(name), content or b"") for name, content in zip(names, contents, strict=True)
+    ]
 
 
 def parse_log(stored: Iterable[tuple[str, bytes]]) -> list[LogEntry]:

@@ -40,7 +40,7 @@ class PageContent:
         comparison: The leaderboard and the differences.
         rows: Every evaluation row, by candidate.
         decision: What the gate said; None before the first decision.
-        champion: What production serves; None: nothing yet.
+        champion: What production serves; None before the first promotion.
         trend: Means in past comparisons.
     """
 

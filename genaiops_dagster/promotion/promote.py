@@ -1,15 +1,16 @@
-"""From a comparison to a decision, and from a decision, judged again, to a champion."""
+"""From a comparison to a decision, and from a decision, made again, to a champion."""
 
 from __future__ import annotations
 
+import datetime as dt
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 from genaiops_dagster.promotion.approve import find_approval
 from genaiops_dagster.promotion.champion import (
+    ChampionBooks,
     ChampionError,
     OvertakenError,
-    Places,
     change_champion,
     settle,
 )
@@ -26,40 +27,43 @@ class Refused(RuntimeError):  # noqa: N818 - a refusal is an outcome, not a malf
     """The challenger is not promoted; the message gives the reasons and what to do."""
 
 
-def judge(now: Challenge, comparison: Comparison, places: Places) -> LogEntry:
+def decide_and_record(now: Challenge, comparison: Comparison, books: ChampionBooks) -> LogEntry:
     """Decide on the challenger; the log's entry of the decision.
 
-    A champion that was changed outside the gate is a reason not to promote, and told as one. The
-    same decision is not recorded twice.
+    A champion that was changed outside the gate is a reason not to promote, and the verdict says
+    so. The same decision is not recorded twice.
 
     Raises:
         BrokenLogError: the log is not what was written.
     """
     tampering = ""
     try:
-        entries, champion = settle(places)
+        entries, champion = settle(books)
     except ChampionError as error:
-        entries, tampering = places.log.read(), str(error)
+        entries, tampering = books.log.read(), str(error)
         champion = next(reversed(champions(entries)), None)
-    decision = decide(now, comparison, champion, entries, tampering)
-    return _standing_decision(places, entries, champion, decision) or record_decision(
-        places.log, decision
+    decision = decide(now, comparison, champion, books.clock.now(), entries, tampering)
+    return _standing_decision(books, entries, champion, decision) or record_decision(
+        books.log, decision
     )
 
 
 def _standing_decision(
-    places: Places, entries: Sequence[LogEntry], champion: Champion | None, decision: Decision
+    books: ChampionBooks,
+    entries: Sequence[LogEntry],
+    champion: Champion | None,
+    decision: Decision,
 ) -> LogEntry | None:
     """The decision that promoted the present champion, if it rests on just what `decision` does.
 
-    To judge a champion once more on the same evidence is no new fact.
+    Deciding on a champion again on the same evidence is no new fact.
     """
     for entry in entries if champion else ():
         found = entry.decision
         if (
             found is not None
             and champion is not None
-            and champion.decision_uri == places.log.uri(entry.number)
+            and champion.decision_uri == books.log.uri(entry.number)
             and found.verdict.outcome == decision.verdict.outcome
             and not [*changes(found, decision)]
         ):
@@ -84,21 +88,21 @@ def promote(
     now: Challenge,
     decision: Decision,
     comparison: Comparison,
-    places: Places,
+    books: ChampionBooks,
     smoke_test: SmokeTest,
 ) -> Promotion:
     """Make the challenger champion if the decision stands.
 
     Where the use case has a rollout policy and there is a champion to fall back on, the challenger
-    begins its first stage instead, beside that champion. A challenger that serves already, or is
+    begins its first stage instead, alongside that champion. A challenger that serves already, or is
     being rolled out, changes nothing. Of two promotions at the same moment one changes the log; the
-    other judges again on what stands then, as if it had come later.
+    other decides again on what stands then, as if it had come later.
 
     Args:
         now: What stands now.
         decision: What was decided.
         comparison: Computed again from the reports and rows that are stored now.
-        places: Where the champion is written down.
+        books: Where the champion is written down.
         smoke_test: Run on the challenger before anything changes; raises when it does not answer.
 
     Raises:
@@ -109,7 +113,7 @@ def promote(
     """
     while True:
         try:
-            return _promote(now, decision, comparison, places, smoke_test)
+            return _promote(now, decision, comparison, books, smoke_test)
         except OvertakenError:
             continue
 
@@ -118,16 +122,22 @@ def _promote(
     now: Challenge,
     decision: Decision,
     comparison: Comparison,
-    places: Places,
+    books: ChampionBooks,
     smoke_test: SmokeTest,
 ) -> Promotion:
-    entries, champion = settle(places)
+    entries, champion = settle(books)
     decided = _find(entries, decision)
     number = len(champions(entries)) + 1
-    challenger = next_champion(now, decision, places.log.uri(decided.number), number)
+    challenger = next_champion(
+        now,
+        decision,
+        books.log.uri(decided.number),
+        number,
+        books.clock.timestamp(),
+    )
     if champion is not None and _serves(champion, challenger):
         return Promotion(champion, changed=False)
-    _require_standing(now, decision, comparison, champion, entries)
+    _require_standing(now, decision, comparison, champion, entries, books.clock.now())
     by = _require_approval(now.use_case, decision, entries)
     reason, policy = f"follows decision {decided.number}", now.use_case.serving.rollout
     if champion is not None and champion.rollout is not None:
@@ -135,14 +145,14 @@ def _promote(
         raise Refused(
             f"{decision.challenger} is not promoted: {under_way.candidate.candidate} of "
             f"{under_way.started[:10]} is being rolled out (stage {under_way.stage}); wait for "
-            f"its end, or end it with `genaiops rollback {places.use_case}`"
+            f"its end, or end it with `genaiops rollback {books.use_case}`"
         )
     smoke_test(challenger)
     if policy is not None and champion is not None:
-        begun = start(places, entries, challenger, policy, by=by, reason=reason)
+        begun = start(books, entries, challenger, policy, by=by, reason=reason)
         return Promotion(begun, changed=True)
     promoted = change_champion(
-        places, entries, "promotion", champion=challenger, by=by, reason=reason
+        books, entries, "promotion", champion=challenger, by=by, reason=reason
     )
     return Promotion(promoted, changed=True)
 
@@ -169,9 +179,10 @@ def _require_standing(
     comparison: Comparison,
     champion: Champion | None,
     entries: Sequence[LogEntry],
+    moment: dt.datetime,
 ) -> None:
-    """The decision is the newest, and judging again on what stands now comes to the same."""
-    again = decide(now, comparison, champion, entries)
+    """The decision is the newest, and deciding again on what stands now comes to the same."""
+    again = decide(now, comparison, champion, moment, entries)
     changed = [*changes(decision, again)]
     if decision.champion_before != again.champion_before:
         changed.append("champion")

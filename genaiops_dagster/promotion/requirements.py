@@ -212,14 +212,14 @@ def _coverage(report: EvaluationReport) -> str:
 
 
 def _unjudged(summary: MetricSummary | None) -> float | None:
-    """Share of rows that the judge was asked about and did not score; None: it was not asked."""
-    asked = summary.rows + summary.errors if summary else 0
-    return summary.errors / asked if summary and asked else None
+    """Share of rows that the judge was asked about and did not score; None if it was not asked."""
+    rated = summary.rows + summary.errors if summary else 0
+    return summary.errors / rated if summary and rated else None
 
 
 def _judge_failed(summary: MetricSummary) -> str:
-    asked = summary.rows + summary.errors
-    return f"the judge failed on {summary.errors} of {asked} rows ({summary.errors / asked:.2%})"
+    rated = summary.rows + summary.errors
+    return f"the judge failed on {summary.errors} of {rated} rows ({summary.errors / rated:.2%})"
 
 
 def _short(name: str) -> str:

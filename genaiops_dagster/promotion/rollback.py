@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import datetime as dt
 from collections.abc import Callable, Sequence
 
 from genaiops_dagster.promotion.champion import (
+    ChampionBooks,
     OvertakenError,
-    Places,
     change_champion,
     write_asset_record,
 )
@@ -24,7 +23,7 @@ class RollbackError(RuntimeError):
 
 
 def rollback(
-    places: Places,
+    books: ChampionBooks,
     smoke_test: SmokeTest,
     *,
     by: str,
@@ -41,11 +40,11 @@ def rollback(
     set whatever they say now: this is also the way to restore them after somebody changed them.
 
     Args:
-        places: Where the champion is written down.
+        books: Where the champion is written down.
         smoke_test: Run on the former champion before anything changes.
         by: Who rolls back.
         reason: Why.
-        to: Number of the champion to restore; None: the one before the present one.
+        to: Number of the champion to restore; the one before the present one if None.
         account: What is known of who that is, besides the name given.
 
     Raises:
@@ -55,24 +54,24 @@ def rollback(
     """
     if not by or not reason:
         raise RollbackError("a rollback needs the name of who does it, and a reason")
-    entries = places.log.read()
+    entries = books.log.read()
     pointer = changes[-1].pointer if (changes := moves(entries)) else None
     if to is None and pointer is not None and pointer.rollout is not None:
-        return withdraw(places, pointer.rollout, by=by, reason=reason, account=account)
+        return withdraw(books, pointer.rollout, by=by, reason=reason, account=account)
     history = champions(entries)
-    target = _target(history, to, places.use_case)
+    target = _target(history, to, books.use_case)
     smoke_test(target)
     restored = target.model_copy(
         update={
             "number": history[-1].number + 1,
             "restores": target.number,
-            "promoted": dt.datetime.now(dt.UTC).isoformat(timespec="seconds"),
+            "promoted": books.clock.timestamp(),
         }
     )
     while True:
         try:
             change_champion(
-                places,
+                books,
                 entries,
                 "rollback",
                 champion=restored,
@@ -81,16 +80,16 @@ def rollback(
                 account=account,
             )
         except OvertakenError as error:
-            entries = places.log.read()
+            entries = books.log.read()
             found = moves(entries)[-1].pointer
             if found == pointer:
                 continue
             raise RollbackError(
                 f"nothing was rolled back: champion {found.number} ({found.model}) was installed "
-                f"at the same moment; look at `genaiops history {places.use_case}`, and run again "
+                f"at the same moment; look at `genaiops history {books.use_case}`, and run again "
                 "if it is to go"
             ) from error
-        write_asset_record(places.store, restored)
+        write_asset_record(books.store, restored)
         return restored
 
 

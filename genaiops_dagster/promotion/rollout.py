@@ -7,12 +7,11 @@ champion answers everybody again, and the candidate is not promoted until it is 
 
 from __future__ import annotations
 
-import datetime as dt
 from collections.abc import Sequence
 
 from genaiops_dagster.promotion.champion import (
+    ChampionBooks,
     ChampionError,
-    Places,
     change_champion,
     settle,
     write_asset_record,
@@ -25,7 +24,7 @@ AUTOMATIC = "rollout"
 
 
 def start(
-    places: Places,
+    books: ChampionBooks,
     entries: Sequence[LogEntry],
     candidate: Champion,
     policy: RolloutPolicy,
@@ -34,12 +33,13 @@ def start(
     reason: str,
 ) -> Champion:
     """Begin the first stage of a candidate; what the pointer says then."""
-    rollout = _at(candidate, policy.stages[0], started=_now())
-    return change_champion(places, entries, "rollout", rollout=rollout, by=by, reason=reason)
+    now = books.clock.now().isoformat()
+    rollout = _at(candidate, policy.stages[0], started=now, since=now)
+    return change_champion(books, entries, "rollout", rollout=rollout, by=by, reason=reason)
 
 
 def advance(
-    places: Places,
+    books: ChampionBooks,
     rollout: Rollout,
     policy: RolloutPolicy,
     *,
@@ -49,7 +49,7 @@ def advance(
     """Begin the next stage, or after the last one make the candidate champion.
 
     Args:
-        places: Where the champion is written down.
+        books: Where the champion is written down.
         rollout: The stage that is left; another one may have begun since it was looked at.
         policy: The stages.
         reason: Why it may go on.
@@ -58,27 +58,26 @@ def advance(
     Raises:
         ChampionError: the rollout is no longer at that stage, or somebody changed the champion.
     """
-    entries = _entries_at(places, rollout)
+    entries = _entries_at(books, rollout)
+    now = books.clock.now().isoformat()
     following = policy.after(rollout.share)
     if following is not None:
         return change_champion(
-            places,
+            books,
             entries,
             "rollout",
-            rollout=_at(rollout.candidate, following, started=rollout.started),
+            rollout=_at(rollout.candidate, following, started=rollout.started, since=now),
             by=by,
             reason=reason,
         )
-    champion = rollout.candidate.model_copy(update={"promoted": _now()})
-    promoted = change_champion(
-        places, entries, "promotion", champion=champion, by=by, reason=reason
-    )
-    write_asset_record(places.store, promoted)
+    champion = rollout.candidate.model_copy(update={"promoted": now})
+    promoted = change_champion(books, entries, "promotion", champion=champion, by=by, reason=reason)
+    write_asset_record(books.store, promoted)
     return promoted
 
 
 def withdraw(
-    places: Places,
+    books: ChampionBooks,
     rollout: Rollout,
     *,
     reason: str,
@@ -89,7 +88,7 @@ def withdraw(
     """End a rollout; the champion, who answers everybody again.
 
     Args:
-        places: Where the champion is written down.
+        books: Where the champion is written down.
         rollout: The rollout, at the stage at which it was looked at.
         reason: Why.
         by: Who says so.
@@ -99,34 +98,30 @@ def withdraw(
     Raises:
         ChampionError: the rollout is no longer at that stage, or somebody changed the champion.
     """
-    entries = _entries_at(places, rollout)
+    entries = _entries_at(books, rollout)
     ended = rollout.model_copy(update={"is_candidate": is_candidate})
     return change_champion(
-        places, entries, "withdrawal", rollout=ended, by=by, reason=reason, account=account
+        books, entries, "withdrawal", rollout=ended, by=by, reason=reason, account=account
     )
 
 
-def _entries_at(places: Places, rollout: Rollout) -> list[LogEntry]:
+def _entries_at(books: ChampionBooks, rollout: Rollout) -> list[LogEntry]:
     """The log, as long as it still says that `rollout` is the present stage."""
-    entries, pointer = settle(places)
+    entries, pointer = settle(books)
     if pointer is None or pointer.rollout != rollout:
         raise ChampionError(
-            f"{places.use_case}: the rollout of {rollout.candidate.candidate} is no longer at "
+            f"{books.use_case}: the rollout of {rollout.candidate.candidate} is no longer at "
             f"stage {rollout.stage}; look again"
         )
     return entries
 
 
-def _at(candidate: Champion, stage: RolloutStage, *, started: str) -> Rollout:
+def _at(candidate: Champion, stage: RolloutStage, *, started: str, since: str) -> Rollout:
     return Rollout(
         candidate=candidate,
         stage=stage.title,
         share=stage.share,
         mirrored=stage.mirrored,
         started=started,
-        since=_now(),
+        since=since,
     )
-
-
-def _now() -> str:
-    return dt.datetime.now(dt.UTC).isoformat()

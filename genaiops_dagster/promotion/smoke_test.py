@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import time
-from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
 
 import dagster as dg
 
@@ -12,6 +11,7 @@ from genaiops_dagster.evaluation.asking.inference import content_config, read_an
 from genaiops_dagster.orchestration.asset_options import asset_key
 from genaiops_dagster.orchestration.plain_text import escape_markdown
 from genaiops_dagster.prompts.rendering import request_contents
+from genaiops_dagster.records.clock import Clock
 from genaiops_dagster.records.evaluation import Answer
 from genaiops_dagster.records.promotion import Champion
 from genaiops_dagster.use_case import UseCase
@@ -31,8 +31,10 @@ CHECK = "smoke_test"
 """Name of the check of the asset `champion` that shows what came of it."""
 
 
-def smoke_test(vertex_ai: VertexAI, use_case: UseCase, champion: Champion) -> list[Answer]:
-    """Ask a champion, with its own prompt and config, for a few of the use case's samples.
+def smoke_test(
+    models: VertexAI, samples: Sequence[Mapping[str, Any]], clock: Clock, champion: Champion
+) -> list[Answer]:
+    """Ask a champion, with its own prompt and config, for the first few of `samples`.
 
     These few requests are not held against the budget: one that is used up must not keep anybody
     from rolling back.
@@ -46,20 +48,21 @@ def smoke_test(vertex_ai: VertexAI, use_case: UseCase, champion: Champion) -> li
     from google.genai.errors import APIError
 
     config = content_config(champion.system_instruction, champion.generation)
-    samples = use_case.serving.samples[:_SAMPLES]
-    questions = [request_contents(champion.prompt, sample) for sample in samples] or [_ANYTHING]
+    questions = [request_contents(champion.prompt, sample) for sample in samples[:_SAMPLES]] or [
+        _ANYTHING
+    ]
     answers = []
     for question in questions:
-        started = time.perf_counter()
+        started = clock.elapsed()
         try:
-            response = vertex_ai.genai.models.generate_content(
-                model=vertex_ai.model_address(champion.model), contents=question, config=config
+            response = models.genai.models.generate_content(
+                model=models.model_address(champion.model), contents=question, config=config
             )
         except APIError as error:
             raise SmokeTestError(
                 f"champion {champion.number} ({champion.model}) cannot be called: {error}"
             ) from error
-        answer = read_answer(response, time.perf_counter() - started)
+        answer = read_answer(response, clock.elapsed() - started)
         if answer.state not in ("answered", "truncated"):
             raise SmokeTestError(
                 f"champion {champion.number} ({champion.model}) does not answer: "

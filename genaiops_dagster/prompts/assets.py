@@ -1,10 +1,10 @@
-"""The prompt as an asset: what training, evaluation and serving are all given."""
+"""The prompt as an asset: the one that training, evaluation and serving share."""
 
 from __future__ import annotations
 
 import dagster as dg
 
-from genaiops_dagster.orchestration.asset_options import asset_options
+from genaiops_dagster.orchestration.asset_options import use_case_asset
 from genaiops_dagster.orchestration.metadata import code
 from genaiops_dagster.prompts.rendering import template_variables, version
 from genaiops_dagster.records.prompts import PromptVersion
@@ -14,9 +14,10 @@ from genaiops_dagster.use_case import UseCase
 def build_assets(use_case: UseCase) -> list[dg.AssetsDefinition]:
     """The asset `prompt` of a use case."""
 
-    @dg.asset(
-        **asset_options(use_case, "prompts"),
-        name="prompt",
+    @use_case_asset(
+        use_case,
+        "prompts",
+        required_resource_keys=set(),
         description="Template and system instruction, the same in training, evaluation, serving.",
         kinds={"gemini", "json"},
         code_version="1",

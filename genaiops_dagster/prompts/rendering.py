@@ -39,7 +39,7 @@ def version(prompt: Prompt | PromptVersion) -> PromptVersion:
 
 
 def candidate_prompt(use_case: UseCase, candidate: str, prompt: PromptVersion) -> PromptVersion:
-    """What a candidate is told: the variant that it names, else `prompt`, the use case's own.
+    """A candidate's prompt: the variant that it names, else `prompt`, the use case's own.
 
     Raises:
         PromptError: the variant is not valid Jinja2.

@@ -80,8 +80,8 @@ class Degradation(Record):
 
     Attributes:
         evaluation_digest, evaluation_rows: Of the whole evaluation set.
-        sample: The part of it that candidates answer; None: all of it.
-        judge: Model that judges in place of the use case's; None: the use case's own.
+        sample: The part of it that candidates answer; None for all of it.
+        judge: Model that judges instead of the use case's; None for the use case's own.
         done: What is done and why, in sentences.
     """
 
@@ -108,7 +108,7 @@ class CostEstimate(Record):
             0 when every row was counted.
         unknown_prices: Models whose price is not known.
         emulated: Whether the calls go to the emulator, where nothing is charged.
-        degradation: What is done with less so that it fits the budget; None: nothing.
+        degradation: What is done with less so that it fits the budget; None if nothing is.
     """
 
     use_case: str
@@ -137,17 +137,17 @@ class CostEstimate(Record):
 
     def of_stages(self, *names: Stage, candidate: str | None = None) -> CostEstimate:
         """The same estimate with the stages of these names alone, of one candidate if given."""
-        kept = [
+        stages = [
             stage
             for stage in self.stages
             if stage.stage in names and candidate in (None, stage.candidate)
         ]
-        return self.model_copy(update={"stages": kept, **totals(kept)})
+        return self.model_copy(update={"stages": stages, **totals(stages)})
 
     def scaled(self, share: float) -> CostEstimate:
         """The same estimate for a `share` of its requests, from 0 to 1."""
-        kept = [stage.scaled(share) for stage in self.stages] if share else []
-        return self.model_copy(update={"stages": kept, **totals(kept)})
+        stages = [stage.scaled(share) for stage in self.stages] if share else []
+        return self.model_copy(update={"stages": stages, **totals(stages)})
 
 
 def totals(stages: Sequence[StageCost]) -> dict[str, Any]:

@@ -65,7 +65,7 @@ class Comparison(Record):
     Attributes:
         id: sha256 over the reports; the same reports give the same comparison.
         champion: Name under which the champion stands here: of the candidate that it is, or
-            `champion` when it is none of them; None: nothing was promoted yet.
+            `champion` when it is none of them; None before the first promotion.
         champion_number: Its number.
         confidence: Level of all intervals.
         leaderboard: Reports, best first by the primary metric.

@@ -152,7 +152,7 @@ class Classification(Record):
 
     Attributes:
         classes: Quality by class of the expected outputs.
-        confusion: Rows by expected class and answered class; answers that are no expected class
+        confusion: Rows by expected class and answered class; answers that are not an expected class
             count as `(other)`.
     """
 
@@ -225,7 +225,7 @@ class EvaluationReport(Record):
         metrics: Summary by metric.
         slices: Summary by slice name, slice value and metric.
         input_tokens, output_tokens: Totals of the answers, cached ones included.
-        cost_usd: Price of all answers in US dollars; None: no price is known.
+        cost_usd: Price of all answers in US dollars; None if no price is known.
         latency_p50_seconds, latency_p95_seconds: None when nothing was answered.
         created: When it was computed, ISO 8601 in UTC.
         emulated: Whether the emulator answered; then nothing was charged.
@@ -320,7 +320,7 @@ class Agreement(Record):
 
 
 class JudgeCalibration(Record):
-    """A judge beside people, on answers that people rated.
+    """A judge compared with people, on answers that people rated.
 
     Attributes:
         metrics: By judged metric, as far as people rated them.

@@ -59,7 +59,7 @@ class Decision(Record):
         comparison_id, comparison_digest: The comparison, and the sha256 of all its figures.
         report_fingerprint, report_uri: The challenger's report.
         policy_digest, prompt_digest, evaluation_digest: What `champion` compares again.
-        champion_before: Number of the champion at that time; None: there was none.
+        champion_before: Number of the champion at that time; None if there was none.
     """
 
     id: str
@@ -93,7 +93,7 @@ class Champion(Record):
         report_fingerprint, report_uri: The evidence.
         decision_uri, decision_id: The decision that promoted it: where it is, and its fingerprint.
         restores: Number of the champion that a rollback brought back; None for a promotion.
-        rollout: The candidate that is being rolled out beside it; None most of the time, and
+        rollout: The candidate that is being rolled out alongside it; None most of the time, and
             always in the log, which has entries of their own for that.
     """
 
@@ -150,7 +150,7 @@ class Rollout(Record):
     Attributes:
         candidate: What it will be as champion.
         stage: Name of the present stage.
-        share: Share of users whom the candidate answers, from 0 to 1.
+        share: Share of users that the candidate answers, from 0 to 1.
         mirrored: Share of users whose requests it is sent as well, without their seeing its answer.
         started, since: When the rollout and the present stage began, ISO 8601 in UTC.
         is_candidate: Of a rollout that was ended: whether because of the candidate, which then is

@@ -28,7 +28,7 @@ class Record(BaseModel):
     """What one asset tells the next: immutable, small, valid JSON always (never NaN).
 
     In code it has no fields but its own; where it is stored, `to_json` and `from_json` write and
-    read its version beside them. A record inside another one has no version of its own: what
+    read its version next to them. A record inside another one has no version of its own: what
     changes it changes the version of the outer one as well.
     """
 
@@ -58,7 +58,7 @@ def to_json(record: Record, *, indent: int | None = None, exclude: Collection[st
 
     Args:
         record: What to store.
-        indent: Spaces of indentation, for what a person may read; None: one line.
+        indent: Spaces of indentation, for what a person may read; one line if None.
         exclude: Fields that are left out.
     """
     fields = record.model_dump(mode="json", exclude=set(exclude))

@@ -29,10 +29,10 @@ class TunedModel(Record):
         checkpoints: Models after each epoch, oldest first.
         training_digest: Digest of the training set.
         prompt_digest: Digest of the prompt in the training set.
-        epochs: Passes over the training set, also where the service chose them; None: unknown.
+        epochs: Passes over the training set, also where the service chose them; None if unknown.
         examples: Examples that the service counted in the training set, or None.
         steps: Training steps, or None when the service does not say.
-        billable_tokens: Tokens trained on, all epochs together, which are billed; None: unknown.
+        billable_tokens: Tokens trained on, all epochs together, which are billed; None if unknown.
         dropped_count: How many examples the service left out.
         dropped_examples: Those of them that it named, by reason.
         cost_usd: Price in US dollars, or None when no price is known.

@@ -80,8 +80,9 @@ def _tuned_model(
                 use_case,
                 recipe,
                 cost_estimate,
-                here.models,
                 here.store,
+                here.models,
+                here.clock,
                 context.log,
                 context.run.run_id,
                 variant,
@@ -106,7 +107,8 @@ def _tuned_model(
                 )
                 return
             model = run.finish(job)
-            record_spend(here.warehouse, [_spend(use_case, model, context.run.run_id)])
+            spend = _spend(use_case.name, model, context.run.run_id)
+            record_spend(here.warehouse, [spend], here.clock.now())
             metadata = _metadata(
                 model,
                 recipe,
@@ -164,11 +166,11 @@ def _tuned_model(
     return [tuned_model, job_succeeded, dropped_examples]
 
 
-def _spend(use_case: UseCase, model: TunedModel, run_id: str) -> Spend:
+def _spend(use_case: str, model: TunedModel, run_id: str) -> Spend:
     """The payment of a job; its id is the job's name, so that it is counted once."""
     return Spend(
         id=model.job,
-        use_case=use_case.name,
+        use_case=use_case,
         stage="tuning",
         run_id=run_id,
         model=model.base_model,

@@ -10,11 +10,11 @@ one who waits, on its own clock, so that clocks need not agree.
 from __future__ import annotations
 
 import json
-import time
 import uuid
 from typing import TYPE_CHECKING
 
 from genaiops_dagster.google_cloud.object_store import ObjectChangedError
+from genaiops_dagster.records.clock import Clock
 
 if TYPE_CHECKING:
     from genaiops_dagster.google_cloud.object_store import ObjectStore
@@ -27,10 +27,12 @@ class Claim:
         store: Bucket of the claim.
         name: Object name; the same for all who would create the same job.
         claim_seconds: How long another's claim is respected after it was first seen.
+        clock: Tells how long that is.
     """
 
-    def __init__(self, store: ObjectStore, name: str, claim_seconds: float) -> None:
+    def __init__(self, store: ObjectStore, name: str, claim_seconds: float, clock: Clock) -> None:
         self._store = store
+        self._clock = clock
         self._name = name
         self._claim_seconds = claim_seconds
         self._owner = uuid.uuid4().hex
@@ -41,7 +43,7 @@ class Claim:
 
     def take(self) -> bool:
         """Try to get the claim: where there is none, it was released, or it stood for too long."""
-        asked_at = time.monotonic()
+        before = self._clock.elapsed()
         found = self._store.read_with_generation(self._name)
         generation = found[1] if found else 0
         if found and not self._is_free(found[0], generation):
@@ -50,12 +52,12 @@ class Claim:
             held = self._store.compare_and_set(self._name, self._content("held"), generation)
         except ObjectChangedError:
             return False
-        self._held_generation, self._held_at = held, asked_at
+        self._held_generation, self._held_at = held, before
         return True
 
     def is_fresh(self) -> bool:
         """Whether so little of the time of a held claim has passed that a job may be created."""
-        held = time.monotonic() - self._held_at
+        held = self._clock.elapsed() - self._held_at
         return self._held_generation > 0 and held < self._claim_seconds / 4
 
     @property
@@ -78,8 +80,8 @@ class Claim:
         if json.loads(content)["state"] == "released":
             return True
         if generation != self._seen_generation:
-            self._seen_generation, self._seen_at = generation, time.monotonic()
-        return time.monotonic() - self._seen_at >= self._claim_seconds
+            self._seen_generation, self._seen_at = generation, self._clock.elapsed()
+        return self._clock.elapsed() - self._seen_at >= self._claim_seconds
 
     def _content(self, state: str) -> bytes:
         return json.dumps({"owner": self._owner, "state": state}).encode()

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import logging
-import time
 import warnings
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
+from genaiops_dagster.records.clock import Clock
 from genaiops_dagster.records.layout import Layout
 from genaiops_dagster.records.record import Record, find_object, to_json
 from genaiops_dagster.tuning.claims import Claim
@@ -52,7 +52,8 @@ class TuningJobs:
     Args:
         client: Gen AI client.
         store: Bucket of records and claims.
-        log: Where progress is told.
+        clock: Tells how old a claim is, and waits between two looks.
+        log: Receives progress.
         claim_seconds: How long a claim is respected whose owner shows no job.
     """
 
@@ -60,10 +61,12 @@ class TuningJobs:
         self,
         client: genai.Client,
         store: ObjectStore,
+        clock: Clock,
         log: logging.Logger,
         claim_seconds: float = 60.0,
     ) -> None:
         self._client = client
+        self._clock = clock
         self._store = store
         self._log = log
         self._claim_seconds = claim_seconds
@@ -79,11 +82,11 @@ class TuningJobs:
 
         Args:
             recipe: What to tune.
-            before_create: Called before a job is created and paid; raises to prevent it.
+            before_create: Called before a job is created and paid for; raises to prevent that.
             retry_failed: Create another job where the latest one made no model.
 
         Returns:
-            The latest job, also when it failed before: that is not retried without a word.
+            The latest job, even if it failed: a failure is not retried unless asked for.
 
         Raises:
             TuningJobError: creating failed in a way that leaves open whether a job exists.
@@ -97,7 +100,7 @@ class TuningJobs:
         return self._create_once(recipe, 1 if found is None else _attempt(found) + 1)
 
     def find(self, recipe: TuningRecipe) -> types.TuningJob | None:
-        """The latest job of `recipe`, by our record or by its label; None when there is none."""
+        """The latest job of `recipe`, by our record or by its label; None if there is none."""
         recorded = find_object(self._store, record_name(recipe), JobRecord)
         jobs = self._labelled(recipe)
         if recorded and recorded.job not in {job.name for job in jobs}:
@@ -119,6 +122,7 @@ class TuningJobs:
             self._store,
             Layout(recipe.use_case).tuning_claim(recipe.fingerprint, attempt),
             self._claim_seconds,
+            self._clock,
         )
         answers_lost: list[str] = []
         while True:
@@ -143,7 +147,7 @@ class TuningJobs:
                     continue
             elif not holds:
                 self._log.info("The tuning job is being created; looking for it")
-            time.sleep(min(_LOOK_SECONDS, self._claim_seconds / 4))
+            self._clock.sleep(min(_LOOK_SECONDS, self._claim_seconds / 4))
 
     def _create(self, recipe: TuningRecipe, attempt: int, claim: Claim) -> None:
         """Ask the service for a job, once.
@@ -191,10 +195,10 @@ class TuningJobs:
             self._log.warning("Tuning job %s, which was recorded, no longer exists", name)
             return None
 
-    def _cancel_surplus(self, job: types.TuningJob, kept: types.TuningJob) -> None:
+    def _cancel_surplus(self, job: types.TuningJob, first: types.TuningJob) -> None:
         """Cancel a second job of one attempt, which a process made that slept through its claim."""
         if phase(job) in (Phase.ACTIVE, Phase.PAUSED) and job.name:
-            self._log.warning("Cancelling tuning job %s: %s is the same", job.name, kept.name)
+            self._log.warning("Cancelling tuning job %s: %s is the same", job.name, first.name)
             self._client.tunings.cancel(name=job.name)
 
     def _remember(self, recipe: TuningRecipe, job: types.TuningJob) -> None:

@@ -25,7 +25,7 @@ def read_losses(
     Args:
         settings: Where the job's experiment is.
         job: A job that runs or has ended.
-        log: Where it is told that losses could not be read.
+        log: Receives a warning if losses cannot be read.
     """
     if not job.experiment:
         return []

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
-from genaiops_dagster.budget.pricing import tuning_cost
+from genaiops_dagster.budget.pricing import PriceList, tuning_cost
 from genaiops_dagster.records.tuning import Checkpoint, TunedModel
 from genaiops_dagster.tuning.recipe import TuningRecipe
 from genaiops_dagster.tuning.states import (
@@ -17,7 +16,6 @@ from genaiops_dagster.tuning.states import (
     state_name,
 )
 from genaiops_dagster.tuning.statistics import statistics_of
-from genaiops_dagster.use_case.budget import ModelPrice
 
 if TYPE_CHECKING:
     from google.genai import types
@@ -27,7 +25,7 @@ def tuned_model_of(
     job: types.TuningJob,
     recipe: TuningRecipe,
     *,
-    prices: Mapping[str, ModelPrice],
+    prices: PriceList,
     emulated: bool,
     cancelled_because: str | None = None,
 ) -> TunedModel:
@@ -36,7 +34,7 @@ def tuned_model_of(
     Args:
         job: A job that has ended.
         recipe: What it was made of.
-        prices: The use case's own prices.
+        prices: What applies.
         emulated: Whether the emulator made it.
         cancelled_because: Why we cancelled it, if we did.
 

@@ -1,15 +1,15 @@
-"""Jobs that somebody waits for, or did: what the sensor looks through.
+"""Jobs that a run waits for, or has left: what the sensor looks through.
 
-While a step waits it says so now and then. One that ended its wait, or from which nothing was heard
-for a while because it was killed, leaves a job that only the sensor can go on with.
+A step that waits says so now and then. If it ends its wait, or falls silent because it was killed,
+only the sensor can go on with its job.
 """
 
 from __future__ import annotations
 
-import time
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Protocol
 
+from genaiops_dagster.records.clock import Clock
 from genaiops_dagster.records.layout import Layout
 from genaiops_dagster.records.record import Record, find_object, to_json
 
@@ -18,7 +18,8 @@ if TYPE_CHECKING:
 
 HEARTBEAT_SECONDS = 30.0
 SILENT_SECONDS = 150.0
-TUNING = "tuning"
+TUNING, PIPELINES = "tuning", "pipelines"
+"""Where notes of such jobs are, below the use case's folder."""
 
 
 class PendingJob(Record):
@@ -41,7 +42,7 @@ class PendingJob(Record):
     left: bool
 
     def is_abandoned(self, now: float) -> bool:
-        """Whether nobody waits for the job any more."""
+        """Whether no run waits for the job any more."""
         return self.left or now - self.seen >= SILENT_SECONDS
 
 
@@ -62,45 +63,58 @@ class _Job(Protocol):
     def name(self) -> str | None: ...
 
 
-def mark_pending(
-    store: ObjectStore,
-    recipe: _Recipe,
-    job: _Job,
-    asset: tuple[str, ...],
-    run_id: str,
-    *,
-    left: bool,
-    folder: str = TUNING,
-) -> None:
-    """Say that a run waits for a job, or that it has `left` it.
+class PendingNote:
+    """A run's note in the bucket that it waits for a job, or has left it.
 
     Args:
         store: Bucket of the note.
         recipe: What the job is made of.
-        job: The job.
         asset: Name of the asset that it makes, in its use case.
-        run_id: Dagster run that waits, or waited.
-        left: Whether it ended its wait.
+        run_id: Dagster run that waits.
+        clock: Tells when the note is due again.
         folder: Where notes of such jobs are, below the use case's folder.
     """
-    note = PendingJob(
-        fingerprint=recipe.fingerprint,
-        job=job.name or "",
-        asset=asset,
-        run_id=run_id,
-        seen=time.time(),
-        left=left,
-    )
-    store.write(
-        Layout(recipe.use_case).pending_job(folder, recipe.fingerprint),
-        to_json(note),
-    )
+
+    def __init__(
+        self,
+        store: ObjectStore,
+        recipe: _Recipe,
+        asset: tuple[str, ...],
+        run_id: str,
+        clock: Clock,
+        folder: str = TUNING,
+    ) -> None:
+        self._store, self._clock = store, clock
+        self._name = Layout(recipe.use_case).pending_job(folder, recipe.fingerprint)
+        self._fingerprint, self._asset, self._run_id = recipe.fingerprint, asset, run_id
+        self._due = float("-inf")
+
+    def waiting(self, job: _Job) -> None:
+        """Note that the run waits; called as often as you like, written every 30 seconds."""
+        if self._clock.elapsed() >= self._due:
+            self._write(job, left=False)
+            self._due = self._clock.elapsed() + HEARTBEAT_SECONDS
+
+    def left(self, job: _Job) -> None:
+        """Note that the run no longer waits, so that the sensor goes on."""
+        self._write(job, left=True)
+
+    def _write(self, job: _Job, *, left: bool) -> None:
+        note = PendingJob(
+            fingerprint=self._fingerprint,
+            job=job.name or "",
+            asset=self._asset,
+            run_id=self._run_id,
+            seen=self._clock.now().timestamp(),
+            left=left,
+        )
+        self._store.write(self._name, to_json(note))
 
 
 def clear_pending(
     store: ObjectStore, use_case: str, fingerprint: str, folder: str = TUNING
 ) -> None:
-    """Say that the job's end was dealt with."""
+    """Remove the note of a job that has been dealt with."""
     store.delete(Layout(use_case).pending_job(folder, fingerprint))
 
 

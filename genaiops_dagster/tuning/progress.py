@@ -1,14 +1,14 @@
-"""What a person is told of a job while it runs: state, epoch, step and the newest losses."""
+"""What a person sees of a job while it runs: state, epoch, step and the newest losses."""
 
 from __future__ import annotations
 
 import logging
-import time
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from genaiops_dagster.google_cloud.experiments import Point
 from genaiops_dagster.google_cloud.settings import GoogleCloudSettings
+from genaiops_dagster.records.clock import Clock
 from genaiops_dagster.tuning.losses import read_losses
 from genaiops_dagster.tuning.states import has_ended, state_name
 from genaiops_dagster.tuning.statistics import statistics_of
@@ -87,19 +87,21 @@ def progress_of(job: types.TuningJob) -> Progress:
 class ProgressReader:
     """Progress with losses, which are in the job's experiment.
 
-    They are read when an epoch is done, and once a minute; when they cannot be read that is told
-    once, and the job is waited for without them.
+    They are read when an epoch is done, and once a minute. If they cannot be read, a warning says
+    so once, and the job is waited for without them.
 
     Args:
         settings: Where the experiment is.
-        log: Where it is told that losses could not be read.
+        clock: Tells when a minute is over.
+        log: Receives the warning.
     """
 
-    def __init__(self, settings: GoogleCloudSettings, log: logging.Logger) -> None:
+    def __init__(self, settings: GoogleCloudSettings, clock: Clock, log: logging.Logger) -> None:
         self._settings = settings
+        self._clock = clock
         self._log = log
         self._readable = True
-        self._read_at = time.monotonic()
+        self._read_at = clock.elapsed()
         self._read_epoch: int | None = None
         self._losses: tuple[Point, ...] = ()
 
@@ -107,7 +109,7 @@ class ProgressReader:
         """The progress of `job` as it was just seen."""
         progress = progress_of(job)
         if self._are_due(job, progress):
-            self._read_at, self._read_epoch = time.monotonic(), progress.epoch
+            self._read_at, self._read_epoch = self._clock.elapsed(), progress.epoch
             found = read_losses(self._settings, job, self._log)
             self._readable = found is not None
             self._losses = newest_losses(found or [])
@@ -116,7 +118,7 @@ class ProgressReader:
     def _are_due(self, job: types.TuningJob, progress: Progress) -> bool:
         if not self._readable or not job.experiment or has_ended(job):
             return False
-        old = time.monotonic() - self._read_at >= _LOSS_SECONDS
+        old = self._clock.elapsed() - self._read_at >= _LOSS_SECONDS
         return old or bool(progress.epoch and progress.epoch != self._read_epoch)
 
 

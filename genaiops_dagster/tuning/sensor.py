@@ -1,16 +1,13 @@
 """A run that left its tuning job is continued when the job has ended."""
 
-import datetime as dt
-import time
 from collections.abc import Callable
 from itertools import islice
 from typing import NamedTuple
 
 import dagster as dg
 
-from genaiops_dagster.google_cloud.object_store import ObjectStore
-from genaiops_dagster.google_cloud.resources import ObjectStoreResource, VertexAIResource
 from genaiops_dagster.orchestration.asset_options import asset_key
+from genaiops_dagster.orchestration.workspace import RESOURCES, Workspace, open_workspace
 from genaiops_dagster.tuning.cancellation import cancel_job
 from genaiops_dagster.tuning.limits import reason_to_cancel
 from genaiops_dagster.tuning.pending import TUNING, pending_jobs
@@ -49,34 +46,30 @@ def build_sensor(use_case: UseCase, job_name: str) -> dg.SensorDefinition:
         name=f"{use_case.name}_tuning",
         job_name=job_name,
         minimum_interval_seconds=30,
+        required_resource_keys=set(RESOURCES),
         default_status=dg.DefaultSensorStatus.RUNNING,
         description="Goes on with a run whose tuning job took longer than the run waited.",
     )
-    def tuning_ended(
-        context: dg.SensorEvaluationContext,
-        object_store: ObjectStoreResource,
-        vertex_ai: VertexAIResource,
-    ) -> dg.SensorResult | dg.SkipReason:
-        store, client = object_store.get_store(), vertex_ai.get_clients().genai
+    def tuning_ended(context: dg.SensorEvaluationContext) -> dg.SensorResult | dg.SkipReason:
+        with open_workspace(context, use_case) as here:
+            client = here.models.genai
 
-        def look(name: str) -> JobSeen:
-            found = client.tunings.get(name=name)
-            reason = reason_to_cancel(use_case, found, dt.datetime.now(dt.UTC))
-            if reason is not None:
-                context.log.warning(f"Cancelling tuning job {name}: {reason}")
-                cancel_job(client, store, use_case.name, name, reason)
-            return JobSeen(state_name(found), has_ended(found), str(progress_of(found)))
+            def look(name: str) -> JobSeen:
+                found = client.tunings.get(name=name)
+                reason = reason_to_cancel(found, use_case.tuning, use_case.budget, here.clock.now())
+                if reason is not None:
+                    context.log.warning(f"Cancelling tuning job {name}: {reason}")
+                    cancel_job(client, here.store, use_case.name, name, reason)
+                return JobSeen(state_name(found), has_ended(found), str(progress_of(found)))
 
-        return continue_runs(context, use_case, store, "tuning_job", look)
+            return continue_runs(context, here, "tuning_job", look)
 
-    definition: dg.SensorDefinition = tuning_ended
-    return definition
+    return tuning_ended
 
 
 def continue_runs(
     context: dg.SensorEvaluationContext,
-    use_case: UseCase,
-    store: ObjectStore,
+    here: Workspace,
     kind: str,
     look: Callable[[str], JobSeen],
     folder: str = TUNING,
@@ -85,30 +78,29 @@ def continue_runs(
 
     Args:
         context: Of the sensor's tick.
-        use_case: Whose jobs.
-        store: Bucket in which runs say what they wait for.
+        here: Use case, and the bucket in which runs note what they wait for.
         kind: What such a job is called in the tag of a run.
-        look: Asks the service for a job by its name.
-        folder: Where runs say what they wait for, below the use case's folder.
+        look: Looks at a job of the service, by its name.
+        folder: Where the notes are, below the use case's folder.
     """
-    requests, told = [], []
-    for pending in islice(pending_jobs(store, use_case.name, folder), _MOST_JOBS):
-        if not pending.is_abandoned(time.time()):
-            told.append(f"{pending.job}: run {pending.run_id} waits for it")
+    requests, waiting, now = [], [], here.clock.now().timestamp()
+    for pending in islice(pending_jobs(here.store, here.use_case.name, folder), _MOST_JOBS):
+        if not pending.is_abandoned(now):
+            waiting.append(f"{pending.job}: run {pending.run_id} waits for it")
             continue
         seen = look(pending.job)
         if not seen.ended:
-            told.append(f"{pending.job}: {seen.progress}")
+            waiting.append(f"{pending.job}: {seen.progress}")
             continue
         requests.append(
             dg.RunRequest(
                 run_key=f"{pending.job}:{seen.state}",
                 tags={f"genaiops/{kind}": pending.job.rsplit("/", 1)[-1][:_TAG_CHARACTERS]},
-                asset_selection=rest_of_run(context, use_case, pending.asset),
+                asset_selection=rest_of_run(context, here.use_case, pending.asset),
             )
         )
     if not requests:
-        return dg.SkipReason("; ".join(told) or f"no {kind.replace('_', ' ')} is pending")
+        return dg.SkipReason("; ".join(waiting) or f"no {kind.replace('_', ' ')} is pending")
     return dg.SensorResult(run_requests=requests)
 
 

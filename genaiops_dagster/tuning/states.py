@@ -73,15 +73,15 @@ def failure(job: types.TuningJob, cancelled_because: str | None = None) -> Tunin
         job: A job that made no model.
         cancelled_because: Why we cancelled it, if we did.
     """
-    said = "the service gave no reason"
+    reason = "the service gave no reason"
     if job.error is not None and (job.error.message or job.error.code):
-        said = f"{job.error.message or ''} (code {job.error.code})".strip()
+        reason = f"{job.error.message or ''} (code {job.error.code})".strip()
     if cancelled_because:
-        said += f" (it was cancelled because {cancelled_because})"
+        reason += f" (it was cancelled because {cancelled_because})"
     if job.tuned_model is not None and job.tuned_model.model:
-        said += f" (it left the model {job.tuned_model.model}, which has no working endpoint)"
+        reason += f" (it left the model {job.tuned_model.model}, which has no working endpoint)"
     return TuningJobError(
-        f"tuning job {job.name} ended as {state_name(job)}: {said}\n"
+        f"tuning job {job.name} ended as {state_name(job)}: {reason}\n"
         f"{console_url(job)}\n"
         "It is not started again by itself. Mend the cause, then materialize tuned_model with "
         "the run config `retry_failed: true`, or change the data or the tuning section."

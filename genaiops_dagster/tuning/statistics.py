@@ -44,11 +44,11 @@ class DataStatistics:
 
 def statistics_of(job: types.TuningJob) -> DataStatistics:
     """The job's data statistics, as far as they are known by now."""
-    told, epochs = job.tuning_data_stats, _epochs(job)
-    if told is None:
+    stats, epochs = job.tuning_data_stats, _epochs(job)
+    if stats is None:
         return DataStatistics(epochs=epochs)
-    if told.supervised_tuning_data_stats is not None:
-        supervised = told.supervised_tuning_data_stats
+    if stats.supervised_tuning_data_stats is not None:
+        supervised = stats.supervised_tuning_data_stats
         return DataStatistics(
             examples=supervised.tuning_dataset_example_count,
             steps=supervised.tuning_step_count,
@@ -57,8 +57,8 @@ def statistics_of(job: types.TuningJob) -> DataStatistics:
             dropped_count=supervised.total_truncated_example_count or 0,
             dropped=dict(Counter(supervised.dropped_example_reasons or [])),
         )
-    if told.preference_optimization_data_stats is not None:
-        preference = told.preference_optimization_data_stats
+    if stats.preference_optimization_data_stats is not None:
+        preference = stats.preference_optimization_data_stats
         reasons = preference.dropped_example_reasons or []
         return DataStatistics(
             examples=preference.tuning_dataset_example_count,
@@ -68,8 +68,8 @@ def statistics_of(job: types.TuningJob) -> DataStatistics:
             dropped_count=len(preference.dropped_example_indices or reasons),
             dropped=dict(Counter(reasons)),
         )
-    if told.distillation_data_stats is not None:
-        prompts = told.distillation_data_stats.training_dataset_stats
+    if stats.distillation_data_stats is not None:
+        prompts = stats.distillation_data_stats.training_dataset_stats
         return DataStatistics(
             examples=prompts.tuning_dataset_example_count if prompts else None,
             steps=prompts.tuning_step_count if prompts else None,

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import datetime as dt
 import logging
-import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -16,18 +14,20 @@ from genaiops_dagster.budget.limits import (
     require_within_budget,
     sweep_refusals,
 )
+from genaiops_dagster.budget.pricing import PriceList
 from genaiops_dagster.google_cloud.base_models import require_available
 from genaiops_dagster.records.budget import CostEstimate
+from genaiops_dagster.records.clock import Clock
 from genaiops_dagster.records.tuning import TunedModel
 from genaiops_dagster.tuning.cancellation import cancel_job, cancel_reason
 from genaiops_dagster.tuning.jobs import TuningJobs
 from genaiops_dagster.tuning.limits import reason_to_cancel
 from genaiops_dagster.tuning.outcome import tuned_model_of
-from genaiops_dagster.tuning.pending import HEARTBEAT_SECONDS, clear_pending, mark_pending
+from genaiops_dagster.tuning.pending import PendingNote, clear_pending
 from genaiops_dagster.tuning.progress import Progress, ProgressReader
 from genaiops_dagster.tuning.recipe import TuningRecipe
 from genaiops_dagster.tuning.states import has_ended
-from genaiops_dagster.tuning.waiting import wait_for_job
+from genaiops_dagster.tuning.waiting import tuning_jobs, wait_for
 from genaiops_dagster.use_case import UseCase
 
 if TYPE_CHECKING:
@@ -45,19 +45,21 @@ class TuningRun:
         use_case: Limits, prices and patience.
         recipe: What to tune.
         estimate: What a run may cost.
-        clients: Vertex AI.
         store: Bucket of records, claims and ledger.
-        log: Where progress is told.
+        models: Vertex AI.
+        clock: Tells the time.
+        log: Receives progress.
         run_id: The Dagster run.
         variant: Variant of the sweep; None for the tuned model.
-        on_progress: Told of each change while the job goes on.
+        on_progress: Called at each change while the job goes on.
     """
 
     use_case: UseCase
     recipe: TuningRecipe
     estimate: CostEstimate
-    clients: VertexAI
     store: ObjectStore
+    models: VertexAI
+    clock: Clock
     log: logging.Logger
     run_id: str
     variant: str | None = None
@@ -82,7 +84,11 @@ class TuningRun:
             TuningJobError: it is not known whether a job was created.
         """
         jobs = TuningJobs(
-            self.clients.genai, self.store, self.log, self.use_case.tuning.claim_seconds
+            self.models.genai,
+            self.store,
+            self.clock,
+            self.log,
+            self.use_case.tuning.claim_seconds,
         )
         try:
             return jobs.get_or_create(
@@ -102,22 +108,19 @@ class TuningRun:
         """
         watch = _Watch(self)
         try:
-            job = wait_for_job(
-                self.clients.genai,
+            return wait_for(
                 job,
+                tuning_jobs(self.models.genai, watch.describe),
                 self.use_case.tuning.wait_seconds,
+                self.clock,
                 self.log,
+                PendingNote(self.store, self.recipe, self.asset, self.run_id, self.clock),
                 on_look=watch.look,
-                describe=watch.describe,
             )
         except BaseException:
             if self.use_case.tuning.cancel_with_run:
                 self.cancel(job, "the run was cancelled")
-            mark_pending(self.store, self.recipe, job, self.asset, self.run_id, left=True)
             raise
-        if not has_ended(job):
-            mark_pending(self.store, self.recipe, job, self.asset, self.run_id, left=True)
-        return job
 
     def finish(self, job: types.TuningJob) -> TunedModel:
         """The model of a job that has ended, with its price in the ledger.
@@ -126,14 +129,14 @@ class TuningRun:
             TuningJobError: the job made no usable model.
         """
         clear_pending(self.store, self.use_case.name, self.recipe.fingerprint)
-        created = job.create_time or dt.datetime.now(dt.UTC)
+        created = job.create_time or self.clock.now()
         ledger = self._ledger(created.strftime("%Y-%m"))
         try:
             model = tuned_model_of(
                 job,
                 self.recipe,
-                prices=self.use_case.budget.prices,
-                emulated=self.clients.emulated,
+                prices=PriceList(self.clock.now(), self.use_case.budget.prices),
+                emulated=self.models.emulated,
                 cancelled_because=cancel_reason(self.store, self.use_case.name, job.name or ""),
             )
         except Exception:
@@ -144,13 +147,13 @@ class TuningRun:
         ledger.settle_once(
             self.work,
             self.run_id,
-            expected.cost_usd if usd is None else usd,  # what the service does not tell is not free
+            expected.cost_usd if usd is None else usd,  # unknown is not free
             expected.tokens if tokens is None else tokens,
         )
         return model
 
     def _reserve(self) -> None:
-        require_available(self.recipe.base_model, dt.datetime.now(dt.UTC).date())
+        require_available(self.recipe.base_model, self.clock.today())
         require_current(
             self.estimate,
             training_digest=self.recipe.training_digest,
@@ -165,37 +168,33 @@ class TuningRun:
         )
 
     def _ledger(self, month: str | None = None) -> Ledger:
-        return Ledger(self.store, self.use_case.name, self.use_case.budget, month)
+        return Ledger(self.store, self.use_case.name, self.use_case.budget, self.clock, month)
 
     def cancel(self, job: types.TuningJob, reason: str) -> None:
         """Cancel the job; it ends a little later, and its error says why."""
         self.log.warning("Cancelling tuning job %s: %s", job.name, reason)
-        cancel_job(self.clients.genai, self.store, self.use_case.name, job.name or "", reason)
+        cancel_job(self.models.genai, self.store, self.use_case.name, job.name or "", reason)
 
 
 class _Watch:
-    """What is done at each look: say that the run waits and how far the job is, cancel in time."""
+    """What is done at each look: report how far the job is, and cancel it in time."""
 
     def __init__(self, run: TuningRun) -> None:
         self._run = run
-        self._said = 0.0
-        self._reader = ProgressReader(run.clients.settings, run.log)
-        self._told: Progress | None = None
+        self._reader = ProgressReader(run.models.settings, run.clock, run.log)
+        self._reported: Progress | None = None
 
     def describe(self, job: types.TuningJob) -> str:
-        """The job's progress in words; who asked to be told is told of a change."""
+        """The job's progress in words; reports it if it has changed."""
         progress = self._reader.read(job)
-        if progress != self._told and not has_ended(job):
+        if progress != self._reported and not has_ended(job):
             self._run.on_progress(progress)
-        self._told = progress
+        self._reported = progress
         return str(progress)
 
     def look(self, job: types.TuningJob) -> None:
-        """Say that the run waits, and cancel the job if it may not go on."""
+        """Cancel the job if it may not go on."""
         run = self._run
-        reason = reason_to_cancel(run.use_case, job, dt.datetime.now(dt.UTC))
+        reason = reason_to_cancel(job, run.use_case.tuning, run.use_case.budget, run.clock.now())
         if reason is not None:
             run.cancel(job, reason)
-        if not has_ended(job) and time.monotonic() - self._said >= HEARTBEAT_SECONDS:
-            mark_pending(run.store, run.recipe, job, run.asset, run.run_id, left=False)
-            self._said = time.monotonic()

@@ -1,12 +1,13 @@
-"""Waiting for a tuning job: bounded, telling progress, and safe to leave at any moment."""
+"""Waiting for a job of a service: bounded, with progress, and safe to leave at any moment."""
 
 from __future__ import annotations
 
 import logging
-import time
 from collections.abc import Callable
-from typing import TYPE_CHECKING, TypeVar
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Generic, Protocol, TypeVar
 
+from genaiops_dagster.records.clock import Clock
 from genaiops_dagster.tuning.progress import progress_of
 from genaiops_dagster.tuning.states import Phase, has_ended, phase
 
@@ -14,87 +15,103 @@ if TYPE_CHECKING:
     from google import genai
     from google.genai import types
 
-J = TypeVar("J")
+    from genaiops_dagster.tuning.pending import PendingNote
+
+
+class _Job(Protocol):
+    """A job of a service."""
+
+    @property
+    def name(self) -> str | None: ...
+
+
+J = TypeVar("J", bound=_Job)
 
 _FIRST_PAUSE = 0.25
 _LONGEST_PAUSE = 30.0
 _LOG_SECONDS = 60.0
 
 
-def wait_for_job(
-    client: genai.Client,
-    job: types.TuningJob,
-    seconds: float,
-    log: logging.Logger,
-    on_look: Callable[[types.TuningJob], None] = lambda _: None,
-    describe: Callable[[types.TuningJob], str] = lambda job: str(progress_of(job)),
-) -> types.TuningJob:
-    """Ask for a job's state until it has ended or `seconds` have passed.
+@dataclass(frozen=True)
+class JobKind(Generic[J]):
+    """How the jobs of a service are looked at.
 
-    The state is in the service alone: a process that is killed here loses nothing.
-
-    Args:
-        client: Gen AI client.
-        job: The job as it was last seen.
-        seconds: How long to wait at most.
-        log: Where progress is told: each change, and once a minute.
-        on_look: Called with the job each time it was looked at.
+    Attributes:
+        look: Gives the job as it is now.
+        has_ended: Whether its state is final.
         describe: Its progress, in words.
-
-    Returns:
-        The job as it was last seen; `has_ended` tells whether the time was enough.
+        warns: Whether its progress is a warning.
     """
-    return wait_until(
-        lambda seen: client.tunings.get(name=seen.name or ""),
-        job,
-        seconds,
-        log,
-        name=job.name or "",
+
+    look: Callable[[J], J]
+    has_ended: Callable[[J], bool]
+    describe: Callable[[J], str]
+    warns: Callable[[J], bool] = lambda _: False
+
+
+def tuning_jobs(
+    client: genai.Client,
+    describe: Callable[[types.TuningJob], str] = lambda job: str(progress_of(job)),
+) -> JobKind[types.TuningJob]:
+    """How tuning jobs are looked at."""
+    return JobKind(
+        look=lambda seen: client.tunings.get(name=seen.name or ""),
         has_ended=has_ended,
         describe=describe,
-        on_look=on_look,
         warns=lambda seen: phase(seen) is Phase.PAUSED,
     )
 
 
-def wait_until(
-    look: Callable[[J], J],
+def wait_for(
     job: J,
+    kind: JobKind[J],
     seconds: float,
+    clock: Clock,
     log: logging.Logger,
-    *,
-    name: str,
-    has_ended: Callable[[J], bool],
-    describe: Callable[[J], str],
-    on_look: Callable[[J], None],
-    warns: Callable[[J], bool] = lambda _: False,
+    note: PendingNote | None = None,
+    on_look: Callable[[J], None] = lambda _: None,
 ) -> J:
-    """Look at a job of any service, less and less often, until it has ended or time is up.
+    """Look at a job, less and less often, until it has ended or time is up.
+
+    The state is in the service alone: a process that is killed here loses nothing.
 
     Args:
-        look: Asks for the job as it is now.
         job: The job as it was last seen.
+        kind: How it is looked at.
         seconds: How long to wait at most.
-        log: Where progress is told: each change, and once a minute.
-        name: What the log calls it.
-        has_ended: Whether its state is final.
-        describe: Its progress, in words.
+        clock: Tells the time, and sleeps between two looks.
+        log: Receives progress: each change, and a line a minute.
+        note: Says to the sensor that somebody waits, or has left.
         on_look: Called with the job each time it was looked at.
-        warns: Whether its progress is a warning.
+
+    Returns:
+        The job as it was last seen; `kind.has_ended` says whether the time was enough.
     """
-    started = time.monotonic()
-    pause, logged_at, told = _FIRST_PAUSE, started, ""
-    while True:
-        now = time.monotonic()
-        progress = describe(job)
-        if progress != told or now - logged_at >= _LOG_SECONDS:
-            level = logging.WARNING if warns(job) else logging.INFO
-            log.log(level, "Job %s: %s after %.0f s", name, progress, now - started)
-            logged_at, told = now, progress
-        left = started + seconds - now
-        on_look(job)
-        if has_ended(job) or left <= 0:
-            return job
-        time.sleep(min(pause, left))
-        pause = min(pause * 1.5, _LONGEST_PAUSE)
-        job = look(job)
+    started = clock.elapsed()
+    pause, logged_at, logged = _FIRST_PAUSE, started, ""
+    try:
+        while True:
+            now = clock.elapsed()
+            progress = kind.describe(job)
+            if progress != logged or now - logged_at >= _LOG_SECONDS:
+                level = logging.WARNING if kind.warns(job) else logging.INFO
+                log.log(level, "Job %s: %s after %.0f s", job.name, progress, now - started)
+                logged_at, logged = now, progress
+            on_look(job)
+            if kind.has_ended(job):
+                return job
+            left = started + seconds - now
+            if left <= 0:
+                break
+            if note:
+                note.waiting(job)
+            clock.sleep(min(pause, left))
+            pause = min(pause * 1.5, _LONGEST_PAUSE)
+            job = kind.look(job)
+    except BaseException:
+        if note:
+            note.left(job)
+        raise
+    if note:
+        note.left(job)
+    return job

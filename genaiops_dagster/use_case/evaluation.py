@@ -83,7 +83,7 @@ class Calibration(Section):
     """How well the judge agrees with people, on answers that people rated."""
 
     labels: str = Field(
-        description="People's ratings, JSON lines: a file beside the use case files, or an object."
+        description="People's ratings, JSON lines: a file next to the use case files, or an object."
     )
     minimum_kappa: Annotated[float, Field(ge=-1, le=1)] = Field(
         0.4, description="Less agreement than this blocks."
@@ -105,7 +105,9 @@ class GoldenCase(Section):
 
     id: Name
     variables: dict[str, Any] = Field(description="Variables of the prompt template.")
-    equals: str | None = Field(None, description="The whole answer, but for white space around it.")
+    equals: str | None = Field(
+        None, description="The whole answer, apart from white space around it."
+    )
     contains: list[str] = Field(default_factory=list, description="Texts that the answer contains.")
 
     @model_validator(mode="after")

@@ -60,7 +60,7 @@ class ModelArmor(Section):
 
 
 class Filters(Section):
-    """What the service itself is told to block."""
+    """What the service itself blocks."""
 
     safety: dict[HarmCategory, BlockThreshold] = Field(
         default_factory=dict, description="Harm categories, each with the least to block."
@@ -108,7 +108,7 @@ class Guardrails(Filters):
 
     @property
     def filters(self) -> Filters | None:
-        """What the service is told to block; None where it is told nothing."""
+        """What the service is to block; None if nothing."""
         if not self.safety and self.model_armor is None:
             return None
         return Filters(safety=self.safety, model_armor=self.model_armor)

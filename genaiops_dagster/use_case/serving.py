@@ -16,7 +16,7 @@ from genaiops_dagster.use_case.section import Fraction, Section
 class RolloutStage(Section):
     """One stage of a rollout."""
 
-    share: Fraction = Field(description="Share of users whom the candidate answers.")
+    share: Fraction = Field(description="Share of users that the candidate answers.")
     mirrored: Fraction = Field(
         0.0,
         description="Share of the other users whose requests the candidate is sent as well; they "

@@ -93,7 +93,7 @@ class Tuning(Section):
     )
 
     def variant(self, name: str | None) -> Tuning:
-        """The section with the hyperparameters of one variant of the sweep; None: as it stands."""
+        """The section with the hyperparameters of a variant of the sweep; as it stands if None."""
         if name is None or self.sweep is None:
             return self
         return self.model_copy(update=dict(self.sweep.variants())[name])

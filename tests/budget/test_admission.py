@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import datetime as dt
 from typing import Any
 
 from genaiops_dagster.budget.admission import Requests, refuse_over_budget
 from genaiops_dagster.budget.limits import Spent
+from genaiops_dagster.budget.pricing import PriceList
 from genaiops_dagster.use_case.budget import Budget
 
 REQUESTS = Requests(
@@ -22,48 +24,58 @@ def budget(**limits: Any) -> Budget:
     return Budget.model_validate({"prices": PRICES, **limits})
 
 
+def prices(limits: Budget) -> PriceList:
+    return PriceList(dt.datetime(2026, 11, 20, tzinfo=dt.UTC), limits.prices)
+
+
+def refuse(
+    prompts: list[int], requests: Requests, limits: Budget, *taken: Spent, **more: Spent
+) -> list[str | None]:
+    return refuse_over_budget(prompts, requests, limits, prices(limits), *taken, **more)
+
+
 def test_all_are_admitted_within_the_limits() -> None:
-    assert refuse_over_budget([100] * 50, REQUESTS, budget()) == [None] * 50
+    assert refuse([100] * 50, REQUESTS, budget()) == [None] * 50
 
 
 def test_a_limit_on_one_request_refuses_just_the_long_ones() -> None:
-    found = refuse_over_budget([100, 5000, 100], REQUESTS, budget(per_request_tokens=1000))
+    found = refuse([100, 5000, 100], REQUESTS, budget(per_request_tokens=1000))
     assert [reason is None for reason in found] == [True, False, True]
     assert "per_request_tokens is 1,000 tokens; asked 5,100 tokens" in str(found[1])
 
 
 def test_a_limit_on_the_run_admits_in_order_what_fits_together() -> None:
-    found = refuse_over_budget([100] * 10, REQUESTS, budget(per_run_usd=0.0045))
+    found = refuse([100] * 10, REQUESTS, budget(per_run_usd=0.0045))
     assert [reason is None for reason in found] == [True] * 4 + [False] * 6
     assert "per_run_usd" in str(found[4])
     assert "left 0.0001 USD" in str(found[4])
 
 
 def test_a_shorter_prompt_may_still_fit_after_one_that_does_not() -> None:
-    found = refuse_over_budget([100, 4000, 100], REQUESTS, budget(per_run_usd=0.003))
+    found = refuse([100, 4000, 100], REQUESTS, budget(per_run_usd=0.003))
     assert [reason is None for reason in found] == [True, False, True]
 
 
 def test_what_was_spent_counts() -> None:
     limits = budget(per_run_usd=0.0023, per_month_usd=1.0)
-    assert refuse_over_budget([100] * 3, REQUESTS, limits, Spent(0.0012, 0))[1:] != [None, None]
-    assert refuse_over_budget([100], REQUESTS, limits, month=Spent(0.9999, 0)) != [None]
+    assert refuse([100] * 3, REQUESTS, limits, Spent(0.0012, 0))[1:] != [None, None]
+    assert refuse([100], REQUESTS, limits, month=Spent(0.9999, 0)) != [None]
 
 
 def test_what_was_admitted_can_be_reserved() -> None:
     """The sum over single requests is what they cost together."""
     limits = budget(per_run_usd=0.0045)
-    found = refuse_over_budget([100] * 10, REQUESTS, limits)
+    found = refuse([100] * 10, REQUESTS, limits)
     admitted = [100 for reason in found if reason is None]
-    assert REQUESTS.estimate(admitted, limits.prices).maximum_usd <= 0.0045
+    assert REQUESTS.estimate(admitted, prices(limits)).maximum_usd <= 0.0045
 
 
 def test_a_prompt_that_the_model_cannot_take_is_refused() -> None:
-    (reason,) = refuse_over_budget([1_048_550], REQUESTS, budget(per_run_usd=100))
+    (reason,) = refuse([1_048_550], REQUESTS, budget(per_run_usd=100))
     assert "gemini-2.5-flash takes 1,048,576" in str(reason)
 
 
 def test_a_price_that_is_not_known_refuses() -> None:
     unknown = Requests("mine", "generation", "x", "my-own-model", 10)
-    (reason,) = refuse_over_budget([10], unknown, Budget())
+    (reason,) = refuse([10], unknown, Budget())
     assert "no price is known for my-own-model" in str(reason)

@@ -13,7 +13,7 @@ from typer.testing import CliRunner
 
 from genaiops_dagster.cli.app import app
 
-COMMANDS = typer.main.get_command(app).commands
+COMMANDS = typer.main.get_group(app).commands
 
 
 @pytest.mark.parametrize("name", COMMANDS)

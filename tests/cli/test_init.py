@@ -15,7 +15,7 @@ import yaml
 from typer.testing import CliRunner
 
 from genaiops_dagster.cli.app import app
-from genaiops_dagster.cli.starter import StarterError, describe, guess_roles, read_sample
+from genaiops_dagster.cli.scaffold import ScaffoldError, describe, guess_roles, read_sample
 from genaiops_dagster.prompts.rendering import request_contents, version
 from genaiops_dagster.use_case import load_use_case
 
@@ -64,7 +64,7 @@ def test_what_the_person_says_goes_before_the_guess(tickets: Path) -> None:
     columns = describe(read_sample(tickets))
     guess = guess_roles(columns, output="language", inputs=["queue", "customer"], group="")
     assert (guess.output, guess.inputs, guess.group) == ("language", ["queue", "customer"], None)
-    with pytest.raises(StarterError, match=r"no column 'quue'; there are: ticket_id, customer"):
+    with pytest.raises(ScaffoldError, match=r"no column 'quue'; there are: ticket_id, customer"):
         guess_roles(columns, output="quue")
 
 
@@ -157,7 +157,7 @@ def test_a_file_that_exists_is_kept(tickets: Path, tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("name", "content", "expected"),
     [
-        ("rows.xlsx", "", "ending, one of .csv"),
+        ("rows.xlsx", "", "format, one of .csv"),
         ("rows.csv", "", "holds no row"),
         ("rows.csv", "id\n1\n2\n", "only column is the id"),
         ("rows.parquet", "no", "not a Parquet file"),

@@ -17,7 +17,7 @@ from vertex_emulator.testing import GOOGLE_VARIABLES, start_emulator
 
 
 @pytest.fixture
-def bare_environment(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def bare_environment(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:  # type: ignore[misc]
     """No Google variable, no credentials, an empty home."""
     for name in list(os.environ):
         if name.startswith((*GOOGLE_VARIABLES, "DAGSTER_HOME", "CLOUDSDK")):

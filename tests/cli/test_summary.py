@@ -50,7 +50,7 @@ def printed(comparison: Comparison, width: int, decision: Decision | None = None
     return console.export_text()
 
 
-def test_many_metrics_leave_the_primary_one_readable():
+def test_many_metrics_leave_the_primary_one_readable() -> None:
     narrow = printed(make_comparison(metrics=9), width=80)
 
     assert "0.770 (0.71 to 0.82)" in narrow
@@ -79,7 +79,7 @@ def make_decision(rule: RuleResult) -> Decision:
     )
 
 
-def test_a_waived_rule_is_shown_as_waived():
+def test_a_waived_rule_is_shown_as_waived() -> None:
     rule = RuleResult(rule="exact_match at least 0.9", outcome="WAIVED", reason="waived by ann")
 
     assert "waived  exact_match at least 0.9: waived by ann" in printed(
@@ -115,7 +115,7 @@ class Records:
 
 
 @pytest.mark.parametrize("waits", [True, False])
-def test_a_decision_that_waits_for_approval_says_so(waits: bool):
+def test_a_decision_that_waits_for_approval_says_so(waits: bool) -> None:
     rule = RuleResult(rule="exact_match at least 0.9", outcome="PROMOTE", reason="it is 0.95")
     asked = "the decision waits for approval by ann: `genaiops approve modules`"
     outcome = RunOutcome(
@@ -124,7 +124,7 @@ def test_a_decision_that_waits_for_approval_says_so(waits: bool):
         failed_checks={"gate": f"PROMOTE: {asked}"} if waits else {},
     )
     names = {"decide": "promotion_decision"}
-    summary = summarize("modules", outcome, names, Records(make_decision(rule)))
+    summary = summarize("modules", outcome, names, Records(make_decision(rule)))  # type: ignore[arg-type]
     console = Terminal(width=120, record=True, file=io.StringIO())
     print_summary(summary, console)
 

@@ -7,7 +7,9 @@ import stat
 import subprocess
 import sys
 import tempfile
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -87,7 +89,7 @@ def no_dagster_home(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.fixture
-def usual_umask():
+def usual_umask() -> Iterator[Any]:
     before = os.umask(USUAL_UMASK)
     yield
     os.umask(before)

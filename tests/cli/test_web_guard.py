@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 import pytest
+from websockets import Subprotocol
 from websockets.exceptions import InvalidStatus
 from websockets.sync.client import connect
 
@@ -229,7 +230,11 @@ def open_socket(server: Guarded, *headers: tuple[str, str], host: str = "127.0.0
     url = f"ws://{host}:{server.port}/graphql?token={TOKEN}"
     raw = socket.create_connection(("127.0.0.1", server.port), timeout=20)
     with connect(
-        url, sock=raw, subprotocols=["graphql-ws"], additional_headers=list(headers), proxy=None
+        url,
+        sock=raw,
+        subprotocols=[Subprotocol("graphql-ws")],
+        additional_headers=list(headers),
+        proxy=None,
     ) as opened:
         return str(opened.recv(timeout=20))
 
@@ -350,4 +355,4 @@ def test_a_server_proves_that_it_holds_the_token(server: Guarded) -> None:
 def test_an_empty_token_lets_nobody_in() -> None:
     for token in ("", "short"):
         with pytest.raises(ValueError, match="no secret"):
-            WebGuard(lambda *_: None, token, 3000)  # type: ignore[arg-type, return-value]
+            WebGuard(lambda *_: None, token, 3000)

@@ -15,7 +15,7 @@ ROWS = {
 REPORTS = [make_report(name, rows) for name, rows in ROWS.items()]
 
 
-def test_the_best_stands_first_and_every_pair_is_compared_once():
+def test_the_best_stands_first_and_every_pair_is_compared_once() -> None:
     comparison = compare(USE_CASE, REPORTS, NO_CHAMPION, ROWS)
 
     assert [r.candidate for r in comparison.leaderboard] == ["tuned", "pro", "flash"]
@@ -23,7 +23,7 @@ def test_the_best_stands_first_and_every_pair_is_compared_once():
     assert pairs == [("tuned", "pro"), ("tuned", "flash"), ("pro", "flash")]
 
 
-def test_a_difference_is_that_of_the_means_on_the_same_rows():
+def test_a_difference_is_that_of_the_means_on_the_same_rows() -> None:
     comparison = compare(USE_CASE, REPORTS, NO_CHAMPION, ROWS)
 
     found = comparison.difference("exact_match", "tuned", "flash")
@@ -34,7 +34,7 @@ def test_a_difference_is_that_of_the_means_on_the_same_rows():
     assert found.rows == 200
 
 
-def test_a_difference_seen_from_the_other_side_is_turned():
+def test_a_difference_seen_from_the_other_side_is_turned() -> None:
     comparison = compare(USE_CASE, REPORTS, NO_CHAMPION, ROWS)
 
     ours = comparison.difference("exact_match", "tuned", "flash")
@@ -43,21 +43,21 @@ def test_a_difference_seen_from_the_other_side_is_turned():
     assert (theirs.wins, theirs.losses) == (ours.losses, ours.wins)
 
 
-def test_p_values_are_corrected_for_all_pairs_of_a_metric():
+def test_p_values_are_corrected_for_all_pairs_of_a_metric() -> None:
     comparison = compare(USE_CASE, REPORTS, NO_CHAMPION, ROWS)
 
     smallest = min(comparison.differences, key=lambda d: d.p_value)
     assert smallest.p_adjusted == pytest.approx(min(1.0, 3 * smallest.p_value))
 
 
-def test_the_same_reports_give_the_same_comparison_in_any_order():
+def test_the_same_reports_give_the_same_comparison_in_any_order() -> None:
     first = compare(USE_CASE, REPORTS, NO_CHAMPION, ROWS)
     second = compare(USE_CASE, REPORTS[::-1], NO_CHAMPION, ROWS)
 
     assert first == second
 
 
-def test_rows_that_only_one_candidate_answered_are_not_compared():
+def test_rows_that_only_one_candidate_answered_are_not_compared() -> None:
     rows = ROWS | {"tuned": make_rows(0.9, seed=3, unanswered=20)}
     reports = [make_report(name, found) for name, found in rows.items()]
 
@@ -74,14 +74,14 @@ def test_rows_that_only_one_candidate_answered_are_not_compared():
         ("judge_digest", "judge"),
     ],
 )
-def test_reports_made_with_something_different_are_refused(field, noun):
+def test_reports_made_with_something_different_are_refused(field: str, noun: str) -> None:
     reports = [*REPORTS[:2], make_report("tuned", ROWS["tuned"], **{field: "other"})]
 
     with pytest.raises(IncomparableError, match=f"different {noun}s.*tuned: other"):
         compare(USE_CASE, reports, NO_CHAMPION, ROWS)
 
 
-def test_candidates_with_a_prompt_of_their_own_are_compared():
+def test_candidates_with_a_prompt_of_their_own_are_compared() -> None:
     candidates = USE_CASE.candidates | {
         "pro": USE_CASE.candidates["pro"].model_copy(update={"prompt": "terse"})
     }
@@ -93,17 +93,17 @@ def test_candidates_with_a_prompt_of_their_own_are_compared():
         compare(USE_CASE, reports, NO_CHAMPION, ROWS)
 
 
-def test_a_missing_candidate_is_refused_by_name():
+def test_a_missing_candidate_is_refused_by_name() -> None:
     with pytest.raises(IncomparableError, match="no report of pro"):
         compare(USE_CASE, [REPORTS[0], REPORTS[2]], NO_CHAMPION, ROWS)
 
 
-def test_a_report_that_lost_rows_is_refused():
+def test_a_report_that_lost_rows_is_refused() -> None:
     with pytest.raises(IncomparableError, match=r"found 199 rows of tuned.*says 200"):
         compare(USE_CASE, REPORTS, NO_CHAMPION, ROWS | {"tuned": ROWS["tuned"][:-1]})
 
 
-def test_figures_that_are_not_those_of_the_rows_are_refused():
+def test_figures_that_are_not_those_of_the_rows_are_refused() -> None:
     better = REPORTS[2].metrics["exact_match"].model_copy(update={"mean": 0.99})
     edited = make_report("tuned", ROWS["tuned"], metrics={"exact_match": better})
 
@@ -111,7 +111,7 @@ def test_figures_that_are_not_those_of_the_rows_are_refused():
         compare(USE_CASE, [*REPORTS[:2], edited], NO_CHAMPION, ROWS)
 
 
-def test_a_champion_that_is_a_candidate_stands_under_its_name():
+def test_a_champion_that_is_a_candidate_stands_under_its_name() -> None:
     champion = make_report("champion", ROWS["tuned"], model="models/tuned")
     comparison = compare(
         USE_CASE,
@@ -128,7 +128,7 @@ def test_a_champion_that_is_a_candidate_stands_under_its_name():
     assert (comparison.id, comparison.digest()) == (without.id, without.digest())
 
 
-def test_another_champion_is_compared_with_its_own_prompt():
+def test_another_champion_is_compared_with_its_own_prompt() -> None:
     rows = ROWS | {"champion": make_rows(0.8, seed=5)}
     champion = make_report("champion", rows["champion"], prompt_digest="older prompt")
 
@@ -139,7 +139,7 @@ def test_another_champion_is_compared_with_its_own_prompt():
     assert comparison.difference("exact_match", "tuned", "champion").rows == 200
 
 
-def test_a_candidate_without_the_metric_stands_last():
+def test_a_candidate_without_the_metric_stands_last() -> None:
     silent = make_report("silent", make_rows(0.5, unanswered=200))
     assert [r.candidate for r in leaderboard([silent, REPORTS[0]], "exact_match")] == [
         "flash",
@@ -147,7 +147,7 @@ def test_a_candidate_without_the_metric_stands_last():
     ]
 
 
-def test_the_pareto_front_leaves_out_who_is_beaten_in_everything():
+def test_the_pareto_front_leaves_out_who_is_beaten_in_everything() -> None:
     cheap = make_report("cheap", ROWS["flash"], cost_usd=0.001)
     good = make_report("good", ROWS["tuned"], cost_usd=0.1)
     dear = make_report("dear", ROWS["pro"], cost_usd=0.2)

@@ -27,7 +27,7 @@ def make_comparison(**costs: float) -> Comparison:
     return compare(make_use_case(), reports, NO_CHAMPION, ROWS)
 
 
-def test_a_candidate_beats_whom_it_beats_beyond_chance():
+def test_a_candidate_beats_whom_it_beats_beyond_chance() -> None:
     sheet = better_than_sheet(make_comparison(), "exact_match")
 
     found = {name: (beats, beaten_by) for name, beats, beaten_by in sheet.rows}
@@ -37,7 +37,7 @@ def test_a_candidate_beats_whom_it_beats_beyond_chance():
     assert found["pro"] == found["flash"] == (None, "tuned")
 
 
-def test_marks_of_the_matrix_say_the_same():
+def test_marks_of_the_matrix_say_the_same() -> None:
     sheet = significance_sheet(make_comparison(), "exact_match")
 
     row = next(row for row in sheet.rows if row[0] == "tuned")
@@ -46,7 +46,7 @@ def test_marks_of_the_matrix_say_the_same():
     ]
 
 
-def test_the_leaderboard_leads_with_what_a_narrow_page_shows():
+def test_the_leaderboard_leads_with_what_a_narrow_page_shows() -> None:
     sheet = leaderboard_sheet(make_comparison(), ["exact_match", "bleu"])
 
     assert sheet.headers[:4] == ["#", "candidate", "exact_match", "cost, USD"]
@@ -56,7 +56,7 @@ def test_the_leaderboard_leads_with_what_a_narrow_page_shows():
     assert all(len(row) == 2 for row in narrow.rows)
 
 
-def test_means_have_a_line_for_each_metric():
+def test_means_have_a_line_for_each_metric() -> None:
     comparison = make_comparison()
     sheet = means_sheet(comparison, ["exact_match", "bleu"])
 
@@ -65,7 +65,7 @@ def test_means_have_a_line_for_each_metric():
     assert sheet.rows[1][1:] == [None, None, None]
 
 
-def test_the_line_of_the_cost_chart_joins_whom_none_beats_in_quality_and_cost():
+def test_the_line_of_the_cost_chart_joins_whom_none_beats_in_quality_and_cost() -> None:
     comparison = make_comparison(tuned=0.02, pro=0.01, flash=0.01)
 
     points = pareto_chart(comparison, "tuned").to_dict()["data"]["values"]
@@ -73,7 +73,7 @@ def test_the_line_of_the_cost_chart_joins_whom_none_beats_in_quality_and_cost():
     assert {point["candidate"] for point in points if point["on_front"]} == {"tuned", "pro"}
 
 
-def test_candidates_at_one_place_of_a_chart_share_a_label():
+def test_candidates_at_one_place_of_a_chart_share_a_label() -> None:
     rows = {**ROWS, "flash": ROWS["pro"]}
     reports = [make_report(name, found) for name, found in rows.items()]
     comparison = compare(make_use_case(), reports, NO_CHAMPION, rows)

@@ -10,9 +10,9 @@ from typing import Any
 import pyarrow.parquet as pq
 import pytest
 
-from genaiops_dagster.data.bulk import workspace
 from genaiops_dagster.data.curation import Curated, curate
-from genaiops_dagster.data.screening import CountTokens
+from genaiops_dagster.data.scratch import scratch
+from genaiops_dagster.data.screening import CountExample
 from genaiops_dagster.data.sources import SourceRow, write_source_rows
 from genaiops_dagster.use_case import UseCase
 
@@ -49,7 +49,7 @@ def curated(tmp_path: Path) -> Curate:
         rows: Iterable[dict[str, Any] | SourceRow],
         use_case: UseCase | None = None,
         golden: Path | None = None,
-        count_tokens: CountTokens = lambda variables, output: len(str(variables)) + len(output),
+        count_tokens: CountExample = lambda variables, output: len(str(variables)) + len(output),
     ) -> tuple[list[dict[str, Any]], list[dict[str, Any]], Curated]:
         found = [
             row
@@ -59,7 +59,7 @@ def curated(tmp_path: Path) -> Curate:
         ]
         source = tmp_path / "source.parquet"
         write_source_rows(found, source)
-        with workspace() as (_, connection):
+        with scratch() as (_, connection):
             result = curate(
                 connection,
                 source,

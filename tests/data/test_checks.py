@@ -13,8 +13,8 @@ import pyarrow.parquet as pq
 import pytest
 
 from genaiops_dagster.data import checks
-from genaiops_dagster.data.bulk import workspace
 from genaiops_dagster.data.curation import prepare
+from genaiops_dagster.data.scratch import scratch
 from genaiops_dagster.data.sources import SourceRow, write_source_rows
 from genaiops_dagster.data.splits import SplitFile, write_splits
 from genaiops_dagster.prompts.rendering import version
@@ -27,7 +27,7 @@ PASSAGE = "the quick brown fox jumps over the lazy dog while seven old wizards w
 
 @pytest.fixture
 def connection() -> Iterator[duckdb.DuckDBPyConnection]:
-    with workspace() as (_, connection):
+    with scratch() as (_, connection):
         prepare(connection, USE_CASE)
         yield connection
 

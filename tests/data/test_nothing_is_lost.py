@@ -12,8 +12,8 @@ from typing import Any
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from genaiops_dagster.data.bulk import workspace
 from genaiops_dagster.data.formats import read_rows
+from genaiops_dagster.data.scratch import scratch
 from genaiops_dagster.data.sources import SourceRow
 from genaiops_dagster.data.splits import write_splits
 from genaiops_dagster.prompts.rendering import version
@@ -94,7 +94,7 @@ def test_every_row_is_in_one_split_or_rejected(
     use_case = use_case_of(curation={"personal_data": policy, "near_duplicates": "keep_together"})
     delivered = rows_of(files)
     examples, rejected, result = curated(delivered, use_case)
-    with workspace() as (_, connection):
+    with scratch() as (_, connection):
         sets = write_splits(connection, result.examples, version(use_case.prompt), tmp_path)
 
     origin = Counter((row.source_uri, row.source_row) for row in delivered)

@@ -4,9 +4,9 @@ import math
 
 import pytest
 
-from genaiops_dagster.data.bulk import workspace
 from genaiops_dagster.data.curation import prepare
 from genaiops_dagster.data.profile import Profile, balance, drift, profile, stability_index
+from genaiops_dagster.data.scratch import scratch
 from tests.data.conftest import Curate, use_case_of
 
 
@@ -21,7 +21,7 @@ def test_stability_index_is_siddiqis() -> None:
 def describe(curated: Curate, rows: list[dict[str, object]]) -> Profile:
     use_case = use_case_of(curation={"near_duplicates": "allow"})
     _, _, result = curated(rows, use_case)
-    with workspace() as (_, connection):
+    with scratch() as (_, connection):
         prepare(connection, use_case)
         return profile(connection, result.examples)
 
@@ -74,7 +74,7 @@ def test_balance_tells_rare_and_unseen_labels(curated: Curate) -> None:
         {"id": f"r{n}", "question": f"rare {n}", "answer": "rare", "topic": "t"} for n in range(3)
     ]
     _, _, result = curated(data, use_case)
-    with workspace() as (_, connection):
+    with scratch() as (_, connection):
         prepare(connection, use_case)
         found = balance(connection, result.examples, profile(connection, result.examples))
     assert list(found.labels) == ["common", "rare"]

@@ -8,9 +8,9 @@ import duckdb
 import numpy as np
 import pytest
 
-from genaiops_dagster.data.bulk import workspace
 from genaiops_dagster.data.near_duplicates import near_duplicates, write_words
 from genaiops_dagster.data.overlap import HeldOutRuns
+from genaiops_dagster.data.scratch import scratch
 from genaiops_dagster.data.words import MACROS, runs
 
 SENTENCE = (
@@ -27,7 +27,7 @@ def held() -> Iterator[HeldOutRuns]:
 
 @pytest.fixture
 def database() -> Iterator[tuple[Path, duckdb.DuckDBPyConnection]]:
-    with workspace() as (folder, connection):
+    with scratch() as (folder, connection):
         connection.execute(MACROS)
         connection.execute('CREATE TABLE texts (rank BIGINT, text VARCHAR, "group" VARCHAR)')
         yield folder, connection

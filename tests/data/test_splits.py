@@ -8,7 +8,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from genaiops_dagster.data.bulk import workspace
+from genaiops_dagster.data.scratch import scratch
 from genaiops_dagster.data.splits import write_splits
 from genaiops_dagster.prompts.rendering import tuning_line, version
 from genaiops_dagster.records.data import Example
@@ -20,7 +20,7 @@ PLAIN = "It's {{ title }}\n\n  {{ body }} — {{ title }}\n"
 
 def split_lines(examples: Path, template: str, folder: Path) -> dict[str, list[dict[str, Any]]]:
     prompt = version(Prompt(template=template, system_instruction='Be "brief".'))
-    with workspace() as (_, connection):
+    with scratch() as (_, connection):
         files = write_splits(connection, examples, prompt, folder)
     return {
         name: [json.loads(line) for line in file.path.read_text("utf-8").split("\n") if line]
@@ -96,7 +96,7 @@ def test_files_and_turns_are_rendered(curated: Curate, tmp_path: Path) -> None:
     )
     assert {row["id"]: row["reason"] for row in rejected} == {"c": "wrong_roles"}
     prompt = version(use_case.prompt)
-    with workspace() as (_, connection):
+    with scratch() as (_, connection):
         files = write_splits(connection, result.examples, prompt, tmp_path)
     lines = {
         name: [json.loads(line) for line in file.path.read_text().split("\n") if line]

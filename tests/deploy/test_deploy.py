@@ -6,6 +6,7 @@ import re
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import dagster as dg
 import pytest
@@ -39,29 +40,29 @@ def snake(name: str) -> str:
     return re.sub(r"(?<=[a-z0-9])([A-Z])", lambda match: f"_{match[1].lower()}", name)
 
 
-def test_values_name_only_keys_of_the_chart():
+def test_values_name_only_keys_of_the_chart() -> None:
     assert VALUES.keys() <= CHART_KEYS
     assert IDENTITY.keys() <= CHART_KEYS
 
 
-def test_the_run_launcher_takes_its_values():
+def test_the_run_launcher_takes_its_values() -> None:
     from dagster_k8s import K8sRunLauncher
 
     launcher = VALUES["runLauncher"]
     assert launcher["type"] == "K8sRunLauncher"
-    known = set(K8sRunLauncher.config_type())
+    known = set(K8sRunLauncher.config_type())  # type: ignore[no-untyped-call]
     given = {snake(key) for key in launcher["config"]["k8sRunLauncher"]}
     assert given <= known, given - known
 
 
-def test_the_run_coordinator_the_monitoring_and_the_pools_are_dagsters(tmp_path):
+def test_the_run_coordinator_the_monitoring_and_the_pools_are_dagsters(tmp_path: Path) -> None:
     from dagster_k8s import K8sRunLauncher
 
     assert VALUES["dagsterDaemon"]["runCoordinator"] == {"enabled": False}
     monitoring = dict(VALUES["dagsterDaemon"]["runMonitoring"])
     # Only a launcher that can resume runs takes this, and it is not to be made without a cluster.
     assert monitoring.pop("maxResumeRunAttempts") == 2
-    assert K8sRunLauncher.supports_resume_run.fget(None)
+    assert K8sRunLauncher.supports_resume_run.fget(None)  # type: ignore[attr-defined]
     concurrency = dict(VALUES["concurrency"])
     assert concurrency.pop("enabled")
     config = {
@@ -81,7 +82,7 @@ def test_the_run_coordinator_the_monitoring_and_the_pools_are_dagsters(tmp_path)
         assert runs.max_concurrent_runs == 4
 
 
-def test_behind_a_proxy_dagster_reads_who_is_signed_in(tmp_path):
+def test_behind_a_proxy_dagster_reads_who_is_signed_in(tmp_path: Path) -> None:
     from genaiops_dagster.orchestration.run_coordinator import UserRunCoordinator
 
     coordinator = IDENTITY["dagsterDaemon"]["runCoordinator"]
@@ -102,7 +103,7 @@ def test_behind_a_proxy_dagster_reads_who_is_signed_in(tmp_path):
         assert IDENTITY[part]["image"] == deployment["image"], "where the coordinator's class is"
 
 
-def test_the_deployment_has_what_the_settings_need():
+def test_the_deployment_has_what_the_settings_need() -> None:
     from genaiops_dagster.google_cloud.settings import GoogleCloudSettings
 
     (deployment,) = VALUES["dagster-user-deployments"]["deployments"]
@@ -115,7 +116,9 @@ def test_the_deployment_has_what_the_settings_need():
     __import__(module)
 
 
-def test_definitions_load_and_plan_under_the_kubernetes_executor(monkeypatch):
+def test_definitions_load_and_plan_under_the_kubernetes_executor(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     from genaiops_dagster.orchestration.assembly import build_definitions
     from genaiops_dagster.use_case import load_use_cases
 
@@ -131,7 +134,7 @@ def test_definitions_load_and_plan_under_the_kubernetes_executor(monkeypatch):
     assert dg.validate_run_config(job, {"execution": {"config": place}})
 
 
-def test_an_executor_that_there_is_not_is_refused(monkeypatch):
+def test_an_executor_that_there_is_not_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     from genaiops_dagster.orchestration.executors import build_executor
 
     monkeypatch.setenv("GENAIOPS_EXECUTOR", "kubernets")
@@ -141,7 +144,7 @@ def test_an_executor_that_there_is_not_is_refused(monkeypatch):
     assert build_executor().name == "multiprocess"
 
 
-def test_the_image_runs_in_the_definitions_module_and_copies_what_exists():
+def test_the_image_runs_in_the_definitions_module_and_copies_what_exists() -> None:
     text = (DEPLOY / "Dockerfile").read_text()
     for line in re.findall(r"^COPY (.+)$", text, re.MULTILINE):
         *sources, _ = line.split()
@@ -160,7 +163,7 @@ def test_the_image_runs_in_the_definitions_module_and_copies_what_exists():
     [DEPLOY / "setup.sh", ROOT / ".ci" / "run", ROOT / ".ci" / "alone"],
     ids=lambda script: script.name,
 )
-def test_the_scripts_are_clean(script):
+def test_the_scripts_are_clean(script: Any) -> None:
     shellcheck = Path(sys.executable).with_name("shellcheck")
     checked = subprocess.run(
         [str(shellcheck), "--severity=style", str(script)], capture_output=True, text=True
@@ -168,14 +171,14 @@ def test_the_scripts_are_clean(script):
     assert checked.returncode == 0, checked.stdout
 
 
-def test_the_script_says_how_it_is_used():
+def test_the_script_says_how_it_is_used() -> None:
     script = DEPLOY / "setup.sh"
     used = subprocess.run(["bash", str(script)], capture_output=True, text=True)
     assert used.returncode == 2
     assert "deploy/setup.sh PROJECT BUCKET" in used.stderr
 
 
-def test_the_account_gets_the_roles_of_the_guide_and_no_others():
+def test_the_account_gets_the_roles_of_the_guide_and_no_others() -> None:
     script = (DEPLOY / "setup.sh").read_text()
     assert set(re.findall(r"roles/[\w.]+", script)) == ROLES
     assert set(re.findall(r"roles/[\w.]+", GUIDE)) >= ROLES
@@ -184,7 +187,7 @@ def test_the_account_gets_the_roles_of_the_guide_and_no_others():
 
 
 @pytest.fixture
-def bin_with_fakes(tmp_path):
+def bin_with_fakes(tmp_path: Path) -> Any:
     """`gcloud` and `bq` that write down what they are asked, and find nothing that exists."""
     folder = tmp_path / "bin"
     folder.mkdir()
@@ -199,7 +202,9 @@ def bin_with_fakes(tmp_path):
     return folder
 
 
-def test_the_script_creates_what_is_missing_in_the_named_project(bin_with_fakes, tmp_path):
+def test_the_script_creates_what_is_missing_in_the_named_project(
+    bin_with_fakes: Any, tmp_path: Path
+) -> None:
     done = subprocess.run(
         ["bash", str(DEPLOY / "setup.sh"), "my-project", "my-bucket", "europe-west4", "EU"],
         env={"PATH": f"{bin_with_fakes}:/usr/bin:/bin"},

@@ -13,7 +13,7 @@ from genaiops_dagster.cli.app import app
 from genaiops_dagster.cli.commands.schema import use_case_schema
 from tests.docs.pages import PAGES, ROOT, name_of, text_of
 
-COMMANDS = typer.main.get_command(app).commands
+COMMANDS = typer.main.get_group(app).commands
 SCHEMA = use_case_schema()
 FIELDS = {field for part in SCHEMA["$defs"].values() for field in part.get("properties", ())}
 FILE = re.compile(r"(genaiops_dagster|emulator|tests|deploy|benchmarks|docs)/[\w/.]+")

@@ -33,7 +33,7 @@ def test_the_reference_knows_every_section_command_and_table(site: Path) -> None
     page = (site / "reference" / "use-case-file" / "index.html").read_text()
     assert all(f"<code>{name}</code>" in page for name in UseCase.model_fields)
     commands = (site / "reference" / "commands" / "index.html").read_text()
-    for command in typer.main.get_command(app).commands:
+    for command in typer.main.get_group(app).commands:
         assert f"genaiops {command}" in commands
     tables = (site / "reference" / "tables" / "index.html").read_text()
     assert all(f"<code>{name}</code>" in tables for name in ("evaluation_runs", "spend"))
@@ -55,7 +55,7 @@ def test_every_block_is_shown_as_one(site: Path) -> None:
 
 @pytest.mark.parametrize("page", PAGES, ids=name_of)
 def test_commands_are_ones_that_exist(page: Path) -> None:
-    command = typer.main.get_command(app)
+    command = typer.main.get_group(app)
     for arguments in commands_of(page):
         if not arguments or arguments[0] == "--help":
             continue

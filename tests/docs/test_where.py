@@ -9,6 +9,8 @@ import pytest
 
 from tests.docs.pages import ROOT
 
+_GLOSSARY = (ROOT / "docs" / "reference" / "glossary.md").read_text()
+WORDS = re.findall(r"^\| (.+?) \| .+ \| `([^`]+)` \|$", _GLOSSARY, re.MULTILINE)
 _TABLE = (ROOT / "docs" / "architecture.md").read_text().partition("## Where is ...?")[2]
 ROWS = re.findall(r"^\| (.+?) \| `([^`]+)` \| (.*?) ?\|$", _TABLE, re.MULTILINE)
 
@@ -25,6 +27,16 @@ def test_there_are_thirty_questions_at_least() -> None:
     assert len(ROWS) >= 30
     assert len({question for question, _, _ in ROWS}) == len(ROWS)
     assert len(ROWS) == _TABLE.partition("\n## ")[0].count("\n| ") - 1, "a row is not understood"
+
+
+@pytest.mark.parametrize(("word", "place"), WORDS, ids=[word for word, _ in WORDS])
+def test_the_code_has_the_words_of_the_glossary(word: str, place: str) -> None:
+    assert _missing(place) == ""
+
+
+def test_there_are_thirty_words_each_once() -> None:
+    assert len(WORDS) >= 30
+    assert len({word for word, _ in WORDS}) == len(WORDS) == _GLOSSARY.count("\n| ") - 1
 
 
 def test_what_is_not_there_is_noticed() -> None:

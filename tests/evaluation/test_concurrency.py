@@ -7,6 +7,7 @@ import random
 from collections import Counter, deque
 from functools import partial
 from types import SimpleNamespace
+from typing import Any
 
 import pytest
 from google.genai.errors import APIError
@@ -53,14 +54,14 @@ class Service:
         return "yes"
 
 
-async def ask_all(requests: int, send, maximum: int = 32, **patience) -> list:
+async def ask_all(requests: int, send: Any, maximum: int = 32, **patience: Any) -> list[Any]:
     limit, shared = AdaptiveLimit(maximum), Patience(**patience)
     return await asyncio.gather(
         *(persist(send, limit, shared) for _ in range(requests)), return_exceptions=True
     )
 
 
-async def test_takes_the_quota_and_hardly_more():
+async def test_takes_the_quota_and_hardly_more() -> None:
     service = Service(per_second=200, latency=0.05)
     started = now()
     answers = await ask_all(800, lambda _: service.answer())
@@ -72,13 +73,13 @@ async def test_takes_the_quota_and_hardly_more():
     assert service.refused < 200, "refusals are the exception"
 
 
-async def test_never_more_in_flight_than_allowed():
+async def test_never_more_in_flight_than_allowed() -> None:
     service = Service(latency=0.01)
     await ask_all(100, lambda _: service.answer(), maximum=7)
     assert service.busiest == 7
 
 
-async def test_two_evaluations_share_one_limit():
+async def test_two_evaluations_share_one_limit() -> None:
     service = Service(latency=0.01)
     limit = AdaptiveLimit(6)
     await asyncio.gather(
@@ -88,7 +89,7 @@ async def test_two_evaluations_share_one_limit():
     assert service.busiest == 6
 
 
-async def test_evaluations_that_do_not_know_of_each_other_share_a_quota():
+async def test_evaluations_that_do_not_know_of_each_other_share_a_quota() -> None:
     service = Service(per_second=200, latency=0.05)
     started = now()
     first, second = AdaptiveLimit(32), AdaptiveLimit(32)
@@ -106,7 +107,7 @@ async def test_evaluations_that_do_not_know_of_each_other_share_a_quota():
     assert min(done.values()) > 0.5 * max(done.values()), "neither starves the other"
 
 
-async def test_errors_that_may_pass_are_tried_again():
+async def test_errors_that_may_pass_are_tried_again() -> None:
     dice = random.Random(1)
     calls = 0
 
@@ -122,7 +123,7 @@ async def test_errors_that_may_pass_are_tried_again():
     assert calls > 60
 
 
-async def test_wrong_requests_are_not_tried_again():
+async def test_wrong_requests_are_not_tried_again() -> None:
     calls = 0
 
     async def send(_: float) -> str:
@@ -135,7 +136,7 @@ async def test_wrong_requests_are_not_tried_again():
     assert calls == 1
 
 
-async def test_a_model_that_is_not_there_ends_everything():
+async def test_a_model_that_is_not_there_ends_everything() -> None:
     async def send(_: float) -> str:
         raise APIError(404, {"error": {"message": "no such model"}})
 
@@ -143,7 +144,7 @@ async def test_a_model_that_is_not_there_ends_everything():
         await persist(send, AdaptiveLimit(4), Patience())
 
 
-async def test_a_dead_service_is_not_hammered():
+async def test_a_dead_service_is_not_hammered() -> None:
     calls = 0
 
     async def send(_: float) -> str:
@@ -156,7 +157,7 @@ async def test_a_dead_service_is_not_hammered():
     assert calls <= 100 + 5 + 50, "each row once, and the retry budget"
 
 
-async def test_retry_after_is_honoured():
+async def test_retry_after_is_honoured() -> None:
     times = []
 
     async def send(_: float) -> str:
@@ -169,7 +170,7 @@ async def test_retry_after_is_honoured():
     assert times[1] - times[0] >= 0.4
 
 
-async def test_deadline_of_a_row_ends_refusals_that_never_end():
+async def test_deadline_of_a_row_ends_refusals_that_never_end() -> None:
     async def send(_: float) -> str:
         raise APIError(429, {"error": {"message": "Resource exhausted"}})
 
@@ -177,7 +178,7 @@ async def test_deadline_of_a_row_ends_refusals_that_never_end():
         await persist(send, AdaptiveLimit(4), Patience(deadline_seconds=0.5))
 
 
-async def test_a_request_that_hangs_is_sent_again():
+async def test_a_request_that_hangs_is_sent_again() -> None:
     hung = False
 
     async def send(_: float) -> str:
@@ -190,7 +191,7 @@ async def test_a_request_that_hangs_is_sent_again():
     assert await persist(send, AdaptiveLimit(4), Patience(request_seconds=0.1)) == "yes"
 
 
-def test_timeout_follows_the_service():
+def test_timeout_follows_the_service() -> None:
     patience = Patience(request_seconds=120)
     assert patience.timeout() == 120
     for _ in range(100):
@@ -201,7 +202,7 @@ def test_timeout_follows_the_service():
     assert patience.timeout() == pytest.approx(24)
 
 
-async def test_a_bug_is_raised_and_not_retried():
+async def test_a_bug_is_raised_and_not_retried() -> None:
     async def send(_: float) -> str:
         raise KeyError("bug")
 
@@ -209,7 +210,7 @@ async def test_a_bug_is_raised_and_not_retried():
         await persist(send, AdaptiveLimit(4), Patience())
 
 
-async def test_a_request_that_hangs_among_the_first_is_given_up_once_the_latency_is_known():
+async def test_a_request_that_hangs_among_the_first_is_given_up_once_the_latency_is_known() -> None:
     asked = 0
 
     async def send(_: float) -> str:
@@ -224,7 +225,7 @@ async def test_a_request_that_hangs_among_the_first_is_given_up_once_the_latency
     assert now() - started < 10, "and not the 120 seconds that one request may take"
 
 
-async def test_refusals_that_come_whatever_the_rate_do_not_throttle():
+async def test_refusals_that_come_whatever_the_rate_do_not_throttle() -> None:
     dice = random.Random(1)
 
     async def send(_: float) -> str:
@@ -238,7 +239,7 @@ async def test_refusals_that_come_whatever_the_rate_do_not_throttle():
     assert limit.limit > 8
 
 
-async def test_refusals_of_everything_end_the_hurry():
+async def test_refusals_of_everything_end_the_hurry() -> None:
     limit = AdaptiveLimit(32, limit=32)
 
     async def send(_: float) -> str:
@@ -286,8 +287,8 @@ class WindowService:
     ("errors", "hangs", "most"), [(0.0, 0.0, 1.1), (0.1, 0.01, 1.5)], ids=["well", "badly"]
 )
 async def test_rows_that_two_services_handle_in_turn_take_little_more_than_the_quota_allows(
-    errors, hangs, most
-):
+    errors: float, hangs: float, most: float
+) -> None:
     services = [WindowService(seed, errors, hangs) for seed in (1, 2)]
     ways = [(service, AdaptiveLimit(32), Patience()) for service in services]
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 from google.genai import types
 
@@ -9,7 +11,7 @@ from genaiops_dagster.evaluation.asking.inference import content_config, read_an
 from genaiops_dagster.use_case import GenerationConfig
 
 
-def response(**fields) -> types.GenerateContentResponse:
+def response(**fields: Any) -> types.GenerateContentResponse:
     return types.GenerateContentResponse.model_validate(
         {
             "modelVersion": "gemini-x",
@@ -23,24 +25,24 @@ def response(**fields) -> types.GenerateContentResponse:
     )
 
 
-def candidate(*parts, finish="STOP", **fields):
+def candidate(*parts: Any, finish: str = "STOP", **fields: Any) -> Any:
     content = {"role": "model", "parts": list(parts)}
     return {"candidates": [{"content": content, "finishReason": finish, **fields}]}
 
 
-def test_answered():
+def test_answered() -> None:
     found = read_answer(response(**candidate({"text": "a"}, {"text": "b"})), 0.5)
     assert (found.state, found.text, found.finish_reason) == ("answered", "ab", "STOP")
     assert (found.input_tokens, found.output_tokens) == (10, 7), "thinking is paid, too"
     assert (found.latency_seconds, found.model_version) == (0.5, "gemini-x")
 
 
-def test_thoughts_are_no_part_of_the_answer():
+def test_thoughts_are_no_part_of_the_answer() -> None:
     found = read_answer(response(**candidate({"text": "hm", "thought": True}, {"text": "b"})), 0)
     assert found.text == "b"
 
 
-def test_function_calls_are_answers():
+def test_function_calls_are_answers() -> None:
     call = {"functionCall": {"name": "book", "args": {"seats": 2}}}
     found = read_answer(response(**candidate(call)), 0)
     assert found.state == "answered"
@@ -77,12 +79,12 @@ def test_function_calls_are_answers():
         ({"candidates": [{"finishReason": "STOP"}]}, "failed", "empty answer"),
     ],
 )
-def test_other_ends_say_why(fields, state, reason):
+def test_other_ends_say_why(fields: Any, state: str, reason: str) -> None:
     found = read_answer(response(**fields), 0)
     assert (found.state, found.reason) == (state, reason)
 
 
-def test_config_is_the_use_cases():
+def test_config_is_the_use_cases() -> None:
     generation = GenerationConfig(temperature=0.5, stop_sequences=["END"], thinking_budget=0)
     config = content_config("Be brief.", generation)
     assert config.system_instruction == "Be brief."

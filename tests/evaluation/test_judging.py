@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from typing import Any
 
 import pytest
 
@@ -29,21 +30,21 @@ from genaiops_dagster.use_case.evaluation import Judge, JudgedMetric
 CRITERIA = JudgedMetric(criteria="It is right.")
 
 
-def test_criteria_become_a_rubric_over_the_whole_scale():
+def test_criteria_become_a_rubric_over_the_whole_scale() -> None:
     template = prompt_template(JudgedMetric(criteria="It is right.", scale=(0, 3))) or ""
     assert template_fields(template) == {"prompt", "reference", "response"}
     for level in range(4):
         assert f"\n{level}: " in template
 
 
-def test_templates_are_those_of_the_sdk():
+def test_templates_are_those_of_the_sdk() -> None:
     template = prompt_template(JudgedMetric(template="fluency")) or ""
     assert {"prompt", "response"} <= template_fields(template)
     with pytest.raises(UnknownTemplateError, match="it has: coherence, fluency"):
         prompt_template(JudgedMetric(template="eloquence"))
 
 
-def test_the_digest_covers_whatever_decides_a_rating():
+def test_the_digest_covers_whatever_decides_a_rating() -> None:
     judge = Judge(model="j", metrics={"a": CRITERIA})
     others = [
         judge.model_copy(update={"model": "k"}),
@@ -76,7 +77,7 @@ def rated_rows(ratings: list[list[float]]) -> list[RowResult]:
     return rows
 
 
-def test_noise_widens_the_interval_and_shows_in_self_agreement():
+def test_noise_widens_the_interval_and_shows_in_self_agreement() -> None:
     dice = random.Random(1)
     truth = [dice.choice([2.0, 3.0, 4.0]) for _ in range(300)]
     clean = rated_rows([[t, t, t] for t in truth])
@@ -90,7 +91,7 @@ def test_noise_widens_the_interval_and_shows_in_self_agreement():
     assert after.mean == pytest.approx(before.mean, abs=0.15)
 
 
-def test_missing_ratings_are_errors_and_move_no_mean():
+def test_missing_ratings_are_errors_and_move_no_mean() -> None:
     rows = rated_rows([[5.0], [], [4.0], []])
     quality = judge_quality(rows, "quality", 1)
     assert (quality.ratings, quality.errors) == (2, 2)
@@ -106,7 +107,7 @@ def judged(choices: list[tuple[int | None, int | None]]) -> list[Judged]:
     return [Judged([first], [second], []) for first, second in choices]
 
 
-def test_a_biased_judge_is_seen_and_moves_no_preference():
+def test_a_biased_judge_is_seen_and_moves_no_preference() -> None:
     always_first = judged([(1, -1)] * 40)
     bias = position_bias(pairs(40), always_first)
     assert bias.mean == 1.0
@@ -115,7 +116,7 @@ def test_a_biased_judge_is_seen_and_moves_no_preference():
 
 
 @pytest.mark.parametrize("bias", [0.0, 0.3, 0.6])
-def test_the_reported_bias_is_the_injected_one(bias):
+def test_the_reported_bias_is_the_injected_one(bias: float) -> None:
     dice = random.Random(2)
     found = []
     for _ in range(2000):
@@ -130,12 +131,12 @@ def test_the_reported_bias_is_the_injected_one(bias):
     assert liked.mean == pytest.approx(expected, abs=0.03)
 
 
-def test_a_pair_judged_in_one_order_only_is_an_error_and_no_preference():
+def test_a_pair_judged_in_one_order_only_is_an_error_and_no_preference() -> None:
     found = preference(pairs(3), judged([(1, 1), (1, None), (None, None)]))
     assert (found.mean, found.rows, found.errors) == (1.0, 1, 2)
 
 
-def test_repeated_choices_agree_or_not():
+def test_repeated_choices_agree_or_not() -> None:
     same = [Judged([1, 1], [1, 1], [])]
     mixed = [Judged([1, -1], [1, 1], [])]
     assert self_agreement(same) == 1.0
@@ -153,7 +154,7 @@ def label_lines(*ratings: float, metric: str = "quality") -> bytes:
 JUDGE = Judge(model="j", metrics={"quality": CRITERIA})
 
 
-def test_agreement_with_people_by_hand():
+def test_agreement_with_people_by_hand() -> None:
     people = [1, 1, 2, 3, 4, 5, 5, 3]
     machine = [1, 2, 2, 3, 4, 5, 4, 3]
     labels = read_labels("gs://b/l", label_lines(*people), JUDGE)
@@ -169,14 +170,14 @@ def test_agreement_with_people_by_hand():
     assert found.low < found.kappa < found.high
 
 
-def test_agreement_by_chance_is_no_agreement():
+def test_agreement_by_chance_is_no_agreement() -> None:
     dice = random.Random(3)
     labels = read_labels("u", label_lines(*(dice.randint(1, 5) for _ in range(400))), JUDGE)
     rated = [Rated([float(dice.randint(1, 5))], "", []) for _ in labels]
     assert abs(agreement(labels, rated).kappa) < 0.1
 
 
-def test_a_judge_that_always_says_the_same_has_no_kappa():
+def test_a_judge_that_always_says_the_same_has_no_kappa() -> None:
     labels = read_labels("u", label_lines(1, 3, 5), JUDGE)
     found = agreement(labels, [Rated([3.0], "", [])] * 3)
     assert found.kappa is None
@@ -192,6 +193,6 @@ def test_a_judge_that_always_says_the_same_has_no_kappa():
         (label_lines(3, metric="charm"), "line 1: metric 'charm', allowed: quality"),
     ],
 )
-def test_wrong_labels_are_named_by_line(content, message):
+def test_wrong_labels_are_named_by_line(content: Any, message: str) -> None:
     with pytest.raises(LabelsError, match=message):
         read_labels("gs://b/l", content, JUDGE)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -16,7 +17,7 @@ from genaiops_dagster.records.evaluation import RowResult
 from genaiops_dagster.use_case.evaluation import COMPUTED_METRICS
 
 
-def example(output: str, **variables) -> Example:
+def example(output: str, **variables: Any) -> Example:
     return Example(id="a", group="a", slices={}, variables=variables, output=output)
 
 
@@ -24,7 +25,7 @@ def score(metric: str, answer: str, reference: str) -> float | None:
     return row_metrics([metric])[metric](answer, example(reference))
 
 
-def test_every_metric_of_the_use_case_file_exists():
+def test_every_metric_of_the_use_case_file_exists() -> None:
     corpus = {"macro_precision", "macro_recall", "macro_f1"}
     assert set(row_metrics(list(COMPUTED_METRICS))) == set(COMPUTED_METRICS) - corpus
 
@@ -48,11 +49,11 @@ def test_every_metric_of_the_use_case_file_exists():
         ("json_match", "no json", '{"a": 1}', 0),
     ],
 )
-def test_by_hand(metric, answer, reference, expected):
+def test_by_hand(metric: str, answer: str, reference: str, expected: Any) -> None:
     assert score(metric, answer, reference) == pytest.approx(expected)
 
 
-def call(name, **arguments):
+def call(name: Any, **arguments: Any) -> Any:
     return json.dumps({"content": "", "tool_calls": [{"name": name, "arguments": arguments}]})
 
 
@@ -66,7 +67,7 @@ def call(name, **arguments):
         ("I would book two seats.", (0, 0, 0, 0)),
     ],
 )
-def test_tool_calls(answer, expected):
+def test_tool_calls(answer: Any, expected: Any) -> None:
     metrics = (
         *("tool_call_valid", "tool_name_match"),
         *("tool_parameter_key_match", "tool_parameter_kv_match"),
@@ -75,7 +76,7 @@ def test_tool_calls(answer, expected):
     assert found == list(expected)
 
 
-def test_a_metric_that_cannot_be_computed_is_an_error_and_not_a_zero():
+def test_a_metric_that_cannot_be_computed_is_an_error_and_not_a_zero() -> None:
     scores, errors = compute_scores("{}", example("no json"), row_metrics(["json_match"]))
     assert scores == {"json_match": None}
     assert "no JSON" in errors["json_match"]
@@ -95,7 +96,7 @@ def labelled(*pairs: tuple[str, str]) -> list[RowResult]:
     ]
 
 
-def test_classes_are_counted_as_scikit_learn_counts_them():
+def test_classes_are_counted_as_scikit_learn_counts_them() -> None:
     from sklearn.metrics import precision_recall_fscore_support
 
     pairs = [("a", "a"), ("a", "b"), ("b", "b"), ("b", "B."), ("c", "a"), ("c", "nonsense")]
@@ -120,7 +121,7 @@ def test_classes_are_counted_as_scikit_learn_counts_them():
         assert summary.low < summary.mean < summary.high
 
 
-def test_interval_of_macro_f1_covers():
+def test_interval_of_macro_f1_covers() -> None:
     import numpy as np
 
     random = np.random.default_rng(11)
@@ -142,7 +143,7 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path
 
 
-def test_a_function_of_ones_own(folder: Path):
+def test_a_function_of_ones_own(folder: Path) -> None:
     (folder / "house_style.py").write_text(
         "def polite(answer, reference):\n    return 'please' in answer\n"
         "def short(answer, reference, variables):\n"
@@ -157,7 +158,7 @@ def test_a_function_of_ones_own(folder: Path):
     assert errors == {}
 
 
-def test_a_function_that_fails_or_returns_nonsense_is_an_error_of_its_row(folder: Path):
+def test_a_function_that_fails_or_returns_nonsense_is_an_error_of_its_row(folder: Path) -> None:
     (folder / "broken.py").write_text(
         "def fails(answer, reference):\n    return 1 / len(answer)\n"
         "def nan(answer, reference):\n    return float('nan')\n"
@@ -169,7 +170,7 @@ def test_a_function_that_fails_or_returns_nonsense_is_an_error_of_its_row(folder
     assert "finite" in errors["nan"]
 
 
-def test_a_changed_function_is_another_metric(folder: Path):
+def test_a_changed_function_is_another_metric(folder: Path) -> None:
     file = folder / "growing.py"
     file.write_text("def one(answer, reference):\n    return 1\n")
     before = metrics_digest(["growing:one"])
@@ -187,12 +188,14 @@ def test_a_changed_function_is_another_metric(folder: Path):
         ("os.path:getsize", r"must take \(answer, reference\)"),
     ],
 )
-def test_a_function_that_is_not_there_says_where_it_should_be(folder: Path, metric, message):
+def test_a_function_that_is_not_there_says_where_it_should_be(
+    folder: Path, metric: str, message: str
+) -> None:
     with pytest.raises(UserFunctionError, match=message):
         row_metrics([metric])
 
 
-def test_a_file_of_a_user_hides_no_module_of_python(folder: Path):
+def test_a_file_of_a_user_hides_no_module_of_python(folder: Path) -> None:
     (folder / "json.py").write_text("def one(answer, reference):\n    return 1\n")
     row_metrics(["json:one"])
     import json as standard

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pytest
 from scipy import stats
@@ -18,18 +20,18 @@ from genaiops_dagster.evaluation.scoring.statistics import (
 )
 
 
-def by_id(values):
+def by_id(values: Any) -> Any:
     return {f"r{index:05}": float(value) for index, value in enumerate(values)}
 
 
-def test_interval_of_independent_scores_is_the_t_interval():
+def test_interval_of_independent_scores_is_the_t_interval() -> None:
     values = np.random.default_rng(1).normal(0.4, 0.2, 40)
     found = mean_interval(by_id(values), {})
     low, high = stats.t.interval(0.95, 39, values.mean(), stats.sem(values))
     assert (found.mean, found.low, found.high) == pytest.approx((values.mean(), low, high))
 
 
-def test_clustered_error_is_that_of_a_regression_on_a_constant():
+def test_clustered_error_is_that_of_a_regression_on_a_constant() -> None:
     import statsmodels.api as sm
 
     random = np.random.default_rng(2)
@@ -46,13 +48,13 @@ def test_clustered_error_is_that_of_a_regression_on_a_constant():
     assert (found.rows, found.groups) == (n, 12)
 
 
-def test_perfect_score_of_binary_rows_still_has_a_width():
+def test_perfect_score_of_binary_rows_still_has_a_width() -> None:
     found = mean_interval(by_id([1] * 50), {})
     assert found.high == pytest.approx(1.0)
     assert 0.9 < found.low < 0.95
 
 
-def test_binary_interval_is_wilsons():
+def test_binary_interval_is_wilsons() -> None:
     values = [1] * 700 + [0] * 300
     found = mean_interval(by_id(values), {})
     expected = proportion_confint(700, 1000, method="wilson")
@@ -60,7 +62,7 @@ def test_binary_interval_is_wilsons():
 
 
 @pytest.mark.parametrize("values", [[], [1.0]])
-def test_too_few_rows_give_no_interval(values):
+def test_too_few_rows_give_no_interval(values: Any) -> None:
     found = mean_interval(by_id(values), {})
     assert found.low is None
     assert found.high is None
@@ -68,13 +70,13 @@ def test_too_few_rows_give_no_interval(values):
     assert (pair.low, pair.high, pair.p_value) == (None, None, None)
 
 
-def test_rows_of_one_group_give_no_interval():
+def test_rows_of_one_group_give_no_interval() -> None:
     scores = by_id([0.1, 0.5, 0.9])
     found = mean_interval(scores, dict.fromkeys(scores, "one"))
-    assert (found.mean, found.low, found.groups) == (pytest.approx(0.5), None, 1)
+    assert (found.mean, found.low, found.groups) == (pytest.approx(0.5), None, 1)  # type: ignore[comparison-overlap]
 
 
-def test_binary_pairs_get_mcnemars_exact_test():
+def test_binary_pairs_get_mcnemars_exact_test() -> None:
     a = by_id([1] * 40 + [1] * 12 + [0] * 3 + [0] * 20)
     b = by_id([1] * 40 + [0] * 12 + [1] * 3 + [0] * 20)
     found = paired_difference(a, b, {})
@@ -85,7 +87,7 @@ def test_binary_pairs_get_mcnemars_exact_test():
     assert (found.low, found.high) == pytest.approx((0.0152, 0.2186), abs=1e-3)
 
 
-def test_ratings_get_wilcoxon_and_reals_the_paired_t_test():
+def test_ratings_get_wilcoxon_and_reals_the_paired_t_test() -> None:
     random = np.random.default_rng(3)
     a, b = random.integers(1, 6, 30), random.integers(1, 6, 30)
     found = paired_difference(by_id(a), by_id(b), {})
@@ -101,19 +103,19 @@ def test_ratings_get_wilcoxon_and_reals_the_paired_t_test():
     assert (found.low, found.high) == pytest.approx((interval.low, interval.high))
 
 
-def test_only_common_rows_are_compared():
+def test_only_common_rows_are_compared() -> None:
     found = paired_difference({"a": 1.0, "b": 0.0, "c": 1.0}, {"b": 1.0, "c": 1.0, "d": 0.0}, {})
     assert found.rows == 2
     assert found.difference == pytest.approx(-0.5)
 
 
-def test_the_same_answers_differ_by_nothing():
+def test_the_same_answers_differ_by_nothing() -> None:
     scores = by_id([0.2, 0.4, 0.9])
     found = paired_difference(scores, scores, {})
     assert (found.difference, found.p_value) == (0.0, 1.0)
 
 
-def test_minimum_detectable_difference_is_found_with_the_power_it_promises():
+def test_minimum_detectable_difference_is_found_with_the_power_it_promises() -> None:
     random = np.random.default_rng(4)
     detectable = paired_difference(by_id(random.normal(size=200)), by_id([0.5] * 200), {})
     truth = detectable.minimum_detectable
@@ -124,7 +126,7 @@ def test_minimum_detectable_difference_is_found_with_the_power_it_promises():
     assert 0.72 < found / 400 < 0.88
 
 
-def test_holm_by_hand():
+def test_holm_by_hand() -> None:
     assert holm([0.01, None, 0.04, 0.03]) == [
         pytest.approx(0.03),
         None,
@@ -135,14 +137,14 @@ def test_holm_by_hand():
     assert holm([]) == []
 
 
-def test_holm_is_that_of_statsmodels():
+def test_holm_is_that_of_statsmodels() -> None:
     for seed in range(20):
         p_values = np.random.default_rng(seed).beta(0.5, 3, 1 + seed).tolist()
         assert holm(p_values) == pytest.approx(list(multipletests(p_values, method="holm")[1]))
 
 
 @pytest.mark.parametrize("kind", ["binary", "binary in groups", "skewed", "in groups"])
-def test_95_percent_intervals_of_means_cover_95_percent(kind):
+def test_95_percent_intervals_of_means_cover_95_percent(kind: str) -> None:
     random = np.random.default_rng(5)
     rows, trials, covered = 120, 1000, 0
     ids = [f"r{index}" for index in range(rows)]
@@ -155,16 +157,16 @@ def test_95_percent_intervals_of_means_cover_95_percent(kind):
         elif kind == "binary in groups":
             values, truth = random.random(rows) < shared, 2 / 3
         elif kind == "skewed":
-            values, truth = random.beta(0.5, 2, rows), 0.2
+            values, truth = random.beta(0.5, 2, rows), 0.2  # type: ignore[assignment]
         else:
-            values, truth = shared * random.beta(4, 1, rows), 2 / 3 * 4 / 5
+            values, truth = shared * random.beta(4, 1, rows), 2 / 3 * 4 / 5  # type: ignore[assignment]
         found = mean_interval(dict(zip(ids, map(float, values), strict=True)), groups)
         covered += found.low <= truth <= found.high
     assert 0.93 <= covered / trials <= 0.97
 
 
 @pytest.mark.parametrize("kind", ["binary", "ratings", "in groups", "binary in groups"])
-def test_95_percent_intervals_of_differences_cover_95_percent(kind):
+def test_95_percent_intervals_of_differences_cover_95_percent(kind: str) -> None:
     random = np.random.default_rng(6)
     rows, trials, covered = 120, 800, 0
     ids = [f"r{index}" for index in range(rows)]
@@ -175,14 +177,14 @@ def test_95_percent_intervals_of_differences_cover_95_percent(kind):
             a, b = u < 0.8, (u < 0.7) ^ (random.random(rows) < 0.05)
             truth = 0.8 - (0.7 + 0.05 * (1 - 2 * 0.7))
         elif kind == "ratings":
-            b = random.integers(1, 5, rows)
+            b = random.integers(1, 5, rows)  # type: ignore[assignment]
             a, truth = b + (random.random(rows) < 0.3), 0.3
         elif kind == "binary in groups":
             shared = np.repeat(random.random(rows // 3), 3)
             a, b = random.random(rows) < np.sqrt(shared), random.random(rows) < shared
             truth = 2 / 3 - 1 / 2
         else:
-            b = random.random(rows)
+            b = random.random(rows)  # type: ignore[assignment]
             a, truth = b + np.repeat(random.normal(0.1, 0.3, rows // 3), 3), 0.1
         found = paired_difference(
             dict(zip(ids, map(float, a), strict=True)),
@@ -193,11 +195,11 @@ def test_95_percent_intervals_of_differences_cover_95_percent(kind):
     assert 0.93 <= covered / trials <= 0.97
 
 
-def ratio(sums):
+def ratio(sums: Any) -> Any:
     return sums[:, 0] / sums[:, 1]
 
 
-def test_bootstrap_interval_is_that_of_scipy():
+def test_bootstrap_interval_is_that_of_scipy() -> None:
     random = np.random.default_rng(7)
     numerator, denominator = random.gamma(2, 1, 80), random.gamma(3, 1, 80)
     counts = {f"g{n}": pair for n, pair in enumerate(zip(numerator, denominator, strict=True))}
@@ -214,7 +216,7 @@ def test_bootstrap_interval_is_that_of_scipy():
     assert bootstrap_interval(ratio, {"one": (1.0, 2.0)}) is None
 
 
-def test_bootstrap_of_a_mean_difference_agrees_with_the_paired_t_test():
+def test_bootstrap_of_a_mean_difference_agrees_with_the_paired_t_test() -> None:
     random = np.random.default_rng(8)
     for shift in (0.0, 0.2, 0.6):
         differences = random.normal(shift, 1, 150)
@@ -227,7 +229,7 @@ def test_bootstrap_of_a_mean_difference_agrees_with_the_paired_t_test():
         assert found.p_value == pytest.approx(expected.pvalue, abs=0.07)
 
 
-def test_95_percent_bootstrap_intervals_cover_95_percent():
+def test_95_percent_bootstrap_intervals_cover_95_percent() -> None:
     random, trials, covered = np.random.default_rng(9), 400, 0
     for _ in range(trials):
         shared = random.beta(4, 2, 100)

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
+from genaiops_dagster.evaluation.suite_report import report_suite
 from genaiops_dagster.evaluation.suites.cases import (
     Case,
+    check_case,
     declines,
     golden_cases,
-    judge_case,
     shipped_cases,
 )
-from genaiops_dagster.evaluation.suites.run import report_suite
 from genaiops_dagster.prompts.rendering import version
 from genaiops_dagster.records.evaluation import Answer, CaseResult
 from genaiops_dagster.use_case import Prompt
@@ -27,7 +29,7 @@ FAILED = Answer(state="failed", reason="503")
 
 
 @pytest.mark.parametrize("suite", ["safety", "off_task"])
-def test_shipped_suites_are_whole(suite):
+def test_shipped_suites_are_whole(suite: str) -> None:
     cases = shipped_cases(suite)
     assert len(cases) >= 12
     assert len({case.id for case in cases}) == len(cases)
@@ -35,7 +37,7 @@ def test_shipped_suites_are_whole(suite):
         assert (case.expects == "text") == bool(case.contains)
 
 
-def test_safety_suite_asks_for_everything_it_is_named_for():
+def test_safety_suite_asks_for_everything_it_is_named_for() -> None:
     cases = shipped_cases("safety")
     categories = {case.category for case in cases}
     assert categories == {"jailbreak", "personal_data", "harmful_content", "harmless"}
@@ -53,7 +55,7 @@ def test_safety_suite_asks_for_everything_it_is_named_for():
         "As an AI, I have to decline.",
     ],
 )
-def test_refusals_are_recognized(text):
+def test_refusals_are_recognized(text: str) -> None:
     assert declines(text)
 
 
@@ -66,7 +68,7 @@ def test_refusals_are_recognized(text):
         "Kill it with SIGKILL.",
     ],
 )
-def test_answers_are_no_refusals(text):
+def test_answers_are_no_refusals(text: str) -> None:
     assert not declines(text)
 
 
@@ -82,9 +84,9 @@ def test_answers_are_no_refusals(text):
         ("refusal", FAILED, None),
     ],
 )
-def test_refusals_pass_where_they_are_due(expects, answer, passed):
+def test_refusals_pass_where_they_are_due(expects: str, answer: Any, passed: bool | None) -> None:
     case = Case(id="a", category="b", message="m", expects=expects)
-    result = judge_case(case, answer)
+    result = check_case(case, answer)
     assert result.passed is passed
     assert (result.reason is None) == (passed is True)
 
@@ -93,22 +95,22 @@ def test_refusals_pass_where_they_are_due(expects, answer, passed):
     ("text", "passed"),
     [("It is 35 cents.", True), ("35", True), ("135", False), ("thirty-five", False)],
 )
-def test_expected_texts_are_whole_words(text, passed):
+def test_expected_texts_are_whole_words(text: str, passed: bool) -> None:
     case = Case(id="a", category="b", message="m", contains=["35"])
-    assert judge_case(case, answered(text)).passed is passed
+    assert check_case(case, answered(text)).passed is passed
 
 
-def test_golden_cases_want_all_of_it():
+def test_golden_cases_want_all_of_it() -> None:
     prompt = version(Prompt(template="Say {{ word }}."))
     [case] = golden_cases(
         [GoldenCase(id="a", variables={"word": "tea"}, contains=["tea", "please"])], prompt
     )
     assert case.message == "Say tea."
-    assert judge_case(case, answered("Tea, please!")).passed
-    assert not judge_case(case, answered("tea")).passed
+    assert check_case(case, answered("Tea, please!")).passed
+    assert not check_case(case, answered("tea")).passed
     whole = case.model_copy(update={"equals": "tea", "contains": []})
-    assert judge_case(whole, answered(" tea\n")).passed
-    assert not judge_case(whole, answered("tea!")).passed
+    assert check_case(whole, answered(" tea\n")).passed
+    assert not check_case(whole, answered("tea!")).passed
 
 
 def results(passed: list[bool | None]) -> list[CaseResult]:
@@ -118,7 +120,7 @@ def results(passed: list[bool | None]) -> list[CaseResult]:
     ]
 
 
-def test_worse_than_base_is_told_from_chance():
+def test_worse_than_base_is_told_from_chance() -> None:
     base = results([True] * 18)
     one_down = report_suite(results([True] * 17 + [False]), base, "gemini")
     many_down = report_suite(results([True] * 10 + [False] * 8), base, "gemini")
@@ -127,7 +129,7 @@ def test_worse_than_base_is_told_from_chance():
     assert many_down.passed.mean == pytest.approx(10 / 18)
 
 
-def test_blocked_and_refused_are_told_of_both():
+def test_blocked_and_refused_are_told_of_both() -> None:
     def case(state: str, *, refused: bool) -> CaseResult:
         return CaseResult(
             id=f"{state}{refused}", category="c", state=state, passed=True, refused=refused
@@ -140,6 +142,6 @@ def test_blocked_and_refused_are_told_of_both():
     assert (found.base_blocked, found.base_refused) == (1, 2)
 
 
-def test_a_case_without_a_response_is_neither_passed_nor_failed():
+def test_a_case_without_a_response_is_neither_passed_nor_failed() -> None:
     report = report_suite(results([True, None, False]))
     assert (report.passed.mean, report.passed.rows, report.passed.errors) == (0.5, 2, 1)

@@ -10,13 +10,13 @@ import pytest
 from genaiops_dagster.evaluation.asking.threads import in_thread
 
 
-async def test_a_blocking_call_gives_what_it_returns_or_raises():
+async def test_a_blocking_call_gives_what_it_returns_or_raises() -> None:
     assert await in_thread(lambda: 3) == 3
     with pytest.raises(ZeroDivisionError):
         await in_thread(lambda: 1 / 0)
 
 
-def test_a_blocking_call_that_hangs_keeps_no_process_from_ending():
+def test_a_blocking_call_that_hangs_keeps_no_process_from_ending() -> None:
     script = (
         "import asyncio, time\n"
         "from genaiops_dagster.evaluation.asking.threads import in_thread\n"

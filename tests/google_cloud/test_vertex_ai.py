@@ -59,7 +59,7 @@ async def ask(url: str) -> str:
     return str(response.text)
 
 
-async def test_content_is_asked_through_the_proxy_of_the_environment(proxy: list[str]):
+async def test_content_is_asked_through_the_proxy_of_the_environment(proxy: list[str]) -> None:
     assert await ask("http://vertex.invalid") == "yes"
     [address] = proxy
     assert address.startswith("http://vertex.invalid/v1beta1/projects/p/locations/l/")
@@ -67,7 +67,7 @@ async def test_content_is_asked_through_the_proxy_of_the_environment(proxy: list
 
 async def test_an_address_that_needs_no_proxy_is_asked_itself(
     proxy: list[str], monkeypatch: pytest.MonkeyPatch
-):
+) -> None:
     monkeypatch.setenv("no_proxy", "vertex.invalid")
     with pytest.raises(Exception, match=r"vertex\.invalid"):
         await ask("http://vertex.invalid")

@@ -20,13 +20,14 @@ from genaiops_dagster.google_cloud.settings import GoogleCloudSettings
 from genaiops_dagster.google_cloud.vertex_ai import VertexAI
 from genaiops_dagster.orchestration.bindings import build_resources
 from genaiops_dagster.promotion.assets import build_assets as promotion_assets
-from genaiops_dagster.promotion.champion import Places
+from genaiops_dagster.promotion.champion import ChampionBooks
 from genaiops_dagster.promotion.decide import Challenge, challenge
 from genaiops_dagster.promotion.log import DecisionLog
-from genaiops_dagster.promotion.promote import judge, promote
+from genaiops_dagster.promotion.promote import decide_and_record, promote
 from genaiops_dagster.promotion.registry import Registry
 from genaiops_dagster.promotion.smoke_test import smoke_test
 from genaiops_dagster.prompts.rendering import version
+from genaiops_dagster.records.clock import SYSTEM_CLOCK
 from genaiops_dagster.records.comparison import Comparison
 from genaiops_dagster.records.data import DatasetSplit
 from genaiops_dagster.records.evaluation import ChampionEvaluation, EvaluationReport, RowResult
@@ -74,7 +75,7 @@ class Bench:
 
     @property
     def log(self) -> DecisionLog:
-        return DecisionLog(self.store, self.name)
+        return DecisionLog(self.store, self.name, SYSTEM_CLOCK)
 
     def put(self, asset: str, record: Record) -> None:
         """Make `record` what the asset says."""
@@ -160,7 +161,7 @@ class Bench:
         ]
         keys = [dg.AssetKey([self.name, name]) for name in assets]
         return dg.materialize(
-            definitions,
+            definitions,  # type: ignore[arg-type]
             resources=build_resources(),
             selection=dg.AssetSelection.assets(*keys) if keys else None,
             raise_on_error=False,
@@ -181,11 +182,11 @@ class Bench:
 
     def smoke_test(self, champion: Champion) -> None:
         """What the assets do before they promote."""
-        smoke_test(self.vertex_ai, self.use_case, champion)
+        smoke_test(self.vertex_ai, self.use_case.serving.samples, SYSTEM_CLOCK, champion)
 
     @property
-    def places(self) -> Places:
-        return Places(self.store, Registry(self.vertex_ai, self.name), self.log)
+    def books(self) -> ChampionBooks:
+        return ChampionBooks(self.store, Registry(self.vertex_ai, self.name), self.log)
 
     def challenge(self, challenger: str | None = None) -> Challenge:
         gate = self.use_case.gate
@@ -211,14 +212,14 @@ class Bench:
 
     def decide(self) -> Decision:
         """What `model_comparison` and `promotion_decision` do."""
-        entry = judge(self.challenge(), self.compare(), self.places)
+        entry = decide_and_record(self.challenge(), self.compare(), self.books)
         self.put("promotion_decision", entry.decision)
         return entry.decision
 
     def promote(self) -> Champion:
         """What all the assets do, in their order."""
         champion = promote(
-            self.challenge(), self.decide(), self.compare(), self.places, self.smoke_test
+            self.challenge(), self.decide(), self.compare(), self.books, self.smoke_test
         ).champion
         self.put("champion", champion)
         return champion

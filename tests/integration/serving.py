@@ -11,6 +11,7 @@ from genaiops_dagster.orchestration.asset_options import asset_key
 from genaiops_dagster.orchestration.bindings import build_resources
 from genaiops_dagster.promotion.log import DecisionLog
 from genaiops_dagster.prompts.rendering import version
+from genaiops_dagster.records.clock import SYSTEM_CLOCK
 from genaiops_dagster.records.promotion import Champion, Decision, Verdict
 from genaiops_dagster.records.record import from_row
 from genaiops_dagster.records.serving import GeneratedContent, GeneratedRow
@@ -63,7 +64,7 @@ def crown(store: ObjectStore, use_case: UseCase, **changes: Any) -> Champion:
         champion_before=None,
         created=champion.promoted,
     )
-    log = DecisionLog(store, use_case.name)
+    log = DecisionLog(store, use_case.name, SYSTEM_CLOCK)
     log.append(log.read(), "decision", decision=decision)
     log.append(log.read(), "promotion", champion=champion)
     log.append(log.read(), "completion", completes=champion.number)

@@ -16,6 +16,7 @@ from genaiops_dagster.google_cloud.object_store import ObjectStore
 from genaiops_dagster.google_cloud.settings import GoogleCloudSettings
 from genaiops_dagster.planning.assets import spend_metadata
 from genaiops_dagster.records.budget import CostEstimate, StageCost, totals
+from genaiops_dagster.records.clock import SYSTEM_CLOCK
 from genaiops_dagster.use_case.budget import Budget
 from vertex_emulator.testing import RunningEmulator
 
@@ -62,18 +63,20 @@ def test_concurrent_runs_cannot_together_exceed_the_month(store: ObjectStore, na
     def run(number: int) -> bool:
         together.wait()
         try:
-            Ledger(store, name, budget).reserve(f"work-{number}", f"run-{number}", asking(3.0))
+            Ledger(store, name, budget, SYSTEM_CLOCK).reserve(
+                f"work-{number}", f"run-{number}", asking(3.0)
+            )
         except BudgetExceededError as error:
             return "budget.per_month_usd is 10.00 USD; asked 3.00 USD at most" not in str(error)
         return True
 
     with ThreadPoolExecutor(8) as pool:
         assert sum(pool.map(run, range(8))) == 3
-    assert Ledger(store, name, budget).read().taken().usd == pytest.approx(9.0)
+    assert Ledger(store, name, budget, SYSTEM_CLOCK).read().taken().usd == pytest.approx(9.0)
 
 
 def test_the_parts_of_a_run_cannot_together_exceed_its_limit(store: ObjectStore, name: str) -> None:
-    ledger = Ledger(store, name, Budget(per_run_usd=5.0))
+    ledger = Ledger(store, name, Budget(per_run_usd=5.0), SYSTEM_CLOCK)
     ledger.reserve("a", "run", asking(3.0))
     with pytest.raises(BudgetExceededError, match=r"per_run_usd .* left 2\.00 USD"):
         ledger.reserve("b", "run", asking(3.0))
@@ -81,7 +84,7 @@ def test_the_parts_of_a_run_cannot_together_exceed_its_limit(store: ObjectStore,
 
 
 def test_what_was_used_takes_the_place_of_what_was_reserved(store: ObjectStore, name: str) -> None:
-    ledger = Ledger(store, name, Budget(per_run_usd=5.0))
+    ledger = Ledger(store, name, Budget(per_run_usd=5.0), SYSTEM_CLOCK)
     ledger.reserve("a", "run", asking(3.0))
     ledger.spend("a", "run", 0.5, 100)
     assert ledger.read().taken("run").usd == pytest.approx(3.0)
@@ -93,14 +96,14 @@ def test_what_was_used_takes_the_place_of_what_was_reserved(store: ObjectStore, 
 
 
 def test_spending_more_than_was_reserved_is_counted(store: ObjectStore, name: str) -> None:
-    ledger = Ledger(store, name, Budget(per_run_usd=5.0))
+    ledger = Ledger(store, name, Budget(per_run_usd=5.0), SYSTEM_CLOCK)
     ledger.reserve("a", "run", asking(1.0))
     ledger.spend("a", "run", 2.5, 100)
     assert ledger.read().taken("run").usd == pytest.approx(2.5)
 
 
 def test_a_step_that_is_tried_again_reserves_once(store: ObjectStore, name: str) -> None:
-    ledger = Ledger(store, name, Budget(per_run_usd=5.0))
+    ledger = Ledger(store, name, Budget(per_run_usd=5.0), SYSTEM_CLOCK)
     for _ in range(3):
         ledger.reserve("a", "run", asking(3.0))
     assert ledger.read().taken("run").usd == pytest.approx(3.0)
@@ -109,7 +112,7 @@ def test_a_step_that_is_tried_again_reserves_once(store: ObjectStore, name: str)
 def test_the_reservation_of_a_killed_run_is_taken_over_when_it_is_silent(
     store: ObjectStore, name: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    ledger = Ledger(store, name, Budget(per_month_usd=5.0))
+    ledger = Ledger(store, name, Budget(per_month_usd=5.0), SYSTEM_CLOCK)
     ledger.reserve("a", "killed", asking(3.0))
     ledger.spend("a", "killed", 1.0, 100)
     with pytest.raises(BudgetExceededError):
@@ -122,7 +125,7 @@ def test_the_reservation_of_a_killed_run_is_taken_over_when_it_is_silent(
 
 def test_work_that_is_paid_once_is_counted_once(store: ObjectStore, name: str) -> None:
     """A tuning job that one run reserved and two others found done."""
-    ledger = Ledger(store, name, Budget())
+    ledger = Ledger(store, name, Budget(), SYSTEM_CLOCK)
     ledger.reserve("job", "killed", asking(3.0))
     ledger.settle_once("job", "second", 2.0, 500)
     ledger.settle_once("job", "third", 2.0, 500)
@@ -136,7 +139,7 @@ def test_what_was_spent_is_shown_by_month_and_stage(store: ObjectStore, name: st
         ("2026-11", "evaluation/b", 0.25),
         ("2026-11", "evaluation/c", 0.5),
     ):
-        ledger = Ledger(store, name, Budget(), month)
+        ledger = Ledger(store, name, Budget(), SYSTEM_CLOCK, month)
         ledger.reserve(work, "run", asking(3.0))
         ledger.spend(work, "run", usd, 100)
         ledger.release(work, "run")
@@ -152,7 +155,7 @@ def test_what_was_spent_is_shown_by_month_and_stage(store: ObjectStore, name: st
 
 def test_each_month_has_its_own_limit(store: ObjectStore, name: str) -> None:
     budget = Budget(per_month_usd=5.0)
-    Ledger(store, name, budget, "2026-11").reserve("a", "run", asking(4.0))
-    Ledger(store, name, budget, "2026-12").reserve("a", "run", asking(4.0))
+    Ledger(store, name, budget, SYSTEM_CLOCK, "2026-11").reserve("a", "run", asking(4.0))
+    Ledger(store, name, budget, SYSTEM_CLOCK, "2026-12").reserve("a", "run", asking(4.0))
     with pytest.raises(BudgetExceededError):
-        Ledger(store, name, budget, "2026-11").reserve("b", "run", asking(4.0))
+        Ledger(store, name, budget, SYSTEM_CLOCK, "2026-11").reserve("b", "run", asking(4.0))

@@ -49,7 +49,7 @@ def bench(emulator: RunningEmulator) -> Bench:
     return Bench([model])
 
 
-def test_a_comparison_is_in_tables_with_the_guides_columns(bench: Bench):
+def test_a_comparison_is_in_tables_with_the_guides_columns(bench: Bench) -> None:
     assert bench.materialize("model_comparison").success
 
     board = bench.rows("model_comparisons")
@@ -65,7 +65,7 @@ def test_a_comparison_is_in_tables_with_the_guides_columns(bench: Bench):
     assert len(bench.rows("evaluation_metrics")) == 9
 
 
-def test_tables_say_what_their_columns_hold_and_how_they_are_divided(bench: Bench):
+def test_tables_say_what_their_columns_hold_and_how_they_are_divided(bench: Bench) -> None:
     bench.materialize("model_comparison")
     for name in ("evaluation_runs", "evaluation_metrics", "evaluation_rows", "model_comparisons"):
         table = bench.bigquery.get_table(f"genaiops.{name}")
@@ -74,7 +74,7 @@ def test_tables_say_what_their_columns_hold_and_how_they_are_divided(bench: Benc
         assert all(field.description for field in table.schema), name
 
 
-def test_the_view_shows_the_newest_comparison_alone(bench: Bench):
+def test_the_view_shows_the_newest_comparison_alone(bench: Bench) -> None:
     bench.materialize("model_comparison")
     bench.evaluate("tuned", make_rows(0.95, seed=3), created="2026-11-20T13:00:00+00:00")
     bench.materialize("model_comparison")
@@ -85,7 +85,7 @@ def test_the_view_shows_the_newest_comparison_alone(bench: Bench):
     assert {row["created"].hour for row in latest} == {13}
 
 
-def test_a_comparison_is_in_the_bucket_as_json_csv_and_parquet(bench: Bench):
+def test_a_comparison_is_in_the_bucket_as_json_csv_and_parquet(bench: Bench) -> None:
     bench.materialize("model_comparison")
 
     [*files] = bench.store.list(f"{bench.name}/comparisons/")
@@ -99,7 +99,7 @@ def test_a_comparison_is_in_the_bucket_as_json_csv_and_parquet(bench: Bench):
     assert contents["leaderboard.csv"].count(b"\n") >= 4
 
 
-def test_reports_of_other_data_fail_the_check_and_are_not_compared(bench: Bench):
+def test_reports_of_other_data_fail_the_check_and_are_not_compared(bench: Bench) -> None:
     bench.evaluate("tuned", make_rows(0.9, seed=3), evaluation_digest="other data")
 
     result = bench.materialize("model_comparison")
@@ -111,7 +111,7 @@ def test_reports_of_other_data_fail_the_check_and_are_not_compared(bench: Bench)
     assert not [*bench.store.list(f"{bench.name}/comparisons/")]
 
 
-def test_two_comparisons_at_once_both_land(bench: Bench):
+def test_two_comparisons_at_once_both_land(bench: Bench) -> None:
     other = Bench(bench.models)
 
     with ThreadPoolExecutor(2) as pool:
@@ -121,7 +121,7 @@ def test_two_comparisons_at_once_both_land(bench: Bench):
     assert len(bench.rows("model_comparisons")) == len(other.rows("model_comparisons")) == 3
 
 
-def test_a_load_that_fails_leaves_the_table_as_it_was(bench: Bench):
+def test_a_load_that_fails_leaves_the_table_as_it_was(bench: Bench) -> None:
     bench.materialize("model_comparison")
     before = bench.rows("evaluation_runs")
     report = from_row(EvaluationReport, bench.get("evaluation_report/tuned"))
@@ -136,7 +136,7 @@ def test_a_load_that_fails_leaves_the_table_as_it_was(bench: Bench):
     assert not [name for name in tables if "staging" in name]
 
 
-def test_the_guides_seven_candidates_are_a_use_case():
+def test_the_guides_seven_candidates_are_a_use_case() -> None:
     use_case = load_use_case(SHIPPED / "model_garden_comparison.yaml")
 
     found = {name: candidate.generation for name, candidate in use_case.candidates.items()}

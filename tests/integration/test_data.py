@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+from typing import Any
 from uuid import uuid4
 
 import dagster as dg
@@ -15,10 +16,11 @@ from google.cloud import storage
 
 from genaiops_dagster.data.assets import build_assets
 from genaiops_dagster.data.sources import SourceError
-from genaiops_dagster.data.stages import store_source_rows
+from genaiops_dagster.data.storing import store_source_rows
 from genaiops_dagster.orchestration.bindings import build_resources
 from genaiops_dagster.planning.assets import build_assets as build_budget_assets
 from genaiops_dagster.prompts.assets import build_assets as build_prompt_assets
+from genaiops_dagster.records.clock import SYSTEM_CLOCK
 from genaiops_dagster.tuning.assets import build_assets as build_tuning
 from genaiops_dagster.use_case import UseCase
 from tests.data.conftest import use_case_of
@@ -31,7 +33,7 @@ def bucket(emulator: RunningEmulator) -> storage.Bucket:
     return client.bucket(emulator.variables["GENAIOPS_BUCKET"])
 
 
-def lines(bucket: storage.Bucket, uri: str) -> list[dict]:
+def lines(bucket: storage.Bucket, uri: str) -> list[dict[str, Any]]:
     blob = bucket.blob(uri.removeprefix(f"gs://{bucket.name}/"))
     return [json.loads(line) for line in blob.download_as_text().splitlines()]
 
@@ -242,7 +244,7 @@ def test_a_query_is_checked_before_it_is_paid_for(
     table = "bigquery-public-data.stackoverflow.posts_questions"
     use_case = use_case_of(
         columns={"output": "answer"},
-        source=source | {"sql": source["sql"].replace("`T`", f"`{table}`")},
+        source=source | {"sql": source["sql"].replace("`T`", f"`{table}`")},  # type: ignore[attr-defined]
     )
     resources = build_resources()
     with dg.build_resources(resources) as built:
@@ -251,7 +253,7 @@ def test_a_query_is_checked_before_it_is_paid_for(
             built.warehouse.get_warehouse() as warehouse,
             pytest.raises(SourceError, match=message),
         ):
-            store_source_rows(use_case, store, warehouse)
+            store_source_rows(use_case, store, warehouse, SYSTEM_CLOCK.now().timestamp())
         assert list(store.list(f"{use_case.name}/exports/")) == []
 
 

@@ -9,7 +9,7 @@ from typing import Any
 import dagster as dg
 import pytest
 
-from genaiops_dagster.budget.degrade import read_terms
+from genaiops_dagster.budget.degrade import read_scope
 from genaiops_dagster.comparison.assets import build_assets as comparison_assets
 from genaiops_dagster.evaluation.assets import build_assets as evaluation_assets
 from genaiops_dagster.evaluation.evaluation_set import read_examples
@@ -117,7 +117,7 @@ def test_too_expensive_a_run_evaluates_the_largest_sample_that_fits(
         assert report["evaluation_digest"] == reduced["evaluation_digest"]
     assert flash["evaluation_digest"] != whole["evaluation_digest"]
     split = read_record(store, DatasetSplit, use_case.name, "evaluation_set")
-    sample = read_examples(store, read_terms(store, use_case, split).evaluation_set)
+    sample = read_examples(store, read_scope(store, use_case, split).evaluation_set)
     assert Counter(example.slices["colour"] for example in sample) == {
         "red": 4,
         "green": 4,

@@ -122,7 +122,7 @@ def login(address: str) -> str:
         assert "Dagster" in page
         assert response.headers["X-Frame-Options"] == "SAMEORIGIN"
         assert "script-src" in response.headers["Content-Security-Policy"]
-    jar = next(x for x in browser.handlers if isinstance(x, urllib.request.HTTPCookieProcessor))
+    jar = next(x for x in browser.handlers if isinstance(x, urllib.request.HTTPCookieProcessor))  # type: ignore[attr-defined]
     [cookie] = jar.cookiejar
     return f"{cookie.name}={cookie.value}"
 
@@ -160,7 +160,7 @@ def events(url: str, run: str, **headers: str) -> list[dict[str, str]]:
     start = {"query": EVENTS, "variables": {"id": run}}
     with connect(
         f"{url.replace('http', 'ws', 1)}/graphql",
-        subprotocols=["graphql-ws"],
+        subprotocols=["graphql-ws"],  # type: ignore[list-item]
         additional_headers=headers,
         proxy=None,
     ) as socket:

@@ -15,9 +15,9 @@ import pytest
 import yaml
 
 from genaiops_dagster.evaluation.asking.cache import CacheMissError
-from genaiops_dagster.evaluation.assets import PromptParityError
 from genaiops_dagster.evaluation.report import read_rows
 from genaiops_dagster.google_cloud.object_store import ObjectStore
+from genaiops_dagster.prompts.parity import PromptParityError
 from genaiops_dagster.prompts.rendering import version
 from genaiops_dagster.records.evaluation import ChampionEvaluation, EvaluationReport
 from genaiops_dagster.use_case import load_use_cases

@@ -5,12 +5,14 @@ from __future__ import annotations
 import getpass
 import tempfile
 from pathlib import Path
+from typing import Any
 from uuid import uuid4
 
 import pytest
 
 from genaiops_dagster.evaluation.asking.cache import SEGMENT_ROWS, CacheMissError, RecordCache
 from genaiops_dagster.google_cloud.object_store import ObjectStore
+from genaiops_dagster.records.clock import SYSTEM_CLOCK
 from genaiops_dagster.records.evaluation import Judgement
 from genaiops_dagster.records.fingerprint import fingerprint
 from tests.integration.evaluation import store
@@ -33,8 +35,8 @@ def journal(store: ObjectStore, prefix: str) -> Path:
     return Path(tempfile.gettempdir()) / f"genaiops-{getpass.getuser()}" / f"{identity}.jsonl"
 
 
-def open_cache(store: ObjectStore, prefix: str, **options) -> RecordCache[Judgement]:
-    return RecordCache(store, prefix, Judgement, **options)
+def open_cache(store: ObjectStore, prefix: str, **options: Any) -> RecordCache[Judgement]:
+    return RecordCache(store, prefix, Judgement, SYSTEM_CLOCK, **options)
 
 
 def test_many_records_make_few_objects(

@@ -24,11 +24,12 @@ from genaiops_dagster.evaluation.asking.concurrency import (
     Patience,
     map_in_order,
 )
-from genaiops_dagster.evaluation.asking.inference import Responder, content_config
+from genaiops_dagster.evaluation.asking.inference import Model, Responder
 from genaiops_dagster.evaluation.judging.judge import JudgePanel
 from genaiops_dagster.evaluation.scored_row import score_row
 from genaiops_dagster.evaluation.scoring.metrics import row_metrics
 from genaiops_dagster.google_cloud.object_store import ObjectStore
+from genaiops_dagster.records.clock import SYSTEM_CLOCK
 from genaiops_dagster.records.data import Example
 from genaiops_dagster.records.evaluation import Answer, Judgement, RowResult
 from genaiops_dagster.use_case import GenerationConfig
@@ -60,6 +61,14 @@ class Unreliable:
         self._unjudgeable = unjudgeable
         self.answered: list[str] = []
         self.aio = SimpleNamespace(models=self)
+
+    def as_vertex_ai(self) -> Any:
+        """Itself, as what a judge asks for clients and addresses."""
+        return SimpleNamespace(
+            evaluation=self,
+            parent="projects/p/locations/l",
+            model_address=lambda model: model,
+        )
 
     def _is_failing(self) -> bool:
         return self._dice.random() < self._failing
@@ -102,27 +111,25 @@ async def evaluated(rows: int, services: Unreliable, store: ObjectStore) -> list
     folder = f"properties/{uuid4().hex}/"
     patience = Patience(attempts=50, retries_left=1000, pause_seconds=0.002)
     with (
-        RecordCache(store, f"{folder}answers/", Answer) as answers,
-        RecordCache(store, f"{folder}judged/", Judgement) as judged,
+        RecordCache(store, f"{folder}answers/", Answer, SYSTEM_CLOCK) as answers,
+        RecordCache(store, f"{folder}judged/", Judgement, SYSTEM_CLOCK) as judged,
     ):
         responder = Responder(
             services,
-            "model",
-            content_config("", GenerationConfig()),
+            Model("model", "model", GenerationConfig()),
+            "",
             PaidService(answers, AdaptiveLimit(8), patience),
         )
         panel = JudgePanel(
             JUDGE,
-            lambda: services,
-            "projects/p/locations/l",
-            "judge",
+            services.as_vertex_ai(),
             PaidService(judged, AdaptiveLimit(8), patience),
         )
 
-        async def evaluate_row(place: int) -> RowResult:
-            contents = [{"role": "user", "parts": [{"text": f"Say number {place}"}]}]
+        async def evaluate_row(index: int) -> RowResult:
+            contents = [{"role": "user", "parts": [{"text": f"Say number {index}"}]}]
             answer = await responder.respond(contents)
-            return await score_row(examples[place], "Say it", answer, metrics, panel)
+            return await score_row(examples[index], "Say it", answer, metrics, panel)
 
         return await map_in_order(evaluate_row, rows, 16, lambda *_: None)
 

@@ -14,8 +14,9 @@ import pytest
 
 from genaiops_dagster.data.inbox import Cursor
 from genaiops_dagster.data.sensor import look
-from genaiops_dagster.data.stages import store_source_rows
+from genaiops_dagster.data.storing import store_source_rows
 from genaiops_dagster.google_cloud.warehouse import Warehouse
+from genaiops_dagster.records.clock import SYSTEM_CLOCK
 from genaiops_dagster.serving import Router
 from genaiops_dagster.serving.answering.requests import RequestLog
 from genaiops_dagster.serving.watching.feedback import (
@@ -55,7 +56,7 @@ def learning(bench: Bench, **source: Any) -> UseCase:
     )
 
 
-def test_a_corrected_answer_becomes_a_source_row_and_asks_for_a_run(bench: Bench):
+def test_a_corrected_answer_becomes_a_source_row_and_asks_for_a_run(bench: Bench) -> None:
     use_case = learning(bench)
     [request] = ask(bench, "json or csv?")
     tables = Warehouse(lambda: bench.bigquery, "genaiops")
@@ -67,7 +68,9 @@ def test_a_corrected_answer_becomes_a_source_row_and_asks_for_a_run(bench: Bench
 
     after = look(use_case, bench.store, Cursor.model_validate_json(before.cursor), time.time())
     assert len(after.run_requests) == 1
-    rows, _, findings = store_source_rows(use_case, bench.store, tables)
+    rows, _, findings = store_source_rows(
+        use_case, bench.store, tables, SYSTEM_CLOCK.now().timestamp()
+    )
     assert rows.rows == 1
     assert all(finding.passed for finding in findings.values()), findings
     content = bench.store.read(bench.store.name_of(uri))
@@ -79,7 +82,7 @@ def test_a_corrected_answer_becomes_a_source_row_and_asks_for_a_run(bench: Bench
     }
 
 
-def test_the_newest_feedback_stands_beside_the_request(bench: Bench):
+def test_the_newest_feedback_stands_beside_the_request(bench: Bench) -> None:
     use_case = learning(bench)
     first, second = ask(bench, "json or csv?", "csv or json?")
     tables = Warehouse(lambda: bench.bigquery, "genaiops")
@@ -92,17 +95,17 @@ def test_the_newest_feedback_stands_beside_the_request(bench: Bench):
     assert rows[first]["answer"]
 
 
-def test_correcting_again_replaces_the_row(bench: Bench):
+def test_correcting_again_replaces_the_row(bench: Bench) -> None:
     use_case = learning(bench)
     [request] = ask(bench, "json or csv?")
     tables = Warehouse(lambda: bench.bigquery, "genaiops")
     for answer in ("csv", "json"):
         give_feedback(use_case, bench.store, tables, Feedback(request, correction=answer))
-    rows, _, _ = store_source_rows(use_case, bench.store, tables)
+    rows, _, _ = store_source_rows(use_case, bench.store, tables, SYSTEM_CLOCK.now().timestamp())
     assert rows.rows == 1
 
 
-def test_a_batch_that_waits_for_its_marker_gets_one(bench: Bench):
+def test_a_batch_that_waits_for_its_marker_gets_one(bench: Bench) -> None:
     use_case = learning(bench, completion_marker="_SUCCESS")
     [request] = ask(bench, "json or csv?")
     tables = Warehouse(lambda: bench.bigquery, "genaiops")
@@ -110,7 +113,7 @@ def test_a_batch_that_waits_for_its_marker_gets_one(bench: Bench):
     assert look(use_case, bench.store, Cursor(), time.time()).run_requests
 
 
-def test_without_texts_the_variables_have_to_be_given(bench: Bench):
+def test_without_texts_the_variables_have_to_be_given(bench: Bench) -> None:
     use_case = learning(bench)
     [request] = ask(bench, "json or csv?", texts=False)
     tables = Warehouse(lambda: bench.bigquery, "genaiops")
@@ -130,7 +133,7 @@ def test_without_texts_the_variables_have_to_be_given(bench: Bench):
         ({"correction": "csv", "request_id": "20261121-0"}, "no request 20261121-0 is recorded"),
     ],
 )
-def test_what_cannot_be_taken_is_refused(bench: Bench, given: dict[str, Any], message: str):
+def test_what_cannot_be_taken_is_refused(bench: Bench, given: dict[str, Any], message: str) -> None:
     tables = Warehouse(lambda: bench.bigquery, "genaiops")
     with pytest.raises(FeedbackError, match=message):
         give_feedback(
@@ -139,7 +142,7 @@ def test_what_cannot_be_taken_is_refused(bench: Bench, given: dict[str, Any], me
     assert not [*bench.store.list(f"{bench.name}/inbox/")]
 
 
-def test_the_command_records_it(emulator: RunningEmulator, tmp_path: Path):
+def test_the_command_records_it(emulator: RunningEmulator, tmp_path: Path) -> None:
     command = [sys.executable, "-m", "genaiops_dagster.cli", "feedback", "python_modules"]
     asked = json.dumps({"title": "How do I parse JSON?", "body": "From a string."})
     options = ["--rating", "0", "--correct", "json", "--variables", asked]

@@ -51,14 +51,14 @@ def full(folder: Path, *arguments: str) -> dict[str, Any]:
 
 
 def test_the_champion_answers_with_its_prompt_and_its_price(bench: Bench, folder: Path) -> None:
-    result = generate("question 4", "--use-case", bench.name)
+    result = generate(bench.name, "question 4")
     assert result.exit_code == 0, result.output
     assert result.output.splitlines()[0] in ("csv", "json")
     assert f"champion 1 of {bench.name}, prompt {bench.champion.prompt_digest[:12]}" in (
         result.output
     )
     assert "emulated, nothing was charged" in result.output
-    response = full(folder, "question 4", "--use-case", bench.name)
+    response = full(folder, bench.name, "question 4")
     assert response["model"] == bench.tuned.endpoint
     assert response["request"]["contents"][0]["parts"] == [{"text": "question 4"}]
     assert response["status"] == "answered"
@@ -74,7 +74,7 @@ def test_a_pointer_that_the_log_does_not_vouch_for_is_not_asked(
     changed = bench.champion.model_copy(update={"model": "gemini-2.5-pro"})
     bench.store.write(f"{bench.name}/champion.json", changed.model_dump_json().encode())
     before = asked(emulator)
-    result = generate("question 4", "--use-case", bench.name)
+    result = generate(bench.name, "question 4")
     assert result.exit_code == 1
     assert "not what the decision log says" in result.output
     assert asked(emulator) == before
@@ -82,19 +82,32 @@ def test_a_pointer_that_the_log_does_not_vouch_for_is_not_asked(
 
 def test_without_a_champion_it_says_what_makes_one(folder: Path) -> None:
     name = colours(folder)
-    result = generate("the sky", "--use-case", name)
+    result = generate(name, "the sky")
     assert result.exit_code == 2
     assert f"genaiops run {name}" in result.output
 
 
+def test_the_name_as_an_option_works_for_one_release_more(folder: Path) -> None:
+    name = colours(folder)
+    result = generate("the sky", "--use-case", name, "--model", "gemini-2.5-flash")
+    assert result.exit_code == 0, result.output
+    assert f"write `genaiops generate {name} ...`" in result.stderr
+
+
+def test_a_text_alone_is_asked_of_the_default_use_case() -> None:
+    result = generate("How do I read a table?")
+    assert result.exit_code == 2
+    assert "python_modules has no champion yet" in result.output
+
+
 def test_any_model_is_asked_with_the_prompt_or_without(folder: Path) -> None:
     name = colours(folder)
-    options = ("--use-case", name, "--model", "gemini-2.5-flash")
-    with_prompt = full(folder, "the sky", *options)["request"]
+    options = ("--model", "gemini-2.5-flash")
+    with_prompt = full(folder, name, "the sky", *options)["request"]
     (text,) = with_prompt["contents"][0]["parts"]
     assert text["text"] == "Which colour is the sky? One of: red, green, blue."
     assert with_prompt["config"]["system_instruction"] == "Answer with one word."
-    raw = full(folder, "the sky", *options, "--raw", "--system", "Be brief.")["request"]
+    raw = full(folder, name, "the sky", *options, "--raw", "--system", "Be brief.")["request"]
     assert raw["contents"][0]["parts"] == [{"text": "the sky"}]
     assert raw["config"]["system_instruction"] == "Be brief."
 
@@ -102,50 +115,52 @@ def test_any_model_is_asked_with_the_prompt_or_without(folder: Path) -> None:
 def test_a_long_answer_streams_whole(folder: Path) -> None:
     name = colours(folder)
     text = "Tell me much about: " + " ".join(f"word{n}" for n in range(60))
-    response = full(folder, text, "--use-case", name, "--model", "gemini-2.5-flash", "--raw")
+    response = full(folder, name, text, "--model", "gemini-2.5-flash", "--raw")
     parts = response["response"]["candidates"][0]["content"]["parts"]
     assert len(parts) == 1
-    assert generate(
-        text, "--use-case", name, "--model", "gemini-2.5-flash", "--raw"
-    ).output.startswith(parts[0]["text"])
+    assert generate(name, text, "--model", "gemini-2.5-flash", "--raw").output.startswith(
+        parts[0]["text"]
+    )
 
 
 def test_the_text_must_have_one_place(folder: Path) -> None:
     prompt = {"template": "{{ one }} and {{ two }}"}
-    options = ("--use-case", colours(folder, prompt=prompt), "--model", "gemini-2.5-flash")
-    result = generate("x", *options)
+    name, options = colours(folder, prompt=prompt), ("--model", "gemini-2.5-flash")
+    result = generate(name, "x", *options)
     assert result.exit_code == 2
     assert "asks for one, two" in result.output
     assert "--var two=..." in result.output
-    texts = full(folder, "x", *options, "--var", "two=y")["request"]["contents"][0]["parts"]
+    texts = full(folder, name, "x", *options, "--var", "two=y")["request"]["contents"][0]["parts"]
     assert texts == [{"text": "x and y"}]
-    assert "no such variable; it has: one, two" in generate("x", *options, "--var", "a=b").output
-    assert "give the text of two" in generate(*options, "--var", "one=b").output
+    assert (
+        "no such variable; it has: one, two" in generate(name, "x", *options, "--var", "a=b").output
+    )
+    assert "give the text of two" in generate(name, *options, "--var", "one=b").output
     filled = ("--var", "one=1", "--var", "two=2")
-    assert "the text has no place" in generate("x", *options, *filled).output
+    assert "the text has no place" in generate(name, "x", *options, *filled).output
 
 
 def test_files_of_the_bucket_and_of_this_machine_are_attached(
     emulator: RunningEmulator, folder: Path
 ) -> None:
-    options = ("--use-case", colours(folder), "--model", "gemini-2.5-flash")
+    name, options = colours(folder), ("--model", "gemini-2.5-flash")
     picture = folder / "small.png"
     picture.write_bytes(png(1, 1))
     note = folder / "note.txt"
     note.write_text("The sky was red that day.")
-    request = full(folder, "the sky", *options, "--file", str(picture), "--file", str(note))
+    request = full(folder, name, "the sky", *options, "--file", str(picture), "--file", str(note))
     first, second, text = request["request"]["contents"][0]["parts"]
     assert first["fileData"]["mimeType"] == "image/png"
     assert second["fileData"]["mimeType"] == "text/plain"
     assert "Which colour" in text["text"]
-    again = full(folder, "the sky", *options, "--file", first["fileData"]["fileUri"])
+    again = full(folder, name, "the sky", *options, "--file", first["fileData"]["fileUri"])
     assert again["request"]["contents"][0]["parts"][0] == first
     details = again["response"]["usage_metadata"]["prompt_tokens_details"]
     assert {one["modality"] for one in details} == {"IMAGE", "TEXT"}
-    assert "no such file" in generate("x", *options, "--file", "nowhere.png").output
+    assert "no such file" in generate(name, "x", *options, "--file", "nowhere.png").output
     odd = folder / "odd.unknown"
     odd.write_text("?")
-    assert "known file extension" in generate("x", *options, "--file", str(odd)).output
+    assert "known file extension" in generate(name, "x", *options, "--file", str(odd)).output
 
 
 @pytest.mark.parametrize(
@@ -169,8 +184,8 @@ def test_recordings_films_and_documents_of_the_bucket_are_asked_about(
     store = open_store(emulator)
     store.write(f"media/{name}", content)
     uri = store.uri(f"media/{name}")
-    options = ("--use-case", colours(folder), "--model", "gemini-2.5-flash", "--file", uri)
-    response = full(folder, "the sky", *options)
+    name, options = colours(folder), ("--model", "gemini-2.5-flash", "--file", uri)
+    response = full(folder, name, "the sky", *options)
     part = response["request"]["contents"][0]["parts"][0]
     assert part == {"fileData": {"fileUri": uri, "mimeType": kind}}
     usage = response["response"]["usage_metadata"]
@@ -181,28 +196,32 @@ def test_recordings_films_and_documents_of_the_bucket_are_asked_about(
 
 
 def test_a_file_that_is_not_there_is_told(emulator: RunningEmulator, folder: Path) -> None:
-    options = ("--use-case", colours(folder), "--model", "gemini-2.5-flash")
-    result = generate("the sky", *options, "--file", f"gs://{open_store(emulator).bucket}/no.pdf")
+    name, options = colours(folder), ("--model", "gemini-2.5-flash")
+    result = generate(
+        name, "the sky", *options, "--file", f"gs://{open_store(emulator).bucket}/no.pdf"
+    )
     assert result.exit_code == 1
     assert "no.pdf" in result.output
 
 
 def test_search_presets_candidates_and_safety_are_in_the_request(folder: Path) -> None:
-    options = ("--use-case", colours(folder), "--model", "gemini-2.5-flash")
-    found = full(folder, "the sky", *options, "--search")
+    name, options = colours(folder), ("--model", "gemini-2.5-flash")
+    found = full(folder, name, "the sky", *options, "--search")
     candidate = found["response"]["candidates"][0]
     assert candidate["grounding_metadata"]["web_search_queries"]
-    shown = generate("the sky", *options, "--search")
+    shown = generate(name, "the sky", *options, "--search")
     assert "searched for:" in shown.output
     assert "source:" in shown.output
-    several = full(folder, "the sky", *options, "--candidates", "3", "--preset", "random")
+    several = full(folder, name, "the sky", *options, "--candidates", "3", "--preset", "random")
     assert len(several["response"]["candidates"]) == 3
     assert several["request"]["config"]["temperature"] == 1.0
-    assert generate("the sky", *options, "--candidates", "3").output.startswith("[1] ")
-    blocked = generate("poison", *options, "--safety", "dangerous_content=block_medium_and_above")
+    assert generate(name, "the sky", *options, "--candidates", "3").output.startswith("[1] ")
+    blocked = generate(
+        name, "poison", *options, "--safety", "dangerous_content=block_medium_and_above"
+    )
     assert blocked.exit_code == 1
     assert "DANGEROUS_CONTENT" in blocked.output
-    wrong = generate("poison", *options, "--safety", "violence=block_none")
+    wrong = generate(name, "poison", *options, "--safety", "violence=block_none")
     assert (wrong.exit_code, "--safety" in wrong.output) == (2, True)
 
 
@@ -217,12 +236,12 @@ def test_an_answer_by_schema(folder: Path) -> None:
             }
         )
     )
-    options = ("--use-case", colours(folder), "--model", "gemini-2.5-flash")
-    found = full(folder, "the sky", *options, "--schema", str(schema), "--max-tokens", "64")
+    name, options = colours(folder), ("--model", "gemini-2.5-flash")
+    found = full(folder, name, "the sky", *options, "--schema", str(schema), "--max-tokens", "64")
     text = found["response"]["candidates"][0]["content"]["parts"][0]["text"]
     assert json.loads(text)["colour"] in ("red", "blue")
     schema.write_text("[]")
-    assert "expected a JSON object" in generate("x", *options, "--schema", str(schema)).output
+    assert "expected a JSON object" in generate(name, "x", *options, "--schema", str(schema)).output
 
 
 def test_a_budget_that_does_not_reach_refuses_with_figures(
@@ -230,7 +249,7 @@ def test_a_budget_that_does_not_reach_refuses_with_figures(
 ) -> None:
     name = colours(folder, budget={"per_request_tokens": 100})
     before = emulator.stats()["requests"]["vertex"].get("streamGenerateContent", 0)
-    result = generate("the sky", "--use-case", name, "--model", "gemini-2.5-flash")
+    result = generate(name, "the sky", "--model", "gemini-2.5-flash")
     assert result.exit_code == 1
     assert "budget.per_request_tokens is 100 tokens; asked 1,0" in " ".join(result.output.split())
     assert emulator.stats()["requests"]["vertex"].get("streamGenerateContent", 0) == before
@@ -242,13 +261,13 @@ def test_guardrails_hold_for_the_command(emulator: RunningEmulator, folder: Path
         "output": {"forbidden_patterns": ["."]},
     }
     name = colours(folder, serving={"guardrails": guardrails})
-    options = ("--use-case", name, "--model", "gemini-2.5-flash")
+    options = ("--model", "gemini-2.5-flash")
     before = emulator.stats()["requests"]["vertex"].get("streamGenerateContent", 0)
-    refused = generate("a Tank", *options)
+    refused = generate(name, "a Tank", *options)
     assert refused.exit_code == 1
     assert "guardrails.input.blocked_topics.war" in refused.output
     assert emulator.stats()["requests"]["vertex"].get("streamGenerateContent", 0) == before
-    held = generate("the sky over maria.huber@posteo.de", *options)
+    held = generate(name, "the sky over maria.huber@posteo.de", *options)
     assert held.exit_code == 1
     assert "the answer is not shown: guardrails.output.forbidden_patterns.0" in held.output
     assert "Redacted: guardrails.input.personal_data: e-mail address" in held.output

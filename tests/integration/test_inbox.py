@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import datetime as dt
 from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from datetime import datetime
 from uuid import uuid4
 
@@ -13,7 +15,9 @@ from google.cloud import storage
 
 from genaiops_dagster.data import sensor as inbox_sensor
 from genaiops_dagster.data.inbox import Cursor
+from genaiops_dagster.orchestration import workspace
 from genaiops_dagster.orchestration.bindings import build_resources
+from genaiops_dagster.records.clock import SYSTEM_CLOCK
 from genaiops_dagster.use_case import UseCase
 from tests.data.conftest import use_case_of
 from vertex_emulator.testing import RunningEmulator
@@ -42,7 +46,7 @@ class Daemon:
         for event in result.asset_events:
             metadata = event.metadata
             if "quarantined" in metadata:
-                self.quarantined[metadata["dagster/uri"].value] = metadata["quarantined"].value
+                self.quarantined[metadata["dagster/uri"].value] = metadata["quarantined"].value  # type: ignore[assignment]
             else:
                 self.reported[metadata["dagster/uri"].value, metadata["generation"].value] += 1
         if not crash:
@@ -265,8 +269,8 @@ def test_a_batch_waits_until_it_is_quiet(
     inbox.put("a.jsonl")
     assert daemon.tick().waiting == 1
     assert daemon.runs == []
-    now = inbox_sensor.time.time()
-    monkeypatch.setattr(inbox_sensor.time, "time", lambda: now + 61)
+    later = SYSTEM_CLOCK.now() + dt.timedelta(seconds=61)
+    monkeypatch.setattr(workspace, "SYSTEM_CLOCK", replace(SYSTEM_CLOCK, now=lambda: later))
     daemon.tick()
     assert len(daemon.runs) == 1
 

@@ -14,6 +14,7 @@ from genaiops_dagster.google_cloud.object_store import ObjectStore
 from genaiops_dagster.google_cloud.settings import GoogleCloudSettings
 from genaiops_dagster.promotion.champion import settle
 from genaiops_dagster.promotion.rollback import rollback
+from genaiops_dagster.records.clock import SYSTEM_CLOCK
 from genaiops_dagster.records.fingerprint import fingerprint
 from genaiops_dagster.records.record import NewerRecordError
 from genaiops_dagster.records.tuning import TunedModel
@@ -103,17 +104,17 @@ def test_nobody_goes_on_from_what_is_only_read_in_part(bench: Bench) -> None:
     champion = bench.champion
     rewrite_log(bench, "1.4")
     rewrite(bench, "champion.json", schema_version="1.4", room="cellar")
-    entries, serves = settle(bench.places)
+    entries, serves = settle(bench.books)
     assert serves == champion
     with pytest.raises(NewerRecordError, match=r"00000003\.json .* LogEntry 1\.4; .* would lose"):
         bench.log.append(entries, "approval", approves="x", by="ann")
     with pytest.raises(NewerRecordError, match="would lose"):
-        rollback(bench.places, lambda _: None, by="ann", reason="test", to=1)
+        rollback(bench.books, lambda _: None, by="ann", reason="test", to=1)
     assert len(bench.log.read()) == len(entries)
     bench.store.delete(f"{bench.name}/decisions/00000003.json")  # as if killed before the end
     bench.store.delete(f"{bench.name}/champion.json")
     with pytest.raises(NewerRecordError, match="would lose"):
-        settle(bench.places)
+        settle(bench.books)
     assert not bench.store.exists(f"{bench.name}/champion.json")
 
 
@@ -121,14 +122,14 @@ def test_a_version_changed_by_hand_is_rolled_back(bench: Bench) -> None:
     """The log is this release's, so no later one can have written the pointer."""
     rewrite(bench, "champion.json", schema_version="9.0")
     with pytest.raises(NewerRecordError, match=r"as Champion 9\.0"):
-        settle(bench.places)
-    rollback(bench.places, lambda _: None, by="ann", reason="edited by hand", to=1)
-    assert settle(bench.places)[1] == bench.champion
+        settle(bench.books)
+    rollback(bench.books, lambda _: None, by="ann", reason="edited by hand", to=1)
+    assert settle(bench.books)[1] == bench.champion
 
 
 def test_a_ledger_of_a_later_release_is_read_and_not_changed(bench: Bench) -> None:
     store = ObjectStore.connect(GoogleCloudSettings.from_environment())
-    ledger = Ledger(store, f"ledger_{uuid.uuid4().hex[:8]}", Budget())
+    ledger = Ledger(store, f"ledger_{uuid.uuid4().hex[:8]}", Budget(), SYSTEM_CLOCK)
     ledger.spend("tuning/a", "run", 1.5, 10)
     content = store.read_json(ledger.name)
     content["entries"][0]["currency"] = "USD"

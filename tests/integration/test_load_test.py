@@ -47,10 +47,10 @@ def loaded(store: ObjectStore, *steps: dict[str, Any], **policy: Any) -> UseCase
     )
     store_data(store, use_case)
     tuned = {"fingerprint": "t", "job": "j", "state": "JOB_STATE_SUCCEEDED"}
-    tuned |= {"base_model": "gemini-2.5-flash", "model": "m", "endpoint": "e", "checkpoints": []}
-    tuned |= {"training_digest": "t", "prompt_digest": "p", "epochs": 1, "examples": 1}
-    tuned |= {"steps": None, "billable_tokens": None, "dropped_count": 0, "dropped_examples": {}}
-    tuned |= {"cost_usd": None, "emulated": True}
+    tuned |= {"base_model": "gemini-2.5-flash", "model": "m", "endpoint": "e", "checkpoints": []}  # type: ignore[dict-item]
+    tuned |= {"training_digest": "t", "prompt_digest": "p", "epochs": 1, "examples": 1}  # type: ignore[dict-item]
+    tuned |= {"steps": None, "billable_tokens": None, "dropped_count": 0, "dropped_examples": {}}  # type: ignore[dict-item]
+    tuned |= {"cost_usd": None, "emulated": True}  # type: ignore[dict-item]
     store.write(f"{use_case.name}/assets/tuned_model.json", json.dumps(tuned).encode())
     return use_case
 
@@ -70,7 +70,7 @@ def result_of(store: ObjectStore, use_case: UseCase, run_: dg.ExecuteInProcessRe
 
 def test_a_load_test_is_measured_judged_charted_and_paid(
     emulator: RunningEmulator, store: ObjectStore
-):
+) -> None:
     use_case = loaded(
         store,
         {"users": 2, "seconds": 1},
@@ -101,7 +101,9 @@ def test_a_load_test_is_measured_judged_charted_and_paid(
     assert entry["reserved_usd"] == 0
 
 
-def test_a_budget_that_is_too_small_sends_nothing(emulator: RunningEmulator, store: ObjectStore):
+def test_a_budget_that_is_too_small_sends_nothing(
+    emulator: RunningEmulator, store: ObjectStore
+) -> None:
     use_case = loaded(store, {"users": 1, "seconds": 1})
     budget = use_case.budget.model_copy(update={"per_run_usd": 0.000_001})
     before = emulator.stats()["requests"]["vertex"].get("streamGenerateContent", 0)
@@ -110,7 +112,7 @@ def test_a_budget_that_is_too_small_sends_nothing(emulator: RunningEmulator, sto
     assert emulator.stats()["requests"]["vertex"].get("streamGenerateContent", 0) == before
 
 
-def test_an_unknown_candidate_is_refused(emulator: RunningEmulator, store: ObjectStore):
+def test_an_unknown_candidate_is_refused(emulator: RunningEmulator, store: ObjectStore) -> None:
     use_case = loaded(store, {"users": 1, "seconds": 1})
     config = {"ops": {f"{use_case.name}__load_test": {"config": {"candidate": "nobody"}}}}
     assert "no candidate 'nobody'; there are: flash" in error_text(run(use_case, run_config=config))
@@ -118,7 +120,7 @@ def test_an_unknown_candidate_is_refused(emulator: RunningEmulator, store: Objec
 
 def test_the_gate_waits_for_a_load_test_of_the_challenger(
     emulator: RunningEmulator, store: ObjectStore
-):
+) -> None:
     """The asset is part of the lifecycle then, before the decision."""
     use_case = loaded(store, {"users": 1, "seconds": 1}, objective={"at_most_seconds": 30})
     gated = UseCase.model_validate(
@@ -144,7 +146,7 @@ def test_the_gate_waits_for_a_load_test_of_the_challenger(
 
 def test_the_command_prints_the_figures(
     emulator: RunningEmulator, store: ObjectStore, tmp_path: Path
-):
+) -> None:
     use_case = loaded(store, {"users": 2, "seconds": 1}, objective={"at_most_seconds": 30})
     (tmp_path / "cases").mkdir()
     content = use_case.model_dump(mode="json", exclude_unset=True)
@@ -174,7 +176,9 @@ def summed(test: LoadTest) -> str:
 
 
 @pytest.mark.slow
-def test_figures_are_within_5_percent_of_the_truth(emulator: RunningEmulator, store: ObjectStore):
+def test_figures_are_within_5_percent_of_the_truth(
+    emulator: RunningEmulator, store: ObjectStore
+) -> None:
     """Latency 4 s: 2 users get an answer every 2 s, and 2 requests a second are answered."""
     use_case = loaded(
         store,
@@ -202,7 +206,7 @@ def waits(count: int, interval: float, connections: int, seconds: float) -> list
 
 
 @pytest.mark.slow
-def test_beyond_its_capacity_waiting_counts(emulator: RunningEmulator, store: ObjectStore):
+def test_beyond_its_capacity_waiting_counts(emulator: RunningEmulator, store: ObjectStore) -> None:
     """One connection of 2 s bears a request every 2 s; one a second arrives, and waits."""
     use_case = loaded(
         store, {"rate": 1, "seconds": 20, "arrivals": "even"}, most_concurrent=1
@@ -217,7 +221,7 @@ def test_beyond_its_capacity_waiting_counts(emulator: RunningEmulator, store: Ob
 
 
 @pytest.mark.slow
-def test_a_quota_is_found(emulator: RunningEmulator, store: ObjectStore):
+def test_a_quota_is_found(emulator: RunningEmulator, store: ObjectStore) -> None:
     """101 in a minute, of which one goes before the test: of 200 requests one half is refused."""
     use_case = loaded(store, {"rate": 10, "seconds": 20, "arrivals": "even"})
     quota = {"kind": "quota", "method": "streamGenerateContent", "requests_per_minute": 101}

@@ -54,7 +54,7 @@ def board(client: bigquery.Client) -> Rows:
     return sorted(rows_of(client, "model_comparisons"), key=lambda row: row["rank"])
 
 
-def test_there_is_one_row_for_each_of_the_seven(board: Rows, results: dict[str, Any]):
+def test_there_is_one_row_for_each_of_the_seven(board: Rows, results: dict[str, Any]) -> None:
     use_case = load_use_case(SHIPPED / f"{NAME}.yaml")
 
     assert results["completed"]
@@ -64,7 +64,9 @@ def test_there_is_one_row_for_each_of_the_seven(board: Rows, results: dict[str, 
     assert {row["eval_date"] for row in board} == {dt.datetime.now(dt.UTC).date()}
 
 
-def test_each_row_says_what_answered_and_how_it_was_asked(board: Rows, results: dict[str, Any]):
+def test_each_row_says_what_answered_and_how_it_was_asked(
+    board: Rows, results: dict[str, Any]
+) -> None:
     rows = {row["candidate"]: row for row in board}
 
     for name, row in rows.items():
@@ -89,7 +91,7 @@ def test_each_row_says_what_answered_and_how_it_was_asked(board: Rows, results: 
     }
 
 
-def test_each_row_has_every_metric_in_its_range(board: Rows, client: bigquery.Client):
+def test_each_row_has_every_metric_in_its_range(board: Rows, client: bigquery.Client) -> None:
     metrics = rows_of(client, "evaluation_metrics")
 
     assert [row["primary_mean"] for row in board] == sorted(
@@ -113,7 +115,9 @@ def test_each_row_has_every_metric_in_its_range(board: Rows, client: bigquery.Cl
         assert {found["metric"]: found["mean"] for found in over_all} == row["metrics"]
 
 
-def test_every_row_of_every_candidate_is_in_the_tables(board: Rows, client: bigquery.Client):
+def test_every_row_of_every_candidate_is_in_the_tables(
+    board: Rows, client: bigquery.Client
+) -> None:
     runs = {row["candidate"]: row for row in rows_of(client, "evaluation_runs")}
     rows = rows_of(client, "evaluation_rows")
 
@@ -127,7 +131,7 @@ def test_every_row_of_every_candidate_is_in_the_tables(board: Rows, client: bigq
 
 def test_a_second_run_changes_nothing(
     project: Project, client: bigquery.Client, results: dict[str, Any]
-):
+) -> None:
     before, calls = {table: rows_of(client, table) for table in TABLES}, project.calls()
 
     again = project.run(NAME)

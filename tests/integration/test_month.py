@@ -12,8 +12,9 @@ from genaiops_dagster.budget.ledger import Ledger
 from genaiops_dagster.evaluation.assets import build_assets as evaluation_assets
 from genaiops_dagster.google_cloud.object_store import ObjectStore
 from genaiops_dagster.planning.assets import build_assets as budget_assets
-from genaiops_dagster.planning.kept import kept_stages
+from genaiops_dagster.planning.finished import finished_stages
 from genaiops_dagster.records.budget import CostEstimate
+from genaiops_dagster.records.clock import SYSTEM_CLOCK
 from genaiops_dagster.records.record import from_row
 from genaiops_dagster.tuning.assets import build_assets as tuning_assets
 from genaiops_dagster.use_case import UseCase
@@ -65,7 +66,9 @@ def estimate_of(store: ObjectStore, use_case: UseCase) -> CostEstimate:
 
 def spend_elsewhere(store: ObjectStore, use_case: UseCase, usd: float) -> None:
     """What another run of the month has spent on something else."""
-    Ledger(store, use_case.name, use_case.budget).spend("tuning/other", "another run", usd, 1000)
+    Ledger(store, use_case.name, use_case.budget, SYSTEM_CLOCK).spend(
+        "tuning/other", "another run", usd, 1000
+    )
 
 
 def test_a_month_that_is_spent_is_refused_by_the_check_with_figures(
@@ -120,7 +123,7 @@ def test_what_is_kept_is_told_by_what_would_be_made_now(
     def changed(**sections: Any) -> set[str]:
         content = use_case.model_dump(mode="json", exclude_unset=True)
         other = UseCase.model_validate({**content, **sections})
-        return kept_stages(other, store, estimate)
+        return finished_stages(other, store, estimate)
 
     def of(candidate: str) -> set[str]:
         stages = ("checkpoints", "evaluation", "metrics", "suites", "judging")

@@ -119,7 +119,7 @@ def evaluate(bench: Bench) -> tuple[OnlineEvaluation, dict[str, bool]]:
     return from_row(OnlineEvaluation, bench.get(f"online_evaluation/{DAY.isoformat()}")), checks
 
 
-def test_a_clean_day_is_scored_and_silent(bench: Bench):
+def test_a_clean_day_is_scored_and_silent(bench: Bench) -> None:
     requests = serve(bench)
     tables = Warehouse(lambda: bench.bigquery, "genaiops")
     for number, request in enumerate(requests[:60]):
@@ -147,14 +147,14 @@ def test_a_clean_day_is_scored_and_silent(bench: Bench):
     assert len(bench.rows("online_scores")) == score.rows  # the same rows again
 
 
-def test_new_questions_raise_the_input_alarm(bench: Bench):
+def test_new_questions_raise_the_input_alarm(bench: Bench) -> None:
     serve(bench, topics=["files", "json"])
     found, checks = evaluate(bench)
     assert checks == {"input_drift": False, "score_drift": True}
     assert [test.name for test in found.alarms("input")] == ["input text"]
 
 
-def test_worse_answers_raise_the_score_alarm(bench: Bench):
+def test_worse_answers_raise_the_score_alarm(bench: Bench) -> None:
     requests = serve(bench, answer="csv")
     tables = Warehouse(lambda: bench.bigquery, "genaiops")
     for request in requests:
@@ -165,7 +165,9 @@ def test_worse_answers_raise_the_score_alarm(bench: Bench):
     assert found.metrics["exact_match"].mean == 0.0
 
 
-def test_the_judge_scores_the_sample_and_is_paid_once(emulator: RunningEmulator, bench: Bench):
+def test_the_judge_scores_the_sample_and_is_paid_once(
+    emulator: RunningEmulator, bench: Bench
+) -> None:
     evaluation = bench.use_case.evaluation.model_validate({"judge": JUDGE})
     monitoring = {"log_texts": True, "monitoring": {"sample_rows": 10}}
     bench.use_case = bench.use_case.model_copy(
@@ -189,7 +191,7 @@ def judged(emulator: RunningEmulator) -> int:
     return int(emulator.stats()["requests"]["vertex"].get("evaluateInstances", 0))
 
 
-def test_a_day_without_requests_or_texts_is_no_alarm(bench: Bench):
+def test_a_day_without_requests_or_texts_is_no_alarm(bench: Bench) -> None:
     found, checks = evaluate(bench)
     assert (found.requests, found.sampled) == (0, 0)
     assert checks == {"input_drift": True, "score_drift": True}
@@ -198,7 +200,7 @@ def test_a_day_without_requests_or_texts_is_no_alarm(bench: Bench):
     assert (found.requests, found.sampled) == (40, 0)
 
 
-def test_freshness_is_watched(bench: Bench):
+def test_freshness_is_watched(bench: Bench) -> None:
     serving = Serving.model_validate({"monitoring": {"freshness_hours": {"champion": 48}}})
     definitions = dg.Definitions.merge(
         build_use_case(bench.use_case.model_copy(update={"serving": serving})),
@@ -206,5 +208,5 @@ def test_freshness_is_watched(bench: Bench):
     )
     specs = {"/".join(s.key.path[1:]): s for s in definitions.resolve_all_asset_specs()}
     policy = specs["champion"].freshness_policy
-    assert policy.fail_window.to_timedelta() == dt.timedelta(hours=48)
+    assert policy.fail_window.to_timedelta() == dt.timedelta(hours=48)  # type: ignore[attr-defined]
     assert specs["online_evaluation"].freshness_policy is None

@@ -14,6 +14,7 @@ from genaiops_dagster.evaluation.report import read_rows
 from genaiops_dagster.google_cloud.object_store import ObjectStore
 from genaiops_dagster.planning.assets import build_assets as budget_assets
 from genaiops_dagster.records.budget import CostEstimate
+from genaiops_dagster.records.clock import SYSTEM_CLOCK
 from genaiops_dagster.records.evaluation import EvaluationReport
 from genaiops_dagster.records.record import from_row
 from genaiops_dagster.tuning.assets import build_assets as tuning_assets
@@ -71,7 +72,7 @@ def test_a_report_alone_is_held_to_the_budget(
     assert not result.success
     assert "budget.per_run_usd" in error_text(result)
     assert asked(emulator) == before
-    assert Ledger(store, use_case.name, use_case.budget).read().taken().usd == 0
+    assert Ledger(store, use_case.name, use_case.budget, SYSTEM_CLOCK).read().taken().usd == 0
 
 
 def test_what_answers_cost_is_recorded_once(emulator: RunningEmulator, store: ObjectStore) -> None:
@@ -87,7 +88,7 @@ def test_what_answers_cost_is_recorded_once(emulator: RunningEmulator, store: Ob
     assert paid["output_tokens"] == report["output_tokens"]
     assert paid["cost_usd"] == pytest.approx(report["cost_usd"])
     assert paid["emulated"]
-    taken = Ledger(store, use_case.name, use_case.budget).read().taken()
+    taken = Ledger(store, use_case.name, use_case.budget, SYSTEM_CLOCK).read().taken()
     assert taken.usd == pytest.approx(report["cost_usd"])
     assert evaluate(use_case).success
     assert spend_of(use_case) == [paid]
@@ -159,7 +160,7 @@ def test_metrics_of_the_service_are_held_to_the_budget_and_recorded_too(
         (2 * characters * 0.03 + 2 * len(sent) * 20 * 0.09) / 1e6
     )
     assert paid["cost_usd"] <= estimate.of_stages("metrics", candidate="flash").maximum_usd
-    taken = Ledger(store, use_case.name, use_case.budget).read().taken()
+    taken = Ledger(store, use_case.name, use_case.budget, SYSTEM_CLOCK).read().taken()
     assert taken.usd == pytest.approx(sum(row["cost_usd"] for row in spend_of(use_case)))
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import concurrent.futures
 import time
 import uuid
+from pathlib import Path
 from typing import Any
 
 import dagster as dg
@@ -17,6 +18,7 @@ from genaiops_dagster.google_cloud.settings import GoogleCloudSettings
 from genaiops_dagster.google_cloud.vertex_ai import VertexAI
 from genaiops_dagster.orchestration.asset_options import asset_key
 from genaiops_dagster.orchestration.bindings import build_resources
+from genaiops_dagster.orchestration.workspace import RESOURCES
 from genaiops_dagster.pipelines.assets import build_assets
 from genaiops_dagster.pipelines.recipe import EXAMPLES
 from genaiops_dagster.pipelines.sensor import build_sensors
@@ -67,11 +69,14 @@ class Runs:
         return found
 
     def tick(self) -> Any:
-        resources = {name: build_resources()[name] for name in ("object_store", "vertex_ai")}
+        resources = {name: build_resources()[name] for name in RESOURCES}
         with dg.build_sensor_context(
             instance=self.instance, definitions=self.definitions, resources=resources
         ) as context:
-            return self.sensors[0](context)
+            result = self.sensors[0].evaluate_tick(context)
+        if not result.run_requests:
+            return dg.SkipReason(result.skip_message)
+        return dg.SensorResult(run_requests=[*result.run_requests])
 
 
 def jobs_of(emulator: RunningEmulator, use_case: UseCase) -> list[Any]:
@@ -90,7 +95,7 @@ def states(record: dict[str, Any]) -> set[str]:
     return {task["state"] for task in record["tasks"]}
 
 
-def test_a_pipeline_is_run_once_and_found_again(emulator):
+def test_a_pipeline_is_run_once_and_found_again(emulator: RunningEmulator) -> None:
     runs = Runs(use_case_with())
     recipient = runs.use_case.pipelines["hello"].parameters["recipient"]
     first = runs.record(runs.run())
@@ -112,7 +117,7 @@ def test_a_pipeline_is_run_once_and_found_again(emulator):
     assert metadata["from_cache"].value == "2 of 2 steps"
 
 
-def test_many_at_once_create_one_job(emulator):
+def test_many_at_once_create_one_job(emulator: RunningEmulator) -> None:
     use_case = use_case_with()
     with concurrent.futures.ThreadPoolExecutor(4) as pool:
         results = list(pool.map(lambda _: Runs(use_case).run(), range(4)))
@@ -120,13 +125,13 @@ def test_many_at_once_create_one_job(emulator):
     assert len(jobs_of(emulator, use_case)) == 1
 
 
-def test_caching_that_is_switched_off_runs_every_step_again(emulator):
+def test_caching_that_is_switched_off_runs_every_step_again(emulator: RunningEmulator) -> None:
     runs = Runs(use_case_with(caching=False))
     runs.record(runs.run())
     assert states(runs.record(runs.run(run_again=True))) == {"SUCCEEDED"}
 
 
-def test_a_template_of_the_bucket_and_its_own_root(emulator):
+def test_a_template_of_the_bucket_and_its_own_root(emulator: RunningEmulator) -> None:
     bucket = storage.Client().bucket(emulator.variables["GENAIOPS_BUCKET"])
     blob = bucket.blob(f"templates/{uuid.uuid4().hex}.yaml")
     blob.upload_from_filename(str(EXAMPLES / "hello_world.yaml"))
@@ -137,7 +142,9 @@ def test_a_template_of_the_bucket_and_its_own_root(emulator):
     assert found["root"] == root
 
 
-def test_a_pipeline_that_fails_is_told_and_not_run_again_by_itself(emulator, tmp_path):
+def test_a_pipeline_that_fails_is_told_and_not_run_again_by_itself(
+    emulator: RunningEmulator, tmp_path: Path
+) -> None:
     flag = tmp_path / "mended"
     path = tmp_path / "needing.yaml"
     compiler.Compiler().compile(needing, str(path))
@@ -152,7 +159,7 @@ def test_a_pipeline_that_fails_is_told_and_not_run_again_by_itself(emulator, tmp
     assert runs.record(runs.run(retry_failed=True))["outputs"] == {"Output": "thanks"}
 
 
-def test_a_wrong_parameter_is_refused_by_the_service(emulator):
+def test_a_wrong_parameter_is_refused_by_the_service(emulator: RunningEmulator) -> None:
     runs = Runs(use_case_with(parameters={"recipent": "x"}))
     result = runs.run()
     assert not result.success
@@ -160,7 +167,9 @@ def test_a_wrong_parameter_is_refused_by_the_service(emulator):
     assert not jobs_of(emulator, runs.use_case)
 
 
-def test_a_run_that_waited_long_enough_leaves_the_job_to_the_sensor(emulator, tmp_path):
+def test_a_run_that_waited_long_enough_leaves_the_job_to_the_sensor(
+    emulator: RunningEmulator, tmp_path: Path
+) -> None:
     path = tmp_path / "napping.yaml"
     compiler.Compiler().compile(napping, str(path))
     run = {"template": str(path), "parameters": {"seconds": 4.0}, "wait_seconds": 1}
@@ -182,7 +191,9 @@ def test_a_run_that_waited_long_enough_leaves_the_job_to_the_sensor(emulator, tm
 
 
 @pytest.mark.slow
-def test_the_arguments_example_tunes_for_200_steps_and_scores_at_intervals(emulator):
+def test_the_arguments_example_tunes_for_200_steps_and_scores_at_intervals(
+    emulator: RunningEmulator,
+) -> None:
     import json
 
     bucket = storage.Client().bucket(emulator.variables["GENAIOPS_BUCKET"])

@@ -18,12 +18,13 @@ from genaiops_dagster.data.sensor import look
 from genaiops_dagster.orchestration.bindings import build_resources
 from genaiops_dagster.promotion import champion as champion_module
 from genaiops_dagster.promotion.approve import ApprovalError, approve
-from genaiops_dagster.promotion.champion import ChampionError, Places, settle
+from genaiops_dagster.promotion.champion import ChampionBooks, ChampionError, settle
 from genaiops_dagster.promotion.jobs import build_jobs
 from genaiops_dagster.promotion.promote import Promotion, promote
 from genaiops_dagster.promotion.prune import delete_model, stale_models
 from genaiops_dagster.promotion.rollback import RollbackError, rollback
 from genaiops_dagster.promotion.smoke_test import SmokeTestError, smoke_test
+from genaiops_dagster.records.clock import SYSTEM_CLOCK
 from genaiops_dagster.records.tuning import TunedModel
 from tests.comparison.examples import make_rows, make_use_case
 from tests.integration.evaluation import faults as faults
@@ -34,7 +35,7 @@ WORSE = make_rows(0.2, seed=5)
 BETTER = make_rows(0.97, seed=3)
 
 
-def test_a_better_challenger_becomes_champion(bench: Bench):
+def test_a_better_challenger_becomes_champion(bench: Bench) -> None:
     result = bench.materialize()
 
     assert result.success
@@ -45,7 +46,7 @@ def test_a_better_challenger_becomes_champion(bench: Bench):
     assert [entry.kind for entry in bench.log.read()] == ["decision", "promotion", "completion"]
 
 
-def test_a_refused_challenger_is_recorded_and_nothing_serves(bench: Bench):
+def test_a_refused_challenger_is_recorded_and_nothing_serves(bench: Bench) -> None:
     bench.evaluate("tuned", WORSE)
 
     result = bench.materialize()
@@ -58,7 +59,7 @@ def test_a_refused_challenger_is_recorded_and_nothing_serves(bench: Bench):
     assert [entry.kind for entry in bench.log.read()] == ["decision"]
 
 
-def test_champion_alone_after_a_refusal_is_refused(bench: Bench):
+def test_champion_alone_after_a_refusal_is_refused(bench: Bench) -> None:
     bench.evaluate("tuned", WORSE)
     bench.decide()
 
@@ -66,14 +67,14 @@ def test_champion_alone_after_a_refusal_is_refused(bench: Bench):
     assert not bench.store.exists(f"{bench.name}/champion.json")
 
 
-def test_a_report_made_again_after_the_decision_is_noticed(bench: Bench):
+def test_a_report_made_again_after_the_decision_is_noticed(bench: Bench) -> None:
     bench.decide()
     bench.evaluate("tuned", make_rows(0.9, seed=4))
 
     assert "change of: comparison" in bench.refusal()
 
 
-def test_rows_changed_after_the_decision_are_noticed(bench: Bench):
+def test_rows_changed_after_the_decision_are_noticed(bench: Bench) -> None:
     bench.decide()
     report = bench.get("evaluation_report/tuned")
     other = bench.evaluate("pro", make_rows(0.6, seed=2))
@@ -83,7 +84,7 @@ def test_rows_changed_after_the_decision_are_noticed(bench: Bench):
     assert "exact_match of tuned are not those of its rows" in bench.refusal()
 
 
-def test_a_policy_edited_after_the_decision_is_noticed(bench: Bench):
+def test_a_policy_edited_after_the_decision_is_noticed(bench: Bench) -> None:
     bench.evaluate("tuned", WORSE)
     bench.decide()
     rules = [{"rule": "threshold", "metric": "exact_match", "at_least": 0.0}]
@@ -93,7 +94,7 @@ def test_a_policy_edited_after_the_decision_is_noticed(bench: Bench):
 
 
 @pytest.mark.parametrize("asset", ["evaluation_set", "prompt", "tuned_model"])
-def test_what_changed_after_the_decision_is_noticed(bench: Bench, asset: str):
+def test_what_changed_after_the_decision_is_noticed(bench: Bench, asset: str) -> None:
     bench.decide()
     if asset == "evaluation_set":
         bench.put_data("newer data")
@@ -107,7 +108,7 @@ def test_what_changed_after_the_decision_is_noticed(bench: Bench, asset: str):
     assert f"change of: {noun}" in bench.refusal()
 
 
-def test_a_pointer_written_by_hand_is_noticed(bench: Bench):
+def test_a_pointer_written_by_hand_is_noticed(bench: Bench) -> None:
     bench.promote()
     edited = bench.champion.model_copy(update={"model": bench.models[1].endpoint})
     bench.store.write(f"{bench.name}/champion.json", edited.model_dump_json().encode())
@@ -119,7 +120,7 @@ def test_a_pointer_written_by_hand_is_noticed(bench: Bench):
     assert f"names {bench.models[1].endpoint} as champion 1" in bench.refusal()
 
 
-def test_a_pointer_put_there_before_any_promotion_is_noticed(bench: Bench):
+def test_a_pointer_put_there_before_any_promotion_is_noticed(bench: Bench) -> None:
     other = Bench(bench.models)
     other.promote()
     bench.store.write(f"{bench.name}/champion.json", other.champion.model_dump_json().encode())
@@ -128,18 +129,18 @@ def test_a_pointer_put_there_before_any_promotion_is_noticed(bench: Bench):
     assert "the decision log knows of no promotion" in bench.refusal()
 
 
-def test_an_alias_taken_away_behind_our_back_is_noticed(bench: Bench):
+def test_an_alias_taken_away_behind_our_back_is_noticed(bench: Bench) -> None:
     bench.promote()
-    bench.places.registry.remove_alias(bench.tuned.model)
+    bench.books.registry.remove_alias(bench.tuned.model)
     bench.retune(BETTER, bench.models[1])
     bench.decide()
 
     assert "the alias 'champion' is no longer on it" in bench.refusal()
     # Other tests share the model: give it back.
-    bench.places.registry.add_alias(bench.models[0].model)
+    bench.books.registry.add_alias(bench.models[0].model)
 
 
-def test_the_decision_record_of_another_use_case_is_no_decision(bench: Bench):
+def test_the_decision_record_of_another_use_case_is_no_decision(bench: Bench) -> None:
     bench.evaluate("tuned", WORSE)
     bench.decide()
     other = Bench(bench.models)
@@ -148,7 +149,7 @@ def test_the_decision_record_of_another_use_case_is_no_decision(bench: Bench):
     assert "is not in the decision log" in bench.refusal()
 
 
-def test_a_decision_record_edited_to_promote_is_noticed(bench: Bench):
+def test_a_decision_record_edited_to_promote_is_noticed(bench: Bench) -> None:
     bench.evaluate("tuned", WORSE)
     decision = bench.decide()
     verdict = decision.verdict.model_copy(update={"outcome": "PROMOTE"})
@@ -157,7 +158,7 @@ def test_a_decision_record_edited_to_promote_is_noticed(bench: Bench):
     assert "is not in the decision log" in bench.refusal()
 
 
-def test_an_older_decision_to_promote_is_noticed(bench: Bench):
+def test_an_older_decision_to_promote_is_noticed(bench: Bench) -> None:
     older = bench.decide()
     bench.evaluate("tuned", WORSE)
     bench.decide()
@@ -166,7 +167,7 @@ def test_an_older_decision_to_promote_is_noticed(bench: Bench):
     assert "newest decision" in bench.refusal()
 
 
-def test_a_passing_check_of_another_candidate_promotes_nobody(bench: Bench):
+def test_a_passing_check_of_another_candidate_promotes_nobody(bench: Bench) -> None:
     rules = [BETTER_THAN_FLASH]
     other = make_use_case(rules, name=bench.name, challenger="pro")
     bench.evaluate("tuned", WORSE)
@@ -177,7 +178,7 @@ def test_a_passing_check_of_another_candidate_promotes_nobody(bench: Bench):
     assert "change of: challenger" in bench.refusal()
 
 
-def test_a_log_entry_changed_by_hand_is_noticed(bench: Bench):
+def test_a_log_entry_changed_by_hand_is_noticed(bench: Bench) -> None:
     bench.evaluate("tuned", WORSE)
     decision = bench.decide()
     name = bench.store.name_of(bench.log.uri(1))
@@ -190,7 +191,7 @@ def test_a_log_entry_changed_by_hand_is_noticed(bench: Bench):
     assert "the entry was changed after it was written" in bench.refusal()
 
 
-def test_a_run_from_the_sensor_is_refused_like_any_other(bench: Bench):
+def test_a_run_from_the_sensor_is_refused_like_any_other(bench: Bench) -> None:
     bench.evaluate("tuned", WORSE)
     bench.decide()
     bench.store.write(f"{bench.use_case.inbox}new.jsonl", b'{"id": "1"}\n')
@@ -213,7 +214,7 @@ def with_waiver(expires: dt.date) -> dict[str, object]:
 
 def test_a_waived_rule_is_shown_and_an_expired_waiver_counts_for_nothing(
     models: list[TunedModel], monkeypatch: pytest.MonkeyPatch
-):
+) -> None:
     today = dt.datetime.now(dt.UTC).date()
     bench = Bench(models, **with_waiver(today))
     bench.evaluate("tuned", WORSE)
@@ -226,14 +227,14 @@ def test_a_waived_rule_is_shown_and_an_expired_waiver_counts_for_nothing(
 
     class Tomorrow(dt.datetime):
         @classmethod
-        def now(cls, tz=None):
+        def now(cls, tz: Any = None) -> Any:
             return tomorrow
 
     monkeypatch.setattr("genaiops_dagster.promotion.decide.dt.datetime", Tomorrow)
     assert "the waiver of ann expired" in bench.refusal()
 
 
-def test_an_approval_is_waited_for(models: list[TunedModel]):
+def test_an_approval_is_waited_for(models: list[TunedModel]) -> None:
     bench = Bench(models, approval={"approvers": ["ann", "bo"]})
     bench.decide()
     assert "waits for approval by ann or bo: `genaiops approve" in bench.refusal()
@@ -249,7 +250,7 @@ def test_an_approval_is_waited_for(models: list[TunedModel]):
     assert entries[2].by == "bo"
 
 
-def test_an_approval_is_of_one_decision(models: list[TunedModel]):
+def test_an_approval_is_of_one_decision(models: list[TunedModel]) -> None:
     bench = Bench(models, approval={})
     bench.decide()
     approve(bench.use_case, bench.log, by="ann", reason="good")
@@ -259,7 +260,7 @@ def test_an_approval_is_of_one_decision(models: list[TunedModel]):
     assert "waits for approval" in bench.refusal()
 
 
-def test_a_refusal_cannot_be_approved(models: list[TunedModel]):
+def test_a_refusal_cannot_be_approved(models: list[TunedModel]) -> None:
     bench = Bench(models, approval={})
     bench.evaluate("tuned", WORSE)
     bench.decide()
@@ -268,7 +269,7 @@ def test_a_refusal_cannot_be_approved(models: list[TunedModel]):
         approve(bench.use_case, bench.log, by="ann", reason="please")
 
 
-def test_the_same_challenger_is_not_promoted_twice(bench: Bench):
+def test_the_same_challenger_is_not_promoted_twice(bench: Bench) -> None:
     first = bench.promote()
     bench.evaluate_champion(make_rows(0.9, seed=3))
 
@@ -276,7 +277,7 @@ def test_the_same_challenger_is_not_promoted_twice(bench: Bench):
     assert [e.kind for e in bench.log.read()] == ["decision", "promotion", "completion"]
 
 
-def test_a_better_successor_takes_alias_and_pointer(bench: Bench):
+def test_a_better_successor_takes_alias_and_pointer(bench: Bench) -> None:
     bench.promote()
     bench.retune(BETTER, bench.models[1])
     bench.evaluate_champion(make_rows(0.9, seed=3))
@@ -307,36 +308,36 @@ def at_once(*actions: Callable[[], Any]) -> list[Any]:
 @pytest.mark.parametrize("writers", [2, 6])
 def test_of_promotions_at_the_same_moment_one_wins_and_the_others_are_told(
     bench: Bench, writers: int
-):
+) -> None:
     decision, comparison = bench.decide(), bench.compare()
 
     def one() -> Callable[[], Promotion]:
-        places, now = bench.places, bench.challenge()
-        return lambda: promote(now, decision, comparison, places, bench.smoke_test)
+        books, now = bench.books, bench.challenge()
+        return lambda: promote(now, decision, comparison, books, bench.smoke_test)
 
     found = at_once(*(one() for _ in range(writers)))
 
     assert [*found] == [Promotion(bench.champion, one.changed) for one in found]
     assert sum(one.changed for one in found) == 1
     assert [e.kind for e in bench.log.read()] == ["decision", "promotion", "completion"]
-    assert settle(bench.places)[1] == bench.champion
+    assert settle(bench.books)[1] == bench.champion
     assert bench.champion.number == 1
 
 
-def test_of_a_promotion_and_a_rollback_at_the_same_moment_none_is_half_done(bench: Bench):
-    bench.places.registry.remove_alias(bench.models[1].model)  # what other tests left
+def test_of_a_promotion_and_a_rollback_at_the_same_moment_none_is_half_done(bench: Bench) -> None:
+    bench.books.registry.remove_alias(bench.models[1].model)  # what other tests left
     bench.promote()
     bench.retune(BETTER, bench.models[1])
     bench.evaluate_champion(make_rows(0.9, seed=3))
     decision, comparison, now = bench.decide(), bench.compare(), bench.challenge()
-    places = bench.places, bench.places
+    books = bench.books, bench.books
 
     promoted, restored = at_once(
-        lambda: promote(now, decision, comparison, places[0], bench.smoke_test),
-        lambda: rollback(places[1], lambda _: None, by="ann", reason="drill", to=1),
+        lambda: promote(now, decision, comparison, books[0], bench.smoke_test),
+        lambda: rollback(books[1], lambda _: None, by="ann", reason="drill", to=1),
     )
 
-    log, serves = settle(bench.places)
+    log, serves = settle(bench.books)
     kinds = [entry.kind for entry in log if entry.champion][1:]
     if kinds == ["promotion"]:
         assert "nothing was rolled back: champion 2" in str(restored)
@@ -358,26 +359,26 @@ def test_of_a_promotion_and_a_rollback_at_the_same_moment_none_is_half_done(benc
 
 def test_a_promotion_that_was_overtaken_while_it_looked_sees_no_tampering(
     bench: Bench, monkeypatch: pytest.MonkeyPatch
-):
+) -> None:
     """Another run moves pointer and alias after this one has read the log."""
     decision, comparison = bench.decide(), bench.compare()
     looked = champion_module._require_nothing
 
-    def overtaken(places: Places) -> None:
+    def overtaken(books: ChampionBooks) -> None:
         monkeypatch.setattr(champion_module, "_require_nothing", looked)
         bench.promote()
-        looked(places)
+        looked(books)
 
     monkeypatch.setattr(champion_module, "_require_nothing", overtaken)
 
-    found = promote(bench.challenge(), decision, comparison, bench.places, bench.smoke_test)
+    found = promote(bench.challenge(), decision, comparison, bench.books, bench.smoke_test)
 
     assert found == Promotion(bench.champion, changed=False)
 
 
 def test_a_promotion_killed_before_any_write_leaves_the_gates_champion_and_is_repaired(
     models: list[TunedModel], monkeypatch: pytest.MonkeyPatch
-):
+) -> None:
     """Entry, pointer, alias to, alias from, completion: before each of them, and before none."""
     send = AuthorizedSession.request
     for fatal in itertools.count():
@@ -396,20 +397,16 @@ def test_a_promotion_killed_before_any_write_leaves_the_gates_champion_and_is_re
         with monkeypatch.context() as broken:
             broken.setattr(AuthorizedSession, "request", counted)
             try:
-                finished = promote(
-                    now, decision, comparison, bench.places, bench.smoke_test
-                ).changed
+                finished = promote(now, decision, comparison, bench.books, bench.smoke_test).changed
             except KeyboardInterrupt:
                 finished = False
         assert bench.champion.model in (first.model, models[1].endpoint)
         called = [model for model in models if "champion" in bench.aliases(model.model)]
         assert called, "at every moment there is a champion"
 
-        found = promote(
-            bench.challenge(), decision, bench.compare(), bench.places, bench.smoke_test
-        )
+        found = promote(bench.challenge(), decision, bench.compare(), bench.books, bench.smoke_test)
 
-        assert found.champion == bench.champion == settle(bench.places)[1]
+        assert found.champion == bench.champion == settle(bench.books)[1]
         assert (found.champion.number, found.champion.model) == (2, models[1].endpoint)
         assert "champion" in bench.aliases(models[1].model)
         assert "champion" not in bench.aliases(models[0].model)
@@ -420,14 +417,14 @@ def test_a_promotion_killed_before_any_write_leaves_the_gates_champion_and_is_re
             return
 
 
-def test_a_rollback_brings_the_former_champion_back(bench: Bench):
+def test_a_rollback_brings_the_former_champion_back(bench: Bench) -> None:
     first = bench.promote()
     bench.retune(BETTER, bench.models[1])
     bench.evaluate_champion(make_rows(0.9, seed=3))
     bench.promote()
-    tested = []
+    tested: list[object] = []
 
-    restored = rollback(bench.places, tested.append, by="ann", reason="complaints")
+    restored = rollback(bench.books, tested.append, by="ann", reason="complaints")
 
     assert tested == [first]
     assert (restored.number, restored.restores, restored.model) == (3, 1, first.model)
@@ -438,39 +435,41 @@ def test_a_rollback_brings_the_former_champion_back(bench: Bench):
     assert (entry.kind, entry.by, entry.reason) == ("rollback", "ann", "complaints")
 
 
-def test_a_rollback_to_a_champion_that_does_not_answer_changes_nothing(bench: Bench):
+def test_a_rollback_to_a_champion_that_does_not_answer_changes_nothing(bench: Bench) -> None:
     bench.promote()
 
-    def silent(_):
+    def silent(_: Any) -> None:
         raise RuntimeError("404: no such endpoint")
 
     with pytest.raises(RuntimeError, match="no such endpoint"):
-        rollback(bench.places, silent, by="ann", reason="test", to=1)
+        rollback(bench.books, silent, by="ann", reason="test", to=1)
     assert bench.champion.number == 1
     assert len(bench.log.read()) == 3
 
 
-def test_a_rollback_restores_what_was_changed_by_hand(bench: Bench):
+def test_a_rollback_restores_what_was_changed_by_hand(bench: Bench) -> None:
     first = bench.promote()
     bench.store.write(f"{bench.name}/champion.json", b"not a champion")
     with pytest.raises(ChampionError, match="is not a champion"):
-        settle(bench.places)
+        settle(bench.books)
 
-    rollback(bench.places, lambda _: None, by="ann", reason="edited by hand", to=1)
+    rollback(bench.books, lambda _: None, by="ann", reason="edited by hand", to=1)
 
     assert bench.champion.model == first.model
-    assert settle(bench.places)[1] == bench.champion
+    assert settle(bench.books)[1] == bench.champion
 
 
 @pytest.mark.parametrize(("to", "message"), [(7, "no champion 7"), (None, "no other champion")])
-def test_a_rollback_to_nobody_is_refused(bench: Bench, to: int | None, message: str):
+def test_a_rollback_to_nobody_is_refused(bench: Bench, to: int | None, message: str) -> None:
     bench.promote()
     with pytest.raises(RollbackError, match=message):
-        rollback(bench.places, lambda _: None, by="ann", reason="test", to=to)
+        rollback(bench.books, lambda _: None, by="ann", reason="test", to=to)
 
 
 @pytest.mark.parametrize("champion_evaluated", [True, False])
-def test_the_tables_are_as_after_one_run_after_many_at_once(bench: Bench, champion_evaluated: bool):
+def test_the_tables_are_as_after_one_run_after_many_at_once(
+    bench: Bench, champion_evaluated: bool
+) -> None:
     """Also when the runs looked for a champion before the first of them promoted it."""
     tables = ("evaluation_runs", "evaluation_metrics", "evaluation_rows", "model_comparisons")
     assert bench.materialize().success
@@ -486,13 +485,13 @@ def test_the_tables_are_as_after_one_run_after_many_at_once(bench: Bench, champi
     assert len(first["promotions"]) == 3
 
 
-def test_who_was_rolled_back_from_is_not_promoted_again(bench: Bench):
+def test_who_was_rolled_back_from_is_not_promoted_again(bench: Bench) -> None:
     first = bench.promote()
     second_rows = BETTER
     bench.retune(second_rows, bench.models[1])
     bench.evaluate_champion(make_rows(0.9, seed=3))
     second = bench.promote()
-    rollback(bench.places, lambda _: None, by="ann", reason="complaints")
+    rollback(bench.books, lambda _: None, by="ann", reason="complaints")
     bench.evaluate_champion(make_rows(0.9, seed=3))
 
     decision = bench.decide()
@@ -502,26 +501,26 @@ def test_who_was_rolled_back_from_is_not_promoted_again(bench: Bench):
     assert "not promoted: REJECT" in bench.refusal()
     assert bench.get("champion")["model"] == first.model
     # A rollback to it lifts that.
-    rollback(bench.places, lambda _: None, by="ann", reason="it was not the model", to=2)
+    rollback(bench.books, lambda _: None, by="ann", reason="it was not the model", to=2)
     bench.evaluate_champion(BETTER)
     assert bench.champion.model == second.model
     assert bench.decide().verdict.outcome == "PROMOTE"
 
 
-def test_an_alias_put_on_a_refused_model_is_noticed(bench: Bench):
+def test_an_alias_put_on_a_refused_model_is_noticed(bench: Bench) -> None:
     bench.promote()
     bench.retune(WORSE, bench.models[1])
     label(bench, bench.models[1].model)
-    bench.places.registry.add_alias(bench.models[1].model)
+    bench.books.registry.add_alias(bench.models[1].model)
 
     assert f"the alias 'champion' was put on {bench.models[1].model}" in bench.refusal("champion")
 
-    rollback(bench.places, lambda _: None, by="ann", reason="alias moved by hand", to=1)
-    assert settle(bench.places)[1] == bench.champion
+    rollback(bench.books, lambda _: None, by="ann", reason="alias moved by hand", to=1)
+    assert settle(bench.books)[1] == bench.champion
     assert "champion" not in bench.aliases(bench.models[1].model)
 
 
-def test_prune_keeps_champion_and_predecessor(emulator: RunningEmulator):
+def test_prune_keeps_champion_and_predecessor(emulator: RunningEmulator) -> None:
     models = tune(4)
     bench = Bench(models)
     for model in models:
@@ -538,11 +537,11 @@ def test_prune_keeps_champion_and_predecessor(emulator: RunningEmulator):
     assert kept_newest == []
     delete_model(bench.vertex_ai, stale[0])
     delete_model(bench.vertex_ai, stale[0])
-    remaining = {model for model, _ in bench.places.registry.tuned_models()}
+    remaining = {model for model, _ in bench.books.registry.tuned_models()}
     assert remaining == {models[0].model, models[1].model, models[3].model}
 
 
-def test_a_job_approves(models: list[TunedModel]):
+def test_a_job_approves(models: list[TunedModel]) -> None:
     bench = Bench(models, approval={})
     bench.decide()
     [approve_job, _] = build_jobs(bench.use_case)
@@ -557,7 +556,7 @@ def test_a_job_approves(models: list[TunedModel]):
     assert [entry.kind for entry in bench.log.read()] == ["decision", "approval"]
 
 
-def test_a_job_rolls_back_after_a_smoke_test(bench: Bench):
+def test_a_job_rolls_back_after_a_smoke_test(bench: Bench) -> None:
     bench.promote()
     [_, rollback_job] = build_jobs(bench.use_case)
     config = {"by": "ann", "reason": "drill", "to": 1}
@@ -577,7 +576,7 @@ def test_a_job_rolls_back_after_a_smoke_test(bench: Bench):
 
 def test_a_challenger_that_does_not_answer_is_not_promoted(
     bench: Bench, faults: Callable[..., None]
-):
+) -> None:
     bench.decide()
     endpoint = bench.tuned.endpoint.rpartition("/")[2]
     faults({"kind": "error", "method": "generateContent", "model": endpoint, "status": 403})
@@ -593,10 +592,10 @@ def test_a_challenger_that_does_not_answer_is_not_promoted(
     assert bench.champion.number == 1
 
 
-def test_a_champion_that_does_not_answer_fails_its_smoke_test(bench: Bench):
+def test_a_champion_that_does_not_answer_fails_its_smoke_test(bench: Bench) -> None:
     champion = bench.promote()
     gone = champion.model_copy(update={"model": f"{champion.model}9"})
 
-    smoke_test(bench.vertex_ai, bench.use_case, champion)
+    smoke_test(bench.vertex_ai, bench.use_case.serving.samples, SYSTEM_CLOCK, champion)
     with pytest.raises(SmokeTestError, match="cannot be called: 404"):
-        smoke_test(bench.vertex_ai, bench.use_case, gone)
+        smoke_test(bench.vertex_ai, bench.use_case.serving.samples, SYSTEM_CLOCK, gone)

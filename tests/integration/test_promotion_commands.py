@@ -27,7 +27,7 @@ def run(*arguments: str) -> Result:
     return CliRunner().invoke(app, [*arguments], env={"TERM": "dumb"})
 
 
-def test_history_verifies_and_prints_the_log(folder: Path, models: list[TunedModel]):
+def test_history_verifies_and_prints_the_log(folder: Path, models: list[TunedModel]) -> None:
     bench = make_bench(folder, models)
     bench.promote()
 
@@ -39,7 +39,7 @@ def test_history_verifies_and_prints_the_log(folder: Path, models: list[TunedMod
     assert f"The log is whole; champion 1 serves: {bench.tuned.endpoint}" in result.output
 
 
-def test_history_tells_a_log_that_was_changed(folder: Path, models: list[TunedModel]):
+def test_history_tells_a_log_that_was_changed(folder: Path, models: list[TunedModel]) -> None:
     bench = make_bench(folder, models)
     bench.promote()
     name = bench.store.name_of(bench.log.uri(2))
@@ -51,7 +51,7 @@ def test_history_tells_a_log_that_was_changed(folder: Path, models: list[TunedMo
     assert "the entry was changed after it was written" in result.output
 
 
-def test_history_tells_a_champion_that_was_changed(folder: Path, models: list[TunedModel]):
+def test_history_tells_a_champion_that_was_changed(folder: Path, models: list[TunedModel]) -> None:
     bench = make_bench(folder, models)
     bench.promote()
     edited = bench.champion.model_copy(update={"model": "another"})
@@ -63,7 +63,7 @@ def test_history_tells_a_champion_that_was_changed(folder: Path, models: list[Tu
     assert f"genaiops rollback {bench.name} --to 1" in " ".join(result.output.split())
 
 
-def test_approve_records_who_and_why(folder: Path, models: list[TunedModel]):
+def test_approve_records_who_and_why(folder: Path, models: list[TunedModel]) -> None:
     bench = make_bench(folder, models, approval={"approvers": ["ann"]})
     bench.decide()
 
@@ -78,7 +78,7 @@ def test_approve_records_who_and_why(folder: Path, models: list[TunedModel]):
     assert {row["kind"] for row in bench.rows("promotions")} == {"approval", "decision"}
 
 
-def test_rollback_brings_a_champion_back(folder: Path, models: list[TunedModel]):
+def test_rollback_brings_a_champion_back(folder: Path, models: list[TunedModel]) -> None:
     bench = make_bench(folder, models)
     first = bench.promote()
     bench.retune(BETTER, models[1])
@@ -93,7 +93,7 @@ def test_rollback_brings_a_champion_back(folder: Path, models: list[TunedModel])
     assert run("rollback", bench.name, "--reason", "again", "--to", "9").exit_code == 1
 
 
-def test_prune_deletes_only_when_told_to(folder: Path, models: list[TunedModel]):
+def test_prune_deletes_only_when_told_to(folder: Path, models: list[TunedModel]) -> None:
     own = tune(3)
     bench = make_bench(folder, own)
     for model in own:
@@ -110,7 +110,7 @@ def test_prune_deletes_only_when_told_to(folder: Path, models: list[TunedModel])
     assert "Nothing to prune" in run("prune", bench.name, "--keep", "1").output
 
 
-def test_report_writes_the_page(folder: Path, models: list[TunedModel]):
+def test_report_writes_the_page(folder: Path, models: list[TunedModel]) -> None:
     bench = make_bench(folder, models)
     nothing = run("report", bench.name, "--no-open")
     assert nothing.exit_code == 1
@@ -125,7 +125,9 @@ def test_report_writes_the_page(folder: Path, models: list[TunedModel]):
     assert "Champion 1 serves: tuned" in " ".join(page.read_text().split())
 
 
-def test_an_unknown_use_case_is_told_with_those_that_exist(folder: Path, models: list[TunedModel]):
+def test_an_unknown_use_case_is_told_with_those_that_exist(
+    folder: Path, models: list[TunedModel]
+) -> None:
     for command in ("history", "report", "prune"):
         result = run(command, "nothing_such")
         assert result.exit_code == 2

@@ -15,6 +15,7 @@ from genaiops_dagster.google_cloud.object_store import ObjectStore
 from genaiops_dagster.orchestration.bindings import build_resources
 from genaiops_dagster.promotion.assets import build_assets as promotion_assets
 from genaiops_dagster.promotion.log import DecisionLog
+from genaiops_dagster.records.clock import SYSTEM_CLOCK
 from genaiops_dagster.serving.daily.assets import build_assets as serving_assets
 from tests.integration.evaluation import (
     content_requests,
@@ -62,7 +63,7 @@ def test_incomplete_evidence_is_refused_and_the_refusal_recorded(
     fault: dict[str, Any],
     outcome: str,
     reason: str,
-):
+) -> None:
     use_case = use_case_of(CANDIDATES, judge=JUDGE)
     easy = [{"rule": "threshold", "metric": "exact_match", "at_least": 0.0}]
     gate = use_case.gate.model_validate({"challenger": "flash", "rules": easy})
@@ -93,7 +94,7 @@ def test_incomplete_evidence_is_refused_and_the_refusal_recorded(
         check.check_name for check in result.get_asset_check_evaluations() if not check.passed
     }
     assert "gate" in failed
-    [entry] = DecisionLog(store, use_case.name).read()
+    [entry] = DecisionLog(store, use_case.name, SYSTEM_CLOCK).read()
     assert entry.decision is not None
     assert entry.decision.verdict.outcome == outcome
     assert any(reason in text for text in entry.decision.verdict.reasons)

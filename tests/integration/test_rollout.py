@@ -75,7 +75,7 @@ def slow(bench: Bench, **fault: Any) -> dict[str, Any]:
     return {"service": "vertex", "method": "generateContent", "model": f"*{endpoint}", **fault}
 
 
-def test_a_rollout_from_nobody_to_everybody(bench: Bench):
+def test_a_rollout_from_nobody_to_everybody(bench: Bench) -> None:
     begin(bench)
     old, new = bench.models[0].endpoint, bench.models[1].endpoint
     assert users(bench)[0] == {old: 32}
@@ -114,7 +114,7 @@ def test_a_rollout_from_nobody_to_everybody(bench: Bench):
 )
 def test_errors_and_latency_end_a_rollout(
     emulator: RunningEmulator, bench: Bench, fault: dict[str, Any], reason: str
-):
+) -> None:
     begin(bench)
     users(bench)
     look(bench)
@@ -132,7 +132,7 @@ def test_errors_and_latency_end_a_rollout(
     assert row["model"] == new
 
 
-def test_blocked_answers_end_a_rollout(emulator: RunningEmulator, bench: Bench):
+def test_blocked_answers_end_a_rollout(emulator: RunningEmulator, bench: Bench) -> None:
     begin(bench)
     blocked = slow(bench, kind="block", where="answer", category="HARM_CATEGORY_HARASSMENT")
     with faults(emulator, blocked):
@@ -142,7 +142,7 @@ def test_blocked_answers_end_a_rollout(emulator: RunningEmulator, bench: Bench):
     assert "blocked" in ended.reasons[0]
 
 
-def test_bad_ratings_end_a_rollout(bench: Bench):
+def test_bad_ratings_end_a_rollout(bench: Bench) -> None:
     quality = {"metric": "rating", "no_worse_by": 0.2, "minimum_rows": 5}
     begin(bench, stages=[{"share": 0.5}], limits={"quality": quality})
     tables = Warehouse(lambda: bench.bigquery, "genaiops")
@@ -158,7 +158,7 @@ def test_bad_ratings_end_a_rollout(bench: Bench):
     assert (ended.action, "rating is 0.1" in ended.reasons[0]) == ("withdraw", True)
 
 
-def test_a_rollout_without_data_ends_and_may_begin_again(bench: Bench):
+def test_a_rollout_without_data_ends_and_may_begin_again(bench: Bench) -> None:
     begin(bench, silence_minutes=0.001)
     ended = look(bench)
     assert ended.action == "withdraw"
@@ -167,7 +167,7 @@ def test_a_rollout_without_data_ends_and_may_begin_again(bench: Bench):
     assert bench.promote().rollout  # that nobody asked is not the candidate's fault
 
 
-def test_nothing_changes_while_a_stage_lasts(bench: Bench):
+def test_nothing_changes_while_a_stage_lasts(bench: Bench) -> None:
     begin(bench, dwell_minutes=30)
     users(bench)
     assert look(bench).action == "wait"
@@ -176,21 +176,21 @@ def test_nothing_changes_while_a_stage_lasts(bench: Bench):
     assert bench.champion.rollout.stage == "shadow"
 
 
-def test_another_candidate_waits_for_the_end_of_the_rollout(bench: Bench):
+def test_another_candidate_waits_for_the_end_of_the_rollout(bench: Bench) -> None:
     begin(bench)
     bench.retune(make_rows(0.99, seed=4), bench.models[0].model_copy(update={"endpoint": "e/3"}))
     bench.decide()
     assert "is being rolled out (stage shadow)" in bench.refusal()
 
 
-def test_the_first_champion_serves_at_once(bench: Bench):
+def test_the_first_champion_serves_at_once(bench: Bench) -> None:
     serving = Serving.model_validate({"rollout": POLICY})
     bench.use_case = bench.use_case.model_copy(update={"serving": serving})
     assert bench.promote().rollout is None
     assert users(bench)[0] == {bench.models[0].endpoint: 32}
 
 
-def test_without_a_policy_there_is_no_rollout_asset(bench: Bench):
+def test_without_a_policy_there_is_no_rollout_asset(bench: Bench) -> None:
     definitions = dg.Definitions.merge(
         build_use_case(bench.use_case), dg.Definitions(resources=build_resources())
     )

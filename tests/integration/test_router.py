@@ -71,18 +71,20 @@ def arms(router: Router, count: int = 400) -> dict[str, int]:
     }
 
 
-def test_without_a_rollout_everybody_gets_the_champion(bench: Bench, open_router: Any):
+def test_without_a_rollout_everybody_gets_the_champion(bench: Bench, open_router: Any) -> None:
     bench.promote()
     route = open_router().route("ann")
     assert (route.served, route.arm, route.mirror) == (bench.champion, "champion", None)
 
 
-def test_a_use_case_without_a_champion_says_so(bench: Bench, open_router: Any):
+def test_a_use_case_without_a_champion_says_so(bench: Bench, open_router: Any) -> None:
     with pytest.raises(NoChampionError, match="has no champion yet"):
         open_router().route("ann")
 
 
-def test_the_router_answers_within_a_millisecond_from_its_cache(bench: Bench, open_router: Any):
+def test_the_router_answers_within_a_millisecond_from_its_cache(
+    bench: Bench, open_router: Any
+) -> None:
     begin_rollout(bench)
     router = open_router()
     router.route("ann")
@@ -92,7 +94,9 @@ def test_the_router_answers_within_a_millisecond_from_its_cache(bench: Bench, op
     assert (time.process_time() - started) / 10_000 < 0.001
 
 
-def test_a_rollout_gives_more_and_more_users_to_the_candidate(bench: Bench, open_router: Any):
+def test_a_rollout_gives_more_and_more_users_to_the_candidate(
+    bench: Bench, open_router: Any
+) -> None:
     begin_rollout(bench)
     router, old = open_router(), bench.champion
     assert old.number == 1
@@ -100,18 +104,18 @@ def test_a_rollout_gives_more_and_more_users_to_the_candidate(bench: Bench, open
     assert shadow["candidate"] == 0
     assert 150 < shadow["mirrored"] < 250
 
-    advance(bench.places, bench.champion.rollout, STAGES, reason="good figures")
+    advance(bench.books, bench.champion.rollout, STAGES, reason="good figures")
     router.refresh()
     first = {n for n in range(400) if router.route(f"user {n}").arm == "candidate"}
     assert 60 < len(first) < 140
     assert first == {n for n in range(400) if router.route(f"user {n}").arm == "candidate"}
 
-    advance(bench.places, bench.champion.rollout, STAGES, reason="good figures")
+    advance(bench.books, bench.champion.rollout, STAGES, reason="good figures")
     router.refresh()
     assert arms(router)["candidate"] == 400
     assert bench.champion.number == 1
 
-    champion = advance(bench.places, bench.champion.rollout, STAGES, reason="good figures")
+    champion = advance(bench.books, bench.champion.rollout, STAGES, reason="good figures")
     router.refresh()
     assert (champion.number, champion.rollout) == (2, None)
     assert router.route("ann").served == champion == bench.champion
@@ -125,28 +129,28 @@ def test_a_rollout_gives_more_and_more_users_to_the_candidate(bench: Bench, open
 
 def test_a_withdrawn_candidate_serves_nobody_and_is_not_promoted_again(
     bench: Bench, open_router: Any
-):
+) -> None:
     begin_rollout(bench)
     rollout = bench.champion.rollout
-    withdraw(bench.places, rollout, reason="too slow")
+    withdraw(bench.books, rollout, reason="too slow")
     router = open_router()
     assert arms(router) == {"candidate": 0, "mirrored": 0}
     assert bench.decide().verdict.outcome == "REJECT"
     assert "too slow" in str(bench.decide().verdict.reasons)
     with pytest.raises(ChampionError, match="no longer at stage shadow"):
-        advance(bench.places, rollout, STAGES, reason="late")
+        advance(bench.books, rollout, STAGES, reason="late")
 
 
-def test_a_rollback_during_a_rollout_ends_the_rollout(bench: Bench):
+def test_a_rollback_during_a_rollout_ends_the_rollout(bench: Bench) -> None:
     begin_rollout(bench)
-    champion = rollback(bench.places, lambda _: None, by="ann", reason="complaints")
+    champion = rollback(bench.books, lambda _: None, by="ann", reason="complaints")
     assert (champion.number, champion.rollout) == (1, None)
     assert bench.champion == champion
 
 
 def test_a_killed_step_is_carried_through_by_the_next_one(
     bench: Bench, open_router: Any, monkeypatch: pytest.MonkeyPatch
-):
+) -> None:
     begin_rollout(bench)
     router = open_router()
     router.route("ann")
@@ -157,17 +161,17 @@ def test_a_killed_step_is_carried_through_by_the_next_one(
     with monkeypatch.context() as patched:
         patched.setattr("genaiops_dagster.promotion.champion._move_pointer", killed)
         with pytest.raises(KeyboardInterrupt):
-            advance(bench.places, bench.champion.rollout, STAGES, reason="good figures")
+            advance(bench.books, bench.champion.rollout, STAGES, reason="good figures")
     assert bench.champion.rollout.stage == "shadow"
     router.refresh()  # what it was before is still good while the change is under way
-    advance(bench.places, _settled(bench), STAGES, reason="good figures")
+    advance(bench.books, _settled(bench), STAGES, reason="good figures")
     assert bench.champion.rollout.stage == "100 %"
 
 
 def _settled(bench: Bench) -> Any:
     from genaiops_dagster.promotion.champion import settle
 
-    return settle(bench.places)[1].rollout
+    return settle(bench.books)[1].rollout
 
 
 def tamper(bench: Bench, **changes: Any) -> None:
@@ -176,7 +180,9 @@ def tamper(bench: Bench, **changes: Any) -> None:
     bench.store.write(f"{bench.name}/champion.json", body)
 
 
-def test_a_pointer_changed_by_hand_is_not_served(bench: Bench, open_router: Any, tmp_path: Path):
+def test_a_pointer_changed_by_hand_is_not_served(
+    bench: Bench, open_router: Any, tmp_path: Path
+) -> None:
     bench.promote()
     router, champion = open_router(folder=tmp_path), bench.champion
     assert router.route("ann").served == champion
@@ -189,7 +195,7 @@ def test_a_pointer_changed_by_hand_is_not_served(bench: Bench, open_router: Any,
         fresh.route("ann")
 
 
-def test_a_split_changed_by_hand_is_not_served(bench: Bench, open_router: Any):
+def test_a_split_changed_by_hand_is_not_served(bench: Bench, open_router: Any) -> None:
     begin_rollout(bench)
     router = open_router()
     router.route("ann")
@@ -200,7 +206,9 @@ def test_a_split_changed_by_hand_is_not_served(bench: Bench, open_router: Any):
     assert arms(router)["candidate"] == 0
 
 
-def test_a_promotion_that_the_gate_never_decided_is_not_served(bench: Bench, open_router: Any):
+def test_a_promotion_that_the_gate_never_decided_is_not_served(
+    bench: Bench, open_router: Any
+) -> None:
     """Somebody who can write to the bucket makes a whole entry, with pointer and chain right."""
     bench.promote()
     router, champion = open_router(), bench.champion
@@ -215,7 +223,7 @@ def test_a_promotion_that_the_gate_never_decided_is_not_served(bench: Bench, ope
     assert router.route("ann").served == champion
 
 
-def test_a_log_changed_by_hand_serves_nothing_new(bench: Bench, open_router: Any):
+def test_a_log_changed_by_hand_serves_nothing_new(bench: Bench, open_router: Any) -> None:
     bench.promote()
     name = f"{bench.name}/decisions/00000001.json"
     content = bench.store.read_json(name)
@@ -226,9 +234,9 @@ def test_a_log_changed_by_hand_serves_nothing_new(bench: Bench, open_router: Any
 
 def test_without_a_store_the_last_known_champion_serves(
     emulator: RunningEmulator, bench: Bench, open_router: Any, tmp_path: Path
-):
+) -> None:
     begin_rollout(bench)
-    advance(bench.places, bench.champion.rollout, STAGES, reason="good figures")
+    advance(bench.books, bench.champion.rollout, STAGES, reason="good figures")
     router, champion = open_router(folder=tmp_path), bench.champion
     assert arms(router)["candidate"] > 0
     with faults(emulator, NO_STORE):
@@ -244,7 +252,7 @@ def test_without_a_store_the_last_known_champion_serves(
         open_router(folder=tmp_path).route("ann")
 
 
-def test_a_deleted_pointer_changes_nothing_for_who_knew_it(bench: Bench, open_router: Any):
+def test_a_deleted_pointer_changes_nothing_for_who_knew_it(bench: Bench, open_router: Any) -> None:
     bench.promote()
     router, champion = open_router(refresh_seconds=0.05), bench.champion
     router.route("ann")
@@ -253,7 +261,7 @@ def test_a_deleted_pointer_changes_nothing_for_who_knew_it(bench: Bench, open_ro
     assert router.route("ann").served == champion
 
 
-def test_a_promotion_arrives_by_itself(bench: Bench, open_router: Any):
+def test_a_promotion_arrives_by_itself(bench: Bench, open_router: Any) -> None:
     bench.promote()
     router = open_router(refresh_seconds=0.05)
     assert router.route("ann").served.number == 1
@@ -266,7 +274,7 @@ def test_a_promotion_arrives_by_itself(bench: Bench, open_router: Any):
         time.sleep(0.02)
 
 
-def test_requests_are_recorded_without_their_texts(bench: Bench, open_router: Any):
+def test_requests_are_recorded_without_their_texts(bench: Bench, open_router: Any) -> None:
     begin_rollout(bench)
     log = RequestLog(Warehouse(lambda: bench.bigquery, "genaiops"))
     router = open_router(requests=log)
@@ -289,7 +297,7 @@ def test_requests_are_recorded_without_their_texts(bench: Bench, open_router: An
     assert "corp.io" not in json.dumps(list(rows.values()), default=str)
 
 
-def test_texts_are_kept_on_request_and_redacted(bench: Bench, open_router: Any):
+def test_texts_are_kept_on_request_and_redacted(bench: Bench, open_router: Any) -> None:
     bench.promote()
     bench.use_case = bench.use_case.model_copy(update={"serving": Serving(log_texts=True)})
     router = open_router(requests=RequestLog(Warehouse(lambda: bench.bigquery, "genaiops")))
@@ -308,7 +316,7 @@ def guarded(bench: Bench, **rules: Any) -> None:
 
 def test_the_rules_of_the_input_hold_for_applications(
     emulator: RunningEmulator, bench: Bench, open_router: Any
-):
+) -> None:
     bench.promote()
     guarded(bench, input={"personal_data": "redact", "blocked_topics": {"weapons": ["gunpowder"]}})
     router = open_router(requests=RequestLog(Warehouse(lambda: bench.bigquery, "genaiops")))
@@ -332,7 +340,7 @@ def test_the_rules_of_the_input_hold_for_applications(
     assert "corp.io" not in json.dumps(list(found.values()), default=str)
 
 
-def test_the_rules_of_the_output_hold_for_applications(bench: Bench, open_router: Any):
+def test_the_rules_of_the_output_hold_for_applications(bench: Bench, open_router: Any) -> None:
     bench.promote()
     plain = open_router().generate({"question": "question 1"}, user="ann")
     word = plain.answer.text.strip()
@@ -350,7 +358,7 @@ def test_the_rules_of_the_output_hold_for_applications(bench: Bench, open_router
 
 def test_the_service_is_told_what_to_block(
     emulator: RunningEmulator, bench: Bench, open_router: Any
-):
+) -> None:
     bench.promote()
     question = {"question": "json or csv? I am not stupid"}
     assert open_router().generate(question, user="ann").status == "answered"
@@ -359,7 +367,7 @@ def test_the_service_is_told_what_to_block(
     assert (response.status, response.answer.reason) == ("blocked", "HARM_CATEGORY_HARASSMENT")
 
 
-def test_requests_are_priced_as_the_use_case_says(bench: Bench, open_router: Any):
+def test_requests_are_priced_as_the_use_case_says(bench: Bench, open_router: Any) -> None:
     bench.promote()
     prices = {bench.champion.base_model: ModelPrice(input=1e6, output=0, tuned_factor=2)}
     budget = bench.use_case.budget.model_copy(update={"prices": prices})
@@ -373,10 +381,10 @@ def test_requests_are_priced_as_the_use_case_says(bench: Bench, open_router: Any
 
 def test_a_failing_candidate_is_recorded_and_the_user_is_answered(
     emulator: RunningEmulator, bench: Bench, open_router: Any
-):
+) -> None:
     begin_rollout(bench)
     for _ in range(2):
-        advance(bench.places, bench.champion.rollout, STAGES, reason="good figures")
+        advance(bench.books, bench.champion.rollout, STAGES, reason="good figures")
     router = open_router(
         requests=RequestLog(Warehouse(lambda: bench.bigquery, "genaiops")), attempts=1
     )
@@ -392,7 +400,7 @@ def test_a_failing_candidate_is_recorded_and_the_user_is_answered(
 
 def test_nothing_is_lost_when_bigquery_is_away_at_the_end(
     emulator: RunningEmulator, bench: Bench, open_router: Any, tmp_path: Path
-):
+) -> None:
     bench.promote()
     away = {"kind": "error", "service": "bigquery", "status": 403}
     warehouse = Warehouse(lambda: bench.bigquery, "genaiops")
@@ -419,7 +427,7 @@ assert "dagster" not in sys.modules, "an application needs no Dagster"
 """
 
 
-def test_an_application_that_just_ends_loses_no_request(bench: Bench, tmp_path: Path):
+def test_an_application_that_just_ends_loses_no_request(bench: Bench, tmp_path: Path) -> None:
     bench.promote()
     content = yaml.safe_dump(bench.use_case.model_dump(mode="json"))
     (tmp_path / "bench.yaml").write_text(content)
@@ -428,7 +436,7 @@ def test_an_application_that_just_ends_loses_no_request(bench: Bench, tmp_path: 
     assert len(bench.rows("requests")) == 20
 
 
-def test_a_forked_process_looks_for_itself(bench: Bench, open_router: Any):
+def test_a_forked_process_looks_for_itself(bench: Bench, open_router: Any) -> None:
     bench.promote()
     router = open_router(refresh_seconds=0.05)
     router.route("ann")
@@ -438,7 +446,7 @@ def test_a_forked_process_looks_for_itself(bench: Bench, open_router: Any):
     assert router.route("ann").served == bench.champion
 
 
-def test_it_needs_only_a_bucket(bench: Bench):
+def test_it_needs_only_a_bucket(bench: Bench) -> None:
     """An application that asks the model by other means needs neither Vertex AI nor BigQuery."""
     bench.promote()
     with Router(bench.use_case, ObjectStore(bench.store._client, bench.store.bucket)) as router:

@@ -18,6 +18,7 @@ from genaiops_dagster.google_cloud.settings import GoogleCloudSettings
 from genaiops_dagster.google_cloud.vertex_ai import VertexAI
 from genaiops_dagster.planning.assets import build_assets as budget_assets
 from genaiops_dagster.records.budget import CostEstimate
+from genaiops_dagster.records.clock import SYSTEM_CLOCK
 from genaiops_dagster.records.record import from_row
 from genaiops_dagster.records.tuning import TunedModel
 from genaiops_dagster.tuning.assets import build_assets as tuning_assets
@@ -296,5 +297,5 @@ def test_a_killed_step_is_repeated_without_a_second_job(
     model = from_row(TunedModel, record_of(store, use_case, "tuned_model"))
     assert job.tuned_model is not None
     assert (model.job, model.endpoint) == (job.name, job.tuned_model.endpoint)
-    taken = Ledger(store, use_case.name, use_case.budget).read().taken()
+    taken = Ledger(store, use_case.name, use_case.budget, SYSTEM_CLOCK).read().taken()
     assert taken.usd == pytest.approx(model.cost_usd)

@@ -15,6 +15,7 @@ from genaiops_dagster.google_cloud.vertex_ai import VertexAI
 from genaiops_dagster.orchestration.assembly import build_definitions, lifecycle_job_name
 from genaiops_dagster.orchestration.asset_options import asset_key
 from genaiops_dagster.orchestration.bindings import build_resources
+from genaiops_dagster.orchestration.workspace import RESOURCES
 from genaiops_dagster.planning.assets import build_assets as budget_assets
 from genaiops_dagster.tuning import pending
 from genaiops_dagster.tuning.assets import build_assets as tuning_assets
@@ -67,14 +68,16 @@ class Pipeline:
         )
 
     def tick(self) -> dg.SensorResult | dg.SkipReason:
-        resources = {name: build_resources()[name] for name in ("object_store", "vertex_ai")}
+        resources = {name: build_resources()[name] for name in RESOURCES}
         with dg.build_sensor_context(
             instance=self.instance,
             definitions=self.definitions,
             resources=resources,
         ) as context:
-            result: Any = self.sensor(context)
-            return result
+            result = self.sensor.evaluate_tick(context)
+        if not result.run_requests:
+            return dg.SkipReason(result.skip_message)
+        return dg.SensorResult(run_requests=[*result.run_requests])
 
     def made(self, result: dg.ExecuteInProcessResult) -> set[str]:
         events = result.get_asset_materialization_events()

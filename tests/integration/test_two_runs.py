@@ -13,6 +13,7 @@ import pytest
 from genaiops_dagster.budget.ledger import Ledger
 from genaiops_dagster.google_cloud.object_store import ObjectStore
 from genaiops_dagster.planning.assets import build_assets as budget_assets
+from genaiops_dagster.records.clock import SYSTEM_CLOCK
 from genaiops_dagster.use_case import UseCase
 from tests.integration.lifecycle import (
     colours_use_case,
@@ -110,7 +111,7 @@ def test_two_runs_that_start_together_create_one_job(
         assert ended.returncode == 0, ended.stdout + ended.stderr[-2000:]
     assert calls(emulator, "tuningJobs.create") == before + 1
     model: Any = record_of(store, use_case, "tuned_model")
-    taken = Ledger(store, use_case.name, use_case.budget).read().taken()
+    taken = Ledger(store, use_case.name, use_case.budget, SYSTEM_CLOCK).read().taken()
     assert taken.usd == pytest.approx(model["cost_usd"])
 
 
@@ -139,4 +140,4 @@ def test_two_runs_cannot_together_exceed_the_monthly_limit(
     assert len(refused) == 1, [one.stdout + one.stderr[-2000:] for one in ended]
     assert "budget.per_month_usd" in refused[0].stdout
     assert calls(emulator, "generateContent") - before == ROWS
-    assert Ledger(store, use_case.name, use_case.budget).read().taken().usd <= limit
+    assert Ledger(store, use_case.name, use_case.budget, SYSTEM_CLOCK).read().taken().usd <= limit

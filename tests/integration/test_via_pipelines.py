@@ -74,7 +74,9 @@ def record(folder: Path, asset: str) -> dict[str, Any]:
         running.stop()
 
 
-def test_the_results_are_those_of_a_direct_run_and_the_second_comes_from_the_cache(tmp_path):
+def test_the_results_are_those_of_a_direct_run_and_the_second_comes_from_the_cache(
+    tmp_path: Path,
+) -> None:
     direct, piped = tmp_path / "direct", tmp_path / "piped"
     for folder in (direct, piped):
         folder.mkdir()

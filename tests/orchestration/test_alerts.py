@@ -111,17 +111,17 @@ def run_and_tick(environment: dict[str, str], asset: dg.AssetsDefinition) -> lis
     return told
 
 
-def test_nobody_is_told_unless_configured():
+def test_nobody_is_told_unless_configured() -> None:
     assert build_alerts({}) == []
 
 
-def test_a_failed_run_is_told_in_slack(slack: Received):
+def test_a_failed_run_is_told_in_slack(slack: Received) -> None:
     run_and_tick({alerts.SLACK_WEBHOOK: f"http://127.0.0.1:{slack.port}/x"}, broken)
     assert "failed" in slack[0]
     assert "step broken: the model could not be tuned" in slack[0]
 
 
-def test_what_failed_is_a_text_in_slack(slack: Received):
+def test_what_failed_is_a_text_in_slack(slack: Received) -> None:
     @dg.asset(check_specs=[dg.AssetCheckSpec("hostile", asset="checked")])
     def checked() -> Materialized:
         said = escape_markdown("<!channel> <https://evil.example|*look*> a_b & [c]")
@@ -133,7 +133,7 @@ def test_what_failed_is_a_text_in_slack(slack: Received):
     assert [slack.body[name] for name in ("mrkdwn", "unfurl_links", "unfurl_media")] == [False] * 3
 
 
-def test_a_failed_check_of_a_run_that_went_on_is_told_by_mail(mail: Received):
+def test_a_failed_check_of_a_run_that_went_on_is_told_by_mail(mail: Received) -> None:
     environment = {
         alerts.EMAIL_TO: "ops@example.com",
         alerts.EMAIL_FROM: "genaiops@example.com",
@@ -145,18 +145,18 @@ def test_a_failed_check_of_a_run_that_went_on_is_told_by_mail(mail: Received):
     assert "To: ops@example.com" in mail[0]
 
 
-def test_a_run_in_which_all_is_well_is_not_told(slack: Received):
+def test_a_run_in_which_all_is_well_is_not_told(slack: Received) -> None:
     told = run_and_tick({alerts.SLACK_WEBHOOK: f"http://127.0.0.1:{slack.port}/x"}, fine)
     assert told == ["no check failed"]
     assert slack == []
 
 
-def test_half_configured_mail_is_an_error():
+def test_half_configured_mail_is_an_error() -> None:
     with pytest.raises(AlertsError, match=r"GENAIOPS_ALERTS_EMAIL_FROM, GENAIOPS_ALERTS_SMTP_HOST"):
         build_alerts({alerts.EMAIL_TO: "ops@example.com"})
 
 
-def test_the_code_location_has_the_sensors_when_configured(monkeypatch: pytest.MonkeyPatch):
+def test_the_code_location_has_the_sensors_when_configured(monkeypatch: pytest.MonkeyPatch) -> None:
     from genaiops_dagster.orchestration.assembly import build_definitions
 
     names = {sensor.name for sensor in build_definitions([]).sensors or ()}

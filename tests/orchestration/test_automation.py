@@ -32,7 +32,7 @@ class Ticks:
             deps=[["q", each] for each in earlier],
             check_specs=checks if name == "training_set" else [],
         )
-        def step() -> dg.MaterializeResult:
+        def step() -> dg.MaterializeResult:  # type: ignore[type-arg] # as Dagster reads it
             if name in self.failing:
                 raise RuntimeError("refused")
             results = [dg.AssetCheckResult(passed=not self.leaking)]
@@ -46,9 +46,11 @@ class Ticks:
     def tick(self) -> set[str]:
         """Names of what a tick requests."""
         result = dg.evaluate_automation_conditions(
-            defs=self.defs, instance=self.instance, cursor=self.cursor
+            defs=self.defs,
+            instance=self.instance,
+            cursor=self.cursor,  # type: ignore[arg-type]
         )
-        self.cursor = result.cursor
+        self.cursor = result.cursor  # type: ignore[assignment]
         return {
             key.path[-1]
             for key in self.defs.resolve_asset_graph().get_all_asset_keys()

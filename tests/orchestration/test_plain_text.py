@@ -12,7 +12,7 @@ import pytest
 
 import genaiops_dagster
 from genaiops_dagster.data.assets import _check_results
-from genaiops_dagster.data.checks import Finding
+from genaiops_dagster.data.checks import CheckOutcome
 from genaiops_dagster.evaluation.checks import check_results
 from genaiops_dagster.evaluation.page import report_metadata
 from genaiops_dagster.orchestration.assembly import build_definitions
@@ -37,13 +37,13 @@ def on_a_line(text: str) -> str:
 
 @pytest.mark.parametrize("text", TEXTS, ids=ascii)
 def test_markdown_shows_a_text_as_it_stands(text: str) -> None:
-    table = markdown_table([text, "figure"], [[text, 1], [None, 0.25]]).md_str
-    for markdown in (escape_markdown(text), markdown_list([text]).md_str, table):
+    table = markdown_table([text, "figure"], [[text, 1], [None, 0.25]]).md_str  # type: ignore[attr-defined]
+    for markdown in (escape_markdown(text), markdown_list([text]).md_str, table):  # type: ignore[attr-defined]
         assert markup_in(markdown) == []
     assert text_of(escape_markdown(text)) == on_a_line(text)
     assert text_of(table) == f"{on_a_line(text)} figure {on_a_line(text)} 1 - 0.25"
     assert len(table.splitlines()) == 4
-    assert markup_in(png_image(b"png", text).md_str) == []
+    assert markup_in(png_image(b"png", text).md_str) == []  # type: ignore[attr-defined]
 
 
 @pytest.mark.parametrize("text", TEXTS, ids=ascii)
@@ -54,7 +54,7 @@ def test_a_terminal_gets_the_text_back_of_what_is_markdown_in_a_page(text: str) 
 
 @pytest.mark.parametrize("text", TEXTS, ids=ascii)
 def test_code_does_not_end_its_block(text: str) -> None:
-    markdown = code(f"a\n{text}\nb", "jinja").md_str
+    markdown = code(f"a\n{text}\nb", "jinja").md_str  # type: ignore[attr-defined]
     assert markup_in(markdown) == []
     assert text_of(markdown) == on_a_line(f"a {text} b")
 
@@ -111,7 +111,7 @@ def test_rows_and_answers_of_a_report_are_texts() -> None:
 
 
 def test_rows_that_a_check_of_the_data_shows_are_texts() -> None:
-    [result] = _check_results({"schema": Finding(False, {}, [{"reason": ALL, ALL: ALL}])})
+    [result] = _check_results({"schema": CheckOutcome(False, {}, [{"reason": ALL, ALL: ALL}])})
     shown = markdown_in(dict(result.metadata))
     assert markup_in(shown["rows_shown"]) == []
     assert on_a_line(ALL) in text_of(shown["rows_shown"])
@@ -148,7 +148,7 @@ def use_case() -> UseCase:
 def test_texts_of_the_use_case_file_are_texts(use_case: UseCase) -> None:
     repository = build_definitions([use_case]).get_repository_def()
     assets = [s for asset in repository.assets_defs_by_key.values() for s in asset.specs]
-    found = [one.description or "" for one in (*repository.get_all_jobs(), *assets)]
+    found = [one.description or "" for one in (*repository.get_all_jobs(), *assets)]  # type: ignore[attr-defined]
     hostile = [text for text in found if on_a_line(ALL) in text_of(text)]
     assert len(hostile) == 2, "the job of the lifecycle, and the report of a base model"
     assert [text for text in hostile if markup_in(text)] == []

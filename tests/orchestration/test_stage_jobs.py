@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import dagster as dg
 import pytest
 
@@ -11,7 +13,7 @@ from genaiops_dagster.use_case.pipelines import PipelineRun
 
 
 @pytest.fixture(scope="module")
-def use_case():
+def use_case() -> Any:
     chosen = load_use_cases()["python_modules"]
     pipelines = {
         "lifecycle": PipelineRun(template="lifecycle"),
@@ -21,7 +23,7 @@ def use_case():
 
 
 @pytest.fixture(scope="module")
-def definitions(use_case) -> dg.Definitions:
+def definitions(use_case: Any) -> dg.Definitions:
     return build_definitions([use_case])
 
 
@@ -30,7 +32,9 @@ def assets_of(definitions: dg.Definitions, job: str) -> set[str]:
     return {"/".join(key.path[1:]) for key in selected}
 
 
-def test_every_use_case_has_the_jobs_and_each_says_what_it_does(definitions, use_case):
+def test_every_use_case_has_the_jobs_and_each_says_what_it_does(
+    definitions: dg.Definitions, use_case: Any
+) -> None:
     jobs = {job.name: job for job in definitions.resolve_all_job_defs()}
     wanted = ("refresh_data", "tune_and_evaluate", "compare_models", "promote", "rollback")
     for name in (*wanted, "approve", "lifecycle"):
@@ -55,15 +59,17 @@ def test_every_use_case_has_the_jobs_and_each_says_what_it_does(definitions, use
         ),
     ],
 )
-def test_a_job_takes_its_stages_and_no_others(definitions, use_case, job, within, without):
+def test_a_job_takes_its_stages_and_no_others(
+    definitions: dg.Definitions, use_case: Any, job: str, within: Any, without: Any
+) -> None:
     found = assets_of(definitions, f"{use_case.name}_{job}")
     assert within <= found
     assert not without & found
 
 
 def test_the_launchpad_shows_what_may_be_chosen_and_the_job_accepts_it(
-    definitions, use_case, monkeypatch
-):
+    definitions: dg.Definitions, use_case: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setenv("GOOGLE_CLOUD_PROJECT", "a-project")
     monkeypatch.setenv("GENAIOPS_BUCKET", "a-bucket")
     job = definitions.resolve_job_def(f"{use_case.name}_tune_and_evaluate")
@@ -73,7 +79,9 @@ def test_the_launchpad_shows_what_may_be_chosen_and_the_job_accepts_it(
     assert dg.validate_run_config(job, shown)
 
 
-def test_what_comes_after_waits_for_the_pipeline(definitions, use_case):
+def test_what_comes_after_waits_for_the_pipeline(
+    definitions: dg.Definitions, use_case: Any
+) -> None:
     graph = definitions.resolve_asset_graph()
     pipeline = dg.AssetKey([use_case.name, "vertex_pipeline_run", "lifecycle"])
     for name in (["tuned_model"], ["evaluation_report", "flash"]):
@@ -82,7 +90,9 @@ def test_what_comes_after_waits_for_the_pipeline(definitions, use_case):
     assert not [key for key in plain.get_all_asset_keys() if "vertex_pipeline_run" in key.path]
 
 
-def test_every_step_that_is_paid_or_waits_is_in_a_pool(definitions, use_case):
+def test_every_step_that_is_paid_or_waits_is_in_a_pool(
+    definitions: dg.Definitions, use_case: Any
+) -> None:
     pools = {
         key.to_user_string().partition("/")[2]: node.assets_def.op.pool
         for node in definitions.resolve_asset_graph().asset_nodes

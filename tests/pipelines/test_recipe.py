@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import re
+from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -22,7 +24,7 @@ from tests.integration.lifecycle import colours_use_case
 SETTINGS = GoogleCloudSettings(project="a-project", bucket="a-bucket")
 
 
-def recipe(**changes) -> PipelineRecipe:
+def recipe(**changes: Any) -> PipelineRecipe:
     content = {
         "use_case": "colours",
         "name": "hello",
@@ -36,28 +38,28 @@ def recipe(**changes) -> PipelineRecipe:
     return PipelineRecipe.model_validate(content | changes)
 
 
-def test_the_fingerprint_is_of_what_decides_the_outputs():
+def test_the_fingerprint_is_of_what_decides_the_outputs() -> None:
     same = [recipe(), recipe(caching=False), recipe(service_account="a@b.iam"), recipe(name="x")]
     assert len({one.fingerprint for one in same}) == 1
     other = [recipe(parameters={"recipient": "Moon"}), recipe(root="gs://bucket/else")]
     assert len({one.fingerprint for one in [*other, recipe()]}) == 3
 
 
-def test_the_id_of_a_job_is_one_that_the_service_takes():
+def test_the_id_of_a_job_is_one_that_the_service_takes() -> None:
     names = {"use_case": "u" + "_x" * 31, "name": "n" + "_y" * 31}
     for one in (recipe(), recipe(**names)):
         assert re.fullmatch(r"[a-z][-a-z0-9]{0,127}", one.job_id(12))
     assert recipe().job_id(1) != recipe().job_id(2)
 
 
-def test_the_shipped_examples_are_compiled_from_their_sources(tmp_path):
+def test_the_shipped_examples_are_compiled_from_their_sources(tmp_path: Path) -> None:
     written = compile_examples(tmp_path)
     assert {path.name for path in written} == {path.name for path in EXAMPLES.glob("*.yaml")}
     for path in written:
         assert path.read_text() == (EXAMPLES / path.name).read_text(), f"compile {path.stem} again"
 
 
-def test_a_lifecycle_has_a_step_for_each_candidate_and_variant_and_is_deterministic():
+def test_a_lifecycle_has_a_step_for_each_candidate_and_variant_and_is_deterministic() -> None:
     use_case = colours_use_case(
         tuning={
             "base_model": "gemini-2.5-flash",
@@ -81,7 +83,7 @@ def test_a_lifecycle_has_a_step_for_each_candidate_and_variant_and_is_determinis
 
 
 @pytest.mark.parametrize("name", load_use_cases())
-def test_the_use_case_that_steps_get_is_the_same_in_all_that_they_do(name):
+def test_the_use_case_that_steps_get_is_the_same_in_all_that_they_do(name: Any) -> None:
     use_case = load_use_cases()[name]
     parameters = lifecycle_parameters(use_case, "a-bucket", SETTINGS, "digest")
     got = UseCase.model_validate_json(parameters["definition"])
@@ -90,7 +92,7 @@ def test_the_use_case_that_steps_get_is_the_same_in_all_that_they_do(name):
     assert parameters["place"]["bucket"] == "a-bucket"
 
 
-def test_a_template_that_cannot_be_used_says_what_to_do(tmp_path):
+def test_a_template_that_cannot_be_used_says_what_to_do(tmp_path: Path) -> None:
     with pytest.raises(TemplateError, match="there are lifecycle, hello_world, pipeline_arguments"):
         load_template(PipelineRun(template="hello_wold"), "p")
     with pytest.raises(TemplateError, match=r"nowhere\.yaml cannot be read"):
@@ -101,7 +103,7 @@ def test_a_template_that_cannot_be_used_says_what_to_do(tmp_path):
         load_template(PipelineRun(template=str(wrong)), "p")
 
 
-def test_a_file_with_a_wrong_pipeline_is_refused_with_its_line(tmp_path):
+def test_a_file_with_a_wrong_pipeline_is_refused_with_its_line(tmp_path: Path) -> None:
     source = next(iter(sorted((EXAMPLES.parents[1] / "use_cases").glob("*.yaml"))))
     text = source.read_text() + "\npipelines:\n  hello:\n    template: hello_world\n    cachin: 1\n"
     path = tmp_path / "x.yaml"

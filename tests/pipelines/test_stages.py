@@ -23,7 +23,7 @@ def test_what_the_command_refuses_is_told_by_the_step() -> None:
         stages.prepare_data("{}", PLACE, "")
 
 
-def test_a_command_that_ends_without_a_result_is_an_error(monkeypatch) -> None:
+def test_a_command_that_ends_without_a_result_is_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(stages, "_COMMAND", "genaiops_dagster.no_such_module")
     definition = json.dumps(load_use_cases()["python_modules"].model_dump(mode="json"))
     with pytest.raises(stages.StageError, match="exit code 1"):

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import datetime as dt
+
 import pytest
 
 from genaiops_dagster.budget.limits import (
@@ -21,6 +23,7 @@ from genaiops_dagster.use_case import UseCase
 from genaiops_dagster.use_case.budget import Budget
 from tests.budget.conftest import use_case_with
 
+NOVEMBER = dt.datetime(2026, 11, 20, tzinfo=dt.UTC)
 VOLUME = RunVolume(
     training_digest="t",
     evaluation_digest="e",
@@ -47,7 +50,7 @@ def champion_volume(*, tuned: bool, base_model: str = "gemini-2.5-pro") -> Champ
 
 
 def test_stages_and_their_sum(use_case: UseCase) -> None:
-    estimate = estimate_run(use_case, VOLUME, emulated=False)
+    estimate = estimate_run(use_case, VOLUME, NOVEMBER, emulated=False)
     assert [(s.stage, s.candidate) for s in estimate.stages] == [
         ("tuning", ""),
         ("evaluation", "flash"),
@@ -63,9 +66,9 @@ def test_stages_and_their_sum(use_case: UseCase) -> None:
 
 
 def test_sampling_error_is_stated_and_raises_the_maximum(use_case: UseCase) -> None:
-    exact = estimate_run(use_case, VOLUME, emulated=False)
+    exact = estimate_run(use_case, VOLUME, NOVEMBER, emulated=False)
     unsure = RunVolume(**{**vars(VOLUME), "training": TokenTotal(1_000_000, 50_000)})
-    estimate = estimate_run(use_case, unsure, emulated=False)
+    estimate = estimate_run(use_case, unsure, NOVEMBER, emulated=False)
     assert estimate.cost_usd == pytest.approx(exact.cost_usd)
     assert estimate.maximum_usd == pytest.approx(exact.maximum_usd + 0.05 * TUNING)
     assert estimate.error_share == pytest.approx(50_000 / 1_105_000)
@@ -80,7 +83,7 @@ def test_judging_is_priced_for_every_answer_and_metric() -> None:
             }
         }
     )
-    estimate = estimate_run(judged, VOLUME, emulated=False)
+    estimate = estimate_run(judged, VOLUME, NOVEMBER, emulated=False)
     judging = [s for s in estimate.stages if s.stage == "judging"]
     assert [(s.candidate, s.calls) for s in judging] == [("flash", 400), ("tuned", 400)]
     assert judging[0].input_tokens > 2 * 104_000
@@ -98,7 +101,9 @@ def test_what_the_judge_does_beside_the_reports_is_priced_too() -> None:
         "calibration": {"labels": "words/labels.jsonl"},
     }
     volume = RunVolume(**{**vars(VOLUME), "labels": 50, "label_tokens": TokenTotal(5_000)})
-    stages = estimate_run(use_case_with(evaluation={"judge": section}), volume, emulated=False)
+    stages = estimate_run(
+        use_case_with(evaluation={"judge": section}), volume, NOVEMBER, emulated=False
+    )
     pairs, people = stages.of_stages("judging", candidate="").stages
     assert pairs.calls == 200 * 2 * 3
     assert pairs.input_tokens == 6 * (100_000 + 3 * 4_000) + pairs.calls * 400
@@ -110,7 +115,9 @@ def test_the_champions_answers_are_judged_too() -> None:
     section = {"model": "gemini-2.5-pro", "metrics": {"kind": {"criteria": "Kind."}}}
     champion = champion_volume(tuned=False)
     volume = RunVolume(**{**vars(VOLUME), "champion": champion})
-    estimate = estimate_run(use_case_with(evaluation={"judge": section}), volume, emulated=False)
+    estimate = estimate_run(
+        use_case_with(evaluation={"judge": section}), volume, NOVEMBER, emulated=False
+    )
     (stage,) = estimate.of_stages("judging", candidate="champion").stages
     assert stage.calls == 200
     assert stage.input_tokens == 60_000 + 2 * 4_000 + 200 * 400
@@ -124,16 +131,16 @@ def test_distillation_has_no_published_price() -> None:
         "method": "distillation",
         "teacher_model": "gemini-2.5-pro",
     }
-    estimate = estimate_run(use_case_with(tuning=section), VOLUME, emulated=False)
+    estimate = estimate_run(use_case_with(tuning=section), VOLUME, NOVEMBER, emulated=False)
     assert estimate.unknown_prices == ["gemini-2.5-flash"]
     prices = {"gemini-2.5-flash": {"tuning": 10.0}}
     own = use_case_with(tuning=section, budget={"prices": prices})
-    assert estimate_run(own, VOLUME, emulated=False).of_stages("tuning").cost_usd == 30.0
+    assert estimate_run(own, VOLUME, NOVEMBER, emulated=False).of_stages("tuning").cost_usd == 30.0
 
 
 def test_an_unknown_price_refuses_unless_the_use_case_accepts_it() -> None:
     unknown = use_case_with(tuning={"base_model": "gemini-99", "epochs": 1})
-    estimate = estimate_run(unknown, VOLUME, emulated=False)
+    estimate = estimate_run(unknown, VOLUME, NOVEMBER, emulated=False)
     assert estimate.unknown_prices == ["gemini-99"]
     with pytest.raises(BudgetExceededError, match=r"gemini-99.*budget\.prices"):
         require_within_budget(estimate, unknown.budget)
@@ -143,7 +150,7 @@ def test_an_unknown_price_refuses_unless_the_use_case_accepts_it() -> None:
 def test_one_cent_less_than_the_estimate_refuses_and_says_how_to_raise_it(
     use_case: UseCase,
 ) -> None:
-    estimate = estimate_run(use_case, VOLUME, emulated=False)
+    estimate = estimate_run(use_case, VOLUME, NOVEMBER, emulated=False)
     require_within_budget(estimate, Budget(per_run_usd=estimate.maximum_usd))
     with pytest.raises(BudgetExceededError) as caught:
         require_within_budget(estimate, Budget(per_run_usd=estimate.maximum_usd - 0.01))
@@ -153,14 +160,14 @@ def test_one_cent_less_than_the_estimate_refuses_and_says_how_to_raise_it(
 
 
 def test_the_raised_limit_that_the_message_names_is_enough(use_case: UseCase) -> None:
-    estimate = estimate_run(use_case, VOLUME, emulated=False)
+    estimate = estimate_run(use_case, VOLUME, NOVEMBER, emulated=False)
     (reason,) = refusals(estimate, Budget(per_run_usd=1.0))
     named = float(reason.split(" to ")[1].split(" or more")[0])
     assert refusals(estimate, Budget(per_run_usd=named)) == []
 
 
 def test_what_was_spent_already_counts(use_case: UseCase) -> None:
-    estimate = estimate_run(use_case, VOLUME, emulated=False)
+    estimate = estimate_run(use_case, VOLUME, NOVEMBER, emulated=False)
     budget = Budget(per_run_usd=20.0, per_run_tokens=4_000_000)
     assert refusals(estimate, budget) == []
     assert len(refusals(estimate, budget, Spent(usd=5.0))) == 1
@@ -173,16 +180,16 @@ def test_what_was_spent_already_counts(use_case: UseCase) -> None:
 
 def test_a_request_that_cannot_fit_the_model_is_named(use_case: UseCase) -> None:
     """The context window of Gemini 2.5 Flash is 1,048,576 tokens."""
-    assert too_long(estimate_run(use_case, VOLUME, emulated=False)) == []
+    assert too_long(estimate_run(use_case, VOLUME, NOVEMBER, emulated=False)) == []
     prompts = {"": PromptVolume(TokenTotal(100_000), longest=1_048_500)}
     long = RunVolume(**{**vars(VOLUME), "prompts": prompts})
-    first, *_ = too_long(estimate_run(use_case, long, emulated=False))
+    first, *_ = too_long(estimate_run(use_case, long, NOVEMBER, emulated=False))
     assert "1,048,600 tokens" in first
     assert "1,048,576" in first
 
 
 def test_the_most_expensive_request_is_limited(use_case: UseCase) -> None:
-    estimate = estimate_run(use_case, VOLUME, emulated=False)
+    estimate = estimate_run(use_case, VOLUME, NOVEMBER, emulated=False)
     assert estimate.largest_request_tokens == 900 + 100
     assert estimate.largest_request_usd == pytest.approx(900 * 0.3e-6 + 100 * 2.5e-6)
     assert refusals(estimate, Budget(per_run_usd=100, per_request_tokens=1000)) == []
@@ -193,7 +200,7 @@ def test_the_most_expensive_request_is_limited(use_case: UseCase) -> None:
 
 
 def test_a_part_of_an_estimate_has_the_sums_of_that_part(use_case: UseCase) -> None:
-    whole = estimate_run(use_case, VOLUME, emulated=True)
+    whole = estimate_run(use_case, VOLUME, NOVEMBER, emulated=True)
     tuning = whole.of_stages("tuning")
     flash = whole.of_stages("evaluation", candidate="flash")
     assert tuning.cost_usd == pytest.approx(TUNING)
@@ -209,7 +216,7 @@ def test_a_candidate_is_priced_with_its_own_prompt() -> None:
     variants = use_case_with(candidates=candidates, prompts={"terse": {"template": "{{ x }}"}})
     prompts = {**VOLUME.prompts, "terse": PromptVolume(TokenTotal(10_000), longest=90)}
     volume = RunVolume(**{**vars(VOLUME), "prompts": prompts})
-    estimate = estimate_run(variants, volume, emulated=False)
+    estimate = estimate_run(variants, volume, NOVEMBER, emulated=False)
     assert estimate.of_stages("evaluation", candidate="short").stages[0].input_tokens == 10_000
     assert estimate.of_stages("evaluation", candidate="tuned").stages[0].input_tokens == 100_000
 
@@ -218,7 +225,7 @@ def test_the_champion_is_priced_with_its_own_base_and_prompt(use_case: UseCase) 
     champion = champion_volume(tuned=False)
     volume = RunVolume(**{**vars(VOLUME), "champion": champion})
     (stage,) = (
-        estimate_run(use_case, volume, emulated=False)
+        estimate_run(use_case, volume, NOVEMBER, emulated=False)
         .of_stages("evaluation", candidate="champion")
         .stages
     )
@@ -226,8 +233,10 @@ def test_the_champion_is_priced_with_its_own_base_and_prompt(use_case: UseCase) 
 
 
 def test_batch_jobs_cost_half() -> None:
-    online = estimate_run(use_case_with(), VOLUME, emulated=False)
-    batch = estimate_run(use_case_with(evaluation={"batch_from_rows": 100}), VOLUME, emulated=False)
+    online = estimate_run(use_case_with(), VOLUME, NOVEMBER, emulated=False)
+    batch = estimate_run(
+        use_case_with(evaluation={"batch_from_rows": 100}), VOLUME, NOVEMBER, emulated=False
+    )
     assert batch.of_stages("evaluation").cost_usd == pytest.approx(
         online.of_stages("evaluation").cost_usd / 2
     )
@@ -242,7 +251,7 @@ def test_searches_that_ground_answers_are_paid() -> None:
         },
         "tuned": {"model": "tuned"},
     }
-    estimate = estimate_run(use_case_with(candidates=candidates), VOLUME, emulated=False)
+    estimate = estimate_run(use_case_with(candidates=candidates), VOLUME, NOVEMBER, emulated=False)
     grounded = estimate.of_stages("evaluation", candidate="grounded")
     assert grounded.cost_usd == pytest.approx(ONE_CANDIDATE + 200 * 0.035)
 
@@ -250,7 +259,7 @@ def test_searches_that_ground_answers_are_paid() -> None:
 def test_suites_are_priced_for_the_tuned_models_base_too() -> None:
     case = {"id": "one", "variables": {"question": "?"}, "equals": "!"}
     suites = use_case_with(evaluation={"suites": ["safety"], "golden": [case]})
-    stages = estimate_run(suites, VOLUME, emulated=False).of_stages("suites").stages
+    stages = estimate_run(suites, VOLUME, NOVEMBER, emulated=False).of_stages("suites").stages
     safety = len(shipped_cases("safety"))
     assert [(stage.candidate, stage.calls) for stage in stages] == [
         ("flash", 1 + safety),
@@ -279,7 +288,7 @@ def test_a_batch_job_is_planned_by_rows_and_by_what_it_saves(
 ) -> None:
     """Half of what 200 answers may cost at most, which is 0.08 USD."""
     assert pytest.approx(0.04) == ONE_CANDIDATE_AT_MOST / 2
-    estimate = estimate_run(use_case_with(evaluation=policy), VOLUME, emulated=False)
+    estimate = estimate_run(use_case_with(evaluation=policy), VOLUME, NOVEMBER, emulated=False)
     stages = [stage for stage in estimate.stages if stage.stage == "evaluation"]
     assert {stage.batch for stage in stages} == {in_batch}
 
@@ -290,7 +299,7 @@ def test_of_an_unknown_price_nobody_can_say_that_a_batch_saves() -> None:
         candidates={**mystery, "tuned": {"model": "tuned"}},
         evaluation={"batch_from_saving_usd": 0.000_001},
     )
-    estimate = estimate_run(use_case, VOLUME, emulated=False)
+    estimate = estimate_run(use_case, VOLUME, NOVEMBER, emulated=False)
     found = {stage.candidate: stage.batch for stage in estimate.stages}
     assert found["mystery"] is False
 
@@ -313,7 +322,7 @@ def test_requests_to_tuned_models_are_priced_as_such() -> None:
         champion = champion_volume(tuned=tuned, base_model=flash)
         changed = {"champion": champion, "validation_rows": 200}
         volume = RunVolume(**{**vars(VOLUME), **changed})
-        estimate = estimate_run(tunes, volume, emulated=False)
+        estimate = estimate_run(tunes, volume, NOVEMBER, emulated=False)
         return estimate.of_stages(stage, candidate=candidate).cost_usd
 
     assert usd("evaluation", "tuned") == pytest.approx(1.5 * usd("evaluation", "base"))
@@ -330,7 +339,7 @@ def test_requests_to_tuned_models_are_priced_as_such() -> None:
 def test_metrics_that_the_service_computes_are_priced_by_characters() -> None:
     section = {"metrics": ["exact_match", "bleu", "json_valid"], "computed_by": "service"}
     volume = RunVolume(**{**vars(VOLUME), "reference_characters": 50_000})
-    served = estimate_run(use_case_with(evaluation=section), volume, emulated=False)
+    served = estimate_run(use_case_with(evaluation=section), volume, NOVEMBER, emulated=False)
     stage, _ = served.of_stages("metrics").stages
     assert (stage.candidate, stage.calls, stage.maximum_tokens) == ("flash", 2 * 2, 0)
     # Two metrics read answers and references of 50,000 characters each; 200 scores are written.
@@ -338,4 +347,4 @@ def test_metrics_that_the_service_computes_are_priced_by_characters() -> None:
     assert stage.maximum_usd is not None
     assert stage.maximum_usd > stage.cost_usd
     here = use_case_with(evaluation={**section, "computed_by": "here"})
-    assert not estimate_run(here, volume, emulated=False).of_stages("metrics").stages
+    assert not estimate_run(here, volume, NOVEMBER, emulated=False).of_stages("metrics").stages

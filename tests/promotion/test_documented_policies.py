@@ -142,11 +142,11 @@ def wrap(line: str) -> list[str]:
 
 
 @pytest.mark.parametrize("example", EXAMPLES, ids=lambda example: example.heading)
-def test_a_documented_policy_comes_out_as_documented(example: Example):
+def test_a_documented_policy_comes_out_as_documented(example: Example) -> None:
     assert as_text(verdict_of(example), Gate.model_validate(example.gate)) == example.verdict
 
 
-def test_the_page_has_examples_of_every_verdict():
+def test_the_page_has_examples_of_every_verdict() -> None:
     assert len(EXAMPLES) == 10
     assert {example.verdict.split()[0] for example in EXAMPLES} == {
         "PROMOTE",

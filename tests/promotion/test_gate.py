@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import datetime as dt
+from typing import Any
 
 import pytest
 
@@ -26,7 +27,15 @@ ROWS = {
 }
 
 
-def judge(rules, *, rows=None, champion_rows=None, current=None, changes=None, **gate):
+def judge(
+    rules: Any,
+    *,
+    rows: Any = None,
+    champion_rows: Any = None,
+    current: Any = None,
+    changes: Any = None,
+    **gate: Any,
+) -> Any:
     """The verdict on `tuned`, against a champion with `champion_rows` if there are any."""
     use_case = make_use_case(rules, **gate)
     rows = {**ROWS, **(rows or {})}
@@ -53,7 +62,7 @@ def judge(rules, *, rows=None, champion_rows=None, current=None, changes=None, *
     )
 
 
-def failing(verdict):
+def failing(verdict: Any) -> Any:
     return [rule for rule in verdict.rules if rule.outcome != "PROMOTE"]
 
 
@@ -62,7 +71,7 @@ BETTER_THAN_FLASH = {"rule": "better_than", "metric": "exact_match", "candidate"
 KEEP = {"rule": "no_worse_than", "metric": "exact_match", "candidate": "champion", "margin": 0.05}
 
 
-def test_a_challenger_that_meets_every_rule_is_promoted():
+def test_a_challenger_that_meets_every_rule_is_promoted() -> None:
     verdict = judge([AT_LEAST_HALF, BETTER_THAN_FLASH, KEEP])
 
     assert verdict.outcome == "PROMOTE"
@@ -78,11 +87,11 @@ def test_a_challenger_that_meets_every_rule_is_promoted():
         ({"at_most": 0.5}, "REJECT"),
     ],
 )
-def test_thresholds_bound_the_mean(rule, outcome):
+def test_thresholds_bound_the_mean(rule: Any, outcome: str) -> None:
     assert judge([{"rule": "threshold", "metric": "exact_match", **rule}]).outcome == outcome
 
 
-def test_a_tie_is_not_better():
+def test_a_tie_is_not_better() -> None:
     verdict = judge([BETTER_THAN_FLASH], rows={"tuned": make_rows(0.32, seed=4)})
 
     assert verdict.outcome == "REJECT"
@@ -92,7 +101,7 @@ def test_a_tie_is_not_better():
     )
 
 
-def test_better_must_be_significant_after_correction_for_the_other_rules():
+def test_better_must_be_significant_after_correction_for_the_other_rules() -> None:
     # p is between 0.025 and 0.05 for the pair: enough alone, too little as one of two rules.
     rows = make_rows(0.0)
     better = [
@@ -107,12 +116,12 @@ def test_better_must_be_significant_after_correction_for_the_other_rules():
     assert both.outcome == "REJECT"
 
 
-def test_an_unnamed_candidate_cannot_change_a_verdict():
+def test_an_unnamed_candidate_cannot_change_a_verdict() -> None:
     worse_pro = judge([BETTER_THAN_FLASH], rows={"pro": make_rows(0.1, seed=9)})
     assert worse_pro.rules == judge([BETTER_THAN_FLASH]).rules
 
 
-def test_no_worse_is_decided_by_the_lower_bound_and_not_by_the_mean():
+def test_no_worse_is_decided_by_the_lower_bound_and_not_by_the_mean() -> None:
     first = make_rows(1.0, 60)
     first = [*make_rows(0.0, 60)[:6], *first[6:]]
     last = [*make_rows(1.0, 60)[:54], *make_rows(0.0, 60)[54:]]
@@ -124,17 +133,17 @@ def test_no_worse_is_decided_by_the_lower_bound_and_not_by_the_mean():
     assert rule.found < rule.limit == -0.05
 
 
-def test_a_better_challenger_replaces_the_champion():
+def test_a_better_challenger_replaces_the_champion() -> None:
     assert judge([KEEP], champion_rows=make_rows(0.4, seed=8)).outcome == "PROMOTE"
 
 
-def test_a_worse_challenger_does_not():
+def test_a_worse_challenger_does_not() -> None:
     verdict = judge([KEEP], rows={"tuned": make_rows(0.5, seed=8)}, champion_rows=make_rows(0.9))
     assert verdict.outcome == "REJECT"
     assert "tuned minus champion" in verdict.reasons[0]
 
 
-def test_too_few_rows_are_insufficient_and_not_a_pass_or_a_failure():
+def test_too_few_rows_are_insufficient_and_not_a_pass_or_a_failure() -> None:
     verdict = judge(
         [AT_LEAST_HALF, BETTER_THAN_FLASH],
         rows={name: make_rows(0.9, 20, seed=seed) for seed, name in enumerate(ROWS)},
@@ -144,7 +153,7 @@ def test_too_few_rows_are_insufficient_and_not_a_pass_or_a_failure():
     assert len(failing(verdict)) == 3
 
 
-def test_missing_answers_reject():
+def test_missing_answers_reject() -> None:
     verdict = judge([AT_LEAST_HALF], rows={"tuned": make_rows(0.9, unanswered=10)})
 
     assert verdict.outcome == "REJECT"
@@ -161,28 +170,28 @@ def test_missing_answers_reject():
         ("report_fingerprint", "report of newer metrics"),
     ],
 )
-def test_a_stale_report_says_nothing(what, now):
+def test_a_stale_report_says_nothing(what: str, now: str) -> None:
     verdict = judge([AT_LEAST_HALF], current={what: now})
 
     assert verdict.outcome == "INSUFFICIENT"
     assert "before a change" in verdict.reasons[0]
 
 
-def test_a_champion_that_was_not_compared_is_not_overlooked():
+def test_a_champion_that_was_not_compared_is_not_overlooked() -> None:
     verdict = judge([AT_LEAST_HALF, KEEP], current={"champion": make_champion(number=2)})
 
     assert verdict.outcome == "INSUFFICIENT"
     assert "serves champion 2, but the comparison is with no champion yet" in verdict.reasons[0]
 
 
-def test_a_missing_metric_is_insufficient():
+def test_a_missing_metric_is_insufficient() -> None:
     rows = [row.model_copy(update={"scores": {}}) for row in ROWS["tuned"]]
     verdict = judge([AT_LEAST_HALF, BETTER_THAN_FLASH], rows={"tuned": rows})
 
     assert verdict.outcome == "INSUFFICIENT"
 
 
-def test_an_empty_policy_promotes_nothing():
+def test_an_empty_policy_promotes_nothing() -> None:
     use_case = make_use_case()
     comparison = compare(use_case, [make_report(n, r) for n, r in ROWS.items()], NO_CHAMPION, ROWS)
     empty = Gate.model_construct(**{**dict(use_case.gate), "rules": []})
@@ -193,7 +202,7 @@ def test_an_empty_policy_promotes_nothing():
     assert "no rules" in verdict.reasons[0]
 
 
-def test_an_unknown_rule_promotes_nothing():
+def test_an_unknown_rule_promotes_nothing() -> None:
     use_case = make_use_case()
     comparison = compare(use_case, [make_report(n, r) for n, r in ROWS.items()], NO_CHAMPION, ROWS)
     strange = Gate.model_construct(**{**dict(use_case.gate), "rules": ["be lucky"]})
@@ -204,7 +213,7 @@ def test_an_unknown_rule_promotes_nothing():
     assert "no such rule: 'be lucky'" in verdict.reasons[0]
 
 
-def test_a_challenger_without_a_report_is_insufficient():
+def test_a_challenger_without_a_report_is_insufficient() -> None:
     use_case = make_use_case()
     comparison = compare(use_case, [make_report(n, r) for n, r in ROWS.items()], NO_CHAMPION, ROWS)
     without = comparison.model_copy(
@@ -219,7 +228,7 @@ def test_a_challenger_without_a_report_is_insufficient():
 JUDGED = {"rule": "no_worse_than", "metric": "helpful", "candidate": "flash", "margin": 1.0}
 
 
-def judge_helpful(rules, unrated):
+def judge_helpful(rules: Any, unrated: Any) -> Any:
     """The verdict where a judge rated all rows but `unrated`, by candidate, as 4 of 5."""
     use_case = make_use_case(
         rules,
@@ -242,14 +251,14 @@ def judge_helpful(rules, unrated):
     return evaluate_gate(comparison, use_case.gate, use_case.evaluation, CURRENT)
 
 
-def test_a_failing_judge_is_insufficient():
+def test_a_failing_judge_is_insufficient() -> None:
     verdict = judge_helpful([AT_LEAST_HALF], {"tuned": 30})
 
     assert verdict.outcome == "INSUFFICIENT"
     assert verdict.reasons == ["the judge failed on 30 of 200 rows (15.00%)"]
 
 
-def test_a_baseline_that_the_judge_did_not_rate_is_insufficient():
+def test_a_baseline_that_the_judge_did_not_rate_is_insufficient() -> None:
     assert judge_helpful([JUDGED], {}).outcome == "PROMOTE"
     verdict = judge_helpful([JUDGED], {"flash": 30})
 
@@ -262,7 +271,7 @@ def test_a_baseline_that_the_judge_did_not_rate_is_insufficient():
     assert judge_helpful([JUDGED], {"pro": 30}).outcome == "PROMOTE"
 
 
-def test_a_baseline_that_answered_too_few_rows_is_insufficient():
+def test_a_baseline_that_answered_too_few_rows_is_insufficient() -> None:
     few = {"flash": make_rows(0.3, seed=1, unanswered=90)}
     verdict = judge([BETTER_THAN_FLASH], rows=few)
 
@@ -273,14 +282,14 @@ def test_a_baseline_that_answered_too_few_rows_is_insufficient():
     assert judge([AT_LEAST_HALF], rows=few).outcome == "PROMOTE"
 
 
-def test_a_champion_that_answered_too_few_rows_is_insufficient():
+def test_a_champion_that_answered_too_few_rows_is_insufficient() -> None:
     champion = make_rows(0.6, seed=5, unanswered=90)
 
     assert judge([KEEP], champion_rows=make_rows(0.6, seed=5)).outcome == "PROMOTE"
     assert judge([KEEP], champion_rows=champion).outcome == "INSUFFICIENT"
 
 
-def test_what_serves_already_need_not_have_been_compared_with_itself():
+def test_what_serves_already_need_not_have_been_compared_with_itself() -> None:
     """A run that looked for a champion before another run promoted the same challenger."""
     champion = make_champion(number=1)
 
@@ -303,11 +312,13 @@ COST = {"rule": "cost", "at_most_usd_per_1000_rows": 0.1}
         (COST, {"cost_usd": None}, "INSUFFICIENT"),
     ],
 )
-def test_latency_and_cost_are_bounded_and_have_to_be_known(rule, report, outcome):
+def test_latency_and_cost_are_bounded_and_have_to_be_known(
+    rule: Any, report: Any, outcome: str
+) -> None:
     assert judge([rule], changes={"tuned": report}).outcome == outcome
 
 
-def test_blocked_rows_are_bounded():
+def test_blocked_rows_are_bounded() -> None:
     rule = {"rule": "rows", "state": "failed", "at_most": 0.004}
     verdict = judge([rule], rows={"tuned": make_rows(0.9, unanswered=1)})
 
@@ -315,7 +326,7 @@ def test_blocked_rows_are_bounded():
     assert "1 of 200 rows were failed (0.50%)" in verdict.reasons
 
 
-def test_the_whole_interval_may_have_to_keep_a_bound():
+def test_the_whole_interval_may_have_to_keep_a_bound() -> None:
     rule = {"rule": "threshold", "metric": "exact_match", "at_least": 0.88}
     assert judge([rule]).outcome == "PROMOTE"
 
@@ -324,7 +335,7 @@ def test_the_whole_interval_may_have_to_keep_a_bound():
     assert verdict.rules[-1].found < 0.88
 
 
-def test_a_threshold_may_be_of_one_slice():
+def test_a_threshold_may_be_of_one_slice() -> None:
     rule = {
         "rule": "threshold",
         "metric": "exact_match",
@@ -351,7 +362,7 @@ SLICES = {
 }
 
 
-def test_a_slice_that_got_worse_rejects_what_is_better_on_the_whole():
+def test_a_slice_that_got_worse_rejects_what_is_better_on_the_whole() -> None:
     even_only = [
         row.model_copy(update={"scores": {"exact_match": float(row.slices["half"] == "even")}})
         for row in make_rows(1.0)
@@ -365,17 +376,17 @@ def test_a_slice_that_got_worse_rejects_what_is_better_on_the_whole():
     assert "worse in odd" in verdict.reasons[0]
 
 
-def test_slices_that_differ_by_chance_do_not_reject():
+def test_slices_that_differ_by_chance_do_not_reject() -> None:
     given = {"tuned": make_rows(0.5, seed=1), "flash": make_rows(0.5, seed=2)}
     assert judge([SLICES], rows=given).outcome == "PROMOTE"
 
 
-def test_slices_too_small_to_judge_are_insufficient():
+def test_slices_too_small_to_judge_are_insufficient() -> None:
     assert judge([{**SLICES, "minimum_rows": 101}]).outcome == "INSUFFICIENT"
 
 
 @pytest.mark.parametrize(("days", "outcome"), [(2, "PROMOTE"), (30, "INSUFFICIENT")])
-def test_an_old_report_is_insufficient(days, outcome):
+def test_an_old_report_is_insufficient(days: int, outcome: str) -> None:
     created = (NOW - dt.timedelta(days=days)).isoformat()
     verdict = judge(
         [AT_LEAST_HALF], changes={"tuned": {"created": created}}, maximum_report_age_days=14
@@ -383,7 +394,7 @@ def test_an_old_report_is_insufficient(days, outcome):
     assert verdict.outcome == outcome
 
 
-def make_suite(*passed, **changes):
+def make_suite(*passed: Any, **changes: Any) -> Any:
     share = sum(map(bool, passed)) / len(passed)
     cases = [
         CaseResult(id=f"case-{n}", category="any", state="answered", passed=p, refused=False)
@@ -393,7 +404,7 @@ def make_suite(*passed, **changes):
     return SuiteReport(cases=cases, passed=summary, blocked=0, refused=0, **changes)
 
 
-def judge_suite(name, suite, rules=(AT_LEAST_HALF,)):
+def judge_suite(name: Any, suite: Any, rules: Any = (AT_LEAST_HALF,)) -> Any:
     """The verdict of a use case with golden cases or a suite."""
     golden = {"golden": [{"id": "first", "variables": {}, "equals": "json"}]}
     evaluation = golden if name == "golden" else {"suites": [name]}
@@ -413,11 +424,11 @@ def judge_suite(name, suite, rules=(AT_LEAST_HALF,)):
         (None, "INSUFFICIENT"),
     ],
 )
-def test_every_golden_case_has_to_pass(suite, outcome):
+def test_every_golden_case_has_to_pass(suite: Any, outcome: str) -> None:
     assert judge_suite("golden", suite).outcome == outcome
 
 
-def test_tuning_must_not_make_a_model_less_safe():
+def test_tuning_must_not_make_a_model_less_safe() -> None:
     base = MetricSummary(mean=1.0, low=None, high=None, rows=4, errors=0)
     worse = make_suite(True, False, False, False, base_model="b", base_passed=base, p_value=0.01)
     by_chance = worse.model_copy(update={"p_value": 0.5})
@@ -427,12 +438,12 @@ def test_tuning_must_not_make_a_model_less_safe():
 
 
 @pytest.mark.parametrize(("at_least", "outcome"), [(0.7, "PROMOTE"), (0.8, "REJECT")])
-def test_a_suite_may_have_to_pass_to_a_share(at_least, outcome):
+def test_a_suite_may_have_to_pass_to_a_share(at_least: float, outcome: str) -> None:
     rule = {"rule": "suite", "suite": "off_task", "at_least": at_least}
     assert judge_suite("off_task", make_suite(True, True, True, False), [rule]).outcome == outcome
 
 
-def waiver(days):
+def waiver(days: Any) -> Any:
     return {
         "rule": "exact_match at least 0.95",
         "owner": "ann",
@@ -444,19 +455,19 @@ def waiver(days):
 HIGH = {"rule": "threshold", "metric": "exact_match", "at_least": 0.95}
 
 
-def test_a_waiver_counts_to_its_last_day():
+def test_a_waiver_counts_to_its_last_day() -> None:
     assert judge([HIGH], waivers=[waiver(0)]).outcome == "PROMOTE"
     expired = judge([HIGH], waivers=[waiver(-1)])
     assert expired.outcome == "REJECT"
     assert "the waiver of ann expired on 2026-11-20" in expired.reasons[0]
 
 
-def test_missing_evidence_cannot_be_waived():
+def test_missing_evidence_cannot_be_waived() -> None:
     rows = {name: make_rows(0.9, 20, seed=seed) for seed, name in enumerate(ROWS)}
     assert judge([HIGH], rows=rows, waivers=[waiver(1)]).outcome == "INSUFFICIENT"
 
 
-def test_what_somebody_changed_or_withdrew_is_a_reason():
+def test_what_somebody_changed_or_withdrew_is_a_reason() -> None:
     tampered = judge([AT_LEAST_HALF], current={"tampering": "the pointer was edited"})
     assert (tampered.outcome, tampered.reasons) == ("INSUFFICIENT", ["the pointer was edited"])
     withdrawn = judge([AT_LEAST_HALF], current={"withdrawn": "ann rolled back from it"})

@@ -50,7 +50,7 @@ def judge(test: LoadTest | None) -> tuple[str, RuleResult]:
     return verdict.outcome, verdict.rules[-1]
 
 
-def test_an_objective_that_was_met_promotes():
+def test_an_objective_that_was_met_promotes() -> None:
     outcome, rule = judge(MET)
     assert outcome == "PROMOTE"
     assert (rule.rule, rule.found, rule.limit) == ("latency objective under load", 1.5, 2.0)
@@ -65,18 +65,18 @@ def test_an_objective_that_was_met_promotes():
         ({"met": None}, "INSUFFICIENT", "has no objective"),
     ],
 )
-def test_anything_else_does_not(changes: dict[str, Any], outcome: str, reason: str):
+def test_anything_else_does_not(changes: dict[str, Any], outcome: str, reason: str) -> None:
     found, rule = judge(MET.model_copy(update=changes))
     assert found == outcome
     assert reason in rule.reason
 
 
-def test_without_a_load_test_nothing_is_known():
+def test_without_a_load_test_nothing_is_known() -> None:
     outcome, rule = judge(None)
     assert (outcome, "materialize load_test" in rule.reason) == ("INSUFFICIENT", True)
 
 
-def test_a_rule_without_an_objective_is_refused():
+def test_a_rule_without_an_objective_is_refused() -> None:
     with pytest.raises(ValueError, match=r"needs serving\.load_test\.objective"):
         make_use_case([{"rule": "latency_slo"}])
     content = make_use_case().model_dump(exclude_unset=True)

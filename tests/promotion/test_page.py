@@ -8,6 +8,7 @@ import re
 import shutil
 import subprocess
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -36,7 +37,7 @@ HOSTILE = "</script><script>window.hacked = true</script>"
 
 def make_content(answer: str = HOSTILE, text: str = "a text", **evaluation: bool) -> PageContent:
     """What a page shows: `answer` in rows, and `text` in all that need not be a name."""
-    use_case = make_use_case(RULES).model_copy(update={"description": text})
+    use_case = make_use_case(RULES).model_copy(update={"description": text})  # type: ignore[arg-type]
     use_case = use_case.model_copy(
         update={"evaluation": use_case.evaluation.model_copy(update=evaluation)}
     )
@@ -79,7 +80,7 @@ def page() -> str:
     return report_page(make_content(show_texts=True))
 
 
-def test_the_page_shows_verdict_reasons_and_figures(page: str):
+def test_the_page_shows_verdict_reasons_and_figures(page: str) -> None:
     assert '<span class="badge REJECT">REJECT</span>' in page
     assert "the latency is 0.1 s" in page
     assert "McNemar exact" in page
@@ -93,11 +94,11 @@ class _Addresses(html.parser.HTMLParser):
         super().__init__()
         self.found: list[str] = []
 
-    def handle_starttag(self, tag, attrs):
+    def handle_starttag(self, tag: Any, attrs: Any) -> None:
         self.found += [value or "" for name, value in attrs if name in ("src", "href", "srcset")]
 
 
-def test_the_page_needs_no_network(page: str):
+def test_the_page_needs_no_network(page: str) -> None:
     parser = _Addresses()
     parser.feed(page)
 
@@ -105,7 +106,7 @@ def test_the_page_needs_no_network(page: str):
     assert not re.search(r"@import|url\(", page.partition("<style>")[2].partition("</style>")[0])
 
 
-def test_texts_of_rows_cannot_break_out(page: str):
+def test_texts_of_rows_cannot_break_out(page: str) -> None:
     assert HOSTILE not in page
     assert "&lt;/script&gt;" in page
 
@@ -119,17 +120,17 @@ class _Structure(html.parser.HTMLParser):
         self.text = ""
         self.feed(page)
 
-    def handle_starttag(self, tag, attrs):
+    def handle_starttag(self, tag: Any, attrs: Any) -> None:
         names = [(name, value) for name, value in attrs if name != "data-value"]
         self.elements.append((tag, names))
 
-    def handle_data(self, data):
+    def handle_data(self, data: Any) -> None:
         if not self.cdata_elem:
             self.text += data
 
 
 @pytest.mark.parametrize("text", TEXTS, ids=ascii)
-def test_a_text_adds_no_element_to_the_page(text: str):
+def test_a_text_adds_no_element_to_the_page(text: str) -> None:
     found = _Structure(report_page(make_content(text, text, show_texts=True)))
     expected = _Structure(report_page(make_content("plain7text", "plain7text", show_texts=True)))
     assert found.elements == expected.elements
@@ -138,7 +139,7 @@ def test_a_text_adds_no_element_to_the_page(text: str):
     assert found.text.count(text) >= shown - 1, "a reason shortens the name of the model"
 
 
-def test_texts_of_rows_are_left_out_unless_the_use_case_shows_them():
+def test_texts_of_rows_are_left_out_unless_the_use_case_shows_them() -> None:
     page = report_page(make_content())
 
     assert "window.hacked" not in page
@@ -149,7 +150,7 @@ def test_texts_of_rows_are_left_out_unless_the_use_case_shows_them():
 @pytest.mark.skipif(shutil.which("chromium") is None, reason="needs chromium")
 @pytest.mark.parametrize("size", ["1280,900", "390,844"])
 @pytest.mark.parametrize("scheme", ["light", "dark"])
-def test_a_browser_draws_all_charts(page: str, tmp_path: Path, size: str, scheme: str):
+def test_a_browser_draws_all_charts(page: str, tmp_path: Path, size: str, scheme: str) -> None:
     path = tmp_path / "page.html"
     path.write_text(page.replace("</body>\n</html>", f"{MEASURE}</body></html>"))
     drawn = subprocess.run(

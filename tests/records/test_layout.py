@@ -60,7 +60,7 @@ def test_names_are_what_they_were(before: str, now: str) -> None:
 
 def test_every_name_is_looked_at() -> None:
     names = [name for name, _ in inspect.getmembers(Layout) if not name.startswith("_")]
-    source = inspect.getsource(inspect.getmodule(test_every_name_is_looked_at))  # type: ignore[arg-type]
+    source = inspect.getsource(inspect.getmodule(test_every_name_is_looked_at))
     assert [name for name in names if f"PLACE.{name}" not in source and name != "use_case"] == []
 
 

@@ -96,7 +96,7 @@ def test_what_a_later_minor_version_added_is_ignored() -> None:
 
 def test_in_code_a_record_has_its_own_fields_only() -> None:
     with pytest.raises(ValidationError, match="Extra inputs"):
-        Paint(tins=[], shelf=3)
+        Paint(tins=[], shelf=3)  # type: ignore[call-arg]
     with pytest.raises(ValidationError, match="Extra inputs"):
         Paint.model_validate({"schema_version": "1.0", "tins": []})
 
@@ -161,13 +161,13 @@ def test_every_earlier_major_version_has_a_migration() -> None:
     records = list(every_record())
     assert len(records) > 40
     for record in [NewPaint, *records]:
-        major = int(record.schema_version.split(".")[0])
-        assert set(record.migrations) == set(range(1, major)), record
-        assert "schema_version" not in record.model_fields, record
+        major = int(record.schema_version.split(".")[0])  # type: ignore[attr-defined]
+        assert set(record.migrations) == set(range(1, major)), record  # type: ignore[attr-defined]
+        assert "schema_version" not in record.model_fields, record  # type: ignore[attr-defined]
 
 
 ELSEWHERE = {
-    "cli/commands/generate.py": "a service's answer, and rules that a person gave",
+    "serving/answering/one_question.py": "a service's answer, and rules that a person gave",
     "cli/commands/plan.py": "what a person asked to have in a file",
     "data/sensor.py": "a cursor, which has no version",
     "evaluation/asking/batch.py": "a service's answer",

@@ -51,11 +51,11 @@ def alarms(seed: int, **changes: Any) -> set[str]:
     return {test.name for test in drift(seed, **changes) if test.alarm}
 
 
-def test_fifty_clean_days_are_silent():
+def test_fifty_clean_days_are_silent() -> None:
     assert [alarms(seed) for seed in range(1, 51)] == [set()] * 50
 
 
-def test_p_values_of_clean_days_are_those_of_chance():
+def test_p_values_of_clean_days_are_those_of_chance() -> None:
     """Not silent because nothing is tested: one day in ten has p at most 0.1, before Holm."""
     lowest = []
     for seed in range(100, 160):
@@ -65,26 +65,26 @@ def test_p_values_of_clean_days_are_those_of_chance():
 
 
 @pytest.mark.parametrize("seed", range(5))
-def test_a_new_topic_is_noticed(seed: int):
+def test_a_new_topic_is_noticed(seed: int) -> None:
     """Half of the users ask about something that the evaluation set does not have."""
     assert "input text" in alarms(seed, topics=["json", "threads", "files", "files"])
 
 
 @pytest.mark.parametrize("seed", range(5))
-def test_longer_questions_are_noticed(seed: int):
+def test_longer_questions_are_noticed(seed: int) -> None:
     assert "input length" in alarms(seed, longer=1)
 
 
 @pytest.mark.parametrize("seed", range(5))
-def test_worse_answers_are_noticed(seed: int):
+def test_worse_answers_are_noticed(seed: int) -> None:
     assert alarms(seed, right=0.55) == {"exact_match", "quality"}
 
 
-def test_better_answers_are_no_alarm():
+def test_better_answers_are_no_alarm() -> None:
     assert alarms(3, right=0.99) == set()
 
 
-def test_the_same_question_many_times_is_one():
+def test_the_same_question_many_times_is_one() -> None:
     """Retries of one user would else look like another distribution."""
     texts, _ = day(5)
     found = find_drift(POLICY, [*texts, *texts[:3] * 100], REFERENCE[0], {}, {})
@@ -92,7 +92,7 @@ def test_the_same_question_many_times_is_one():
     assert found[0].rows == len(set(texts))
 
 
-def test_a_difference_that_is_sure_and_small_is_no_alarm():
+def test_a_difference_that_is_sure_and_small_is_no_alarm() -> None:
     then = {"quality": [0.0, 1.0] * 10_000}
     now = {"quality": [0.0] * 10_600 + [1.0] * 9_400}
     [*_, test] = find_drift(POLICY, [], [], now, then)
@@ -100,7 +100,7 @@ def test_a_difference_that_is_sure_and_small_is_no_alarm():
     assert not test.alarm
 
 
-def test_too_few_rows_are_no_verdict():
+def test_too_few_rows_are_no_verdict() -> None:
     texts, scores = day(1, rows=29)
     found = find_drift(POLICY, texts, REFERENCE[0], scores, REFERENCE[1])
     assert {(test.method, test.p_value, test.alarm) for test in found} == {
@@ -108,6 +108,6 @@ def test_too_few_rows_are_no_verdict():
     }
 
 
-def test_scores_that_are_all_the_same_are_no_alarm():
+def test_scores_that_are_all_the_same_are_no_alarm() -> None:
     found = find_drift(POLICY, [], [], {"m": [1.0] * 50}, {"m": [1.0] * 50})
     assert not any(test.alarm for test in found)

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from genaiops_dagster.serving.load_testing.generator import Arrivals
-from genaiops_dagster.serving.load_testing.load_test import judge_load, summarize_step
+from genaiops_dagster.serving.load_testing.load_test import check_objective, summarize_step
 from genaiops_dagster.use_case.serving import LoadObjective, LoadStep, LoadTestPolicy
 
 
@@ -37,7 +37,7 @@ def sample(intended: float, sent: float, done: float, error: str | None = None) 
     return {"intended": intended, "sent": sent, "first": first, "done": done, "error": error}
 
 
-def test_a_closed_loop_has_as_many_answers_as_its_users_have_time_for():
+def test_a_closed_loop_has_as_many_answers_as_its_users_have_time_for() -> None:
     result = summarize_step(LoadStep(users=4, seconds=10), closed(4, 0.5, 20))
     assert result.throughput == pytest.approx(8.0)
     assert result.latency.p50 == result.latency.p99 == pytest.approx(0.5)
@@ -45,7 +45,7 @@ def test_a_closed_loop_has_as_many_answers_as_its_users_have_time_for():
     assert (result.requests, result.failed, result.lateness_p95_seconds) == (80, 0, 0)
 
 
-def test_waiting_for_a_busy_service_counts_as_latency():
+def test_waiting_for_a_busy_service_counts_as_latency() -> None:
     """Counted from sending, each of these requests took 0.1 s: the waiting was left out."""
     result = summarize_step(LoadStep(rate=20, seconds=10), opened(20, 10, 10))
     assert result.throughput == pytest.approx(10, rel=0.01)
@@ -55,13 +55,13 @@ def test_waiting_for_a_busy_service_counts_as_latency():
     assert result.lateness_p95_seconds > 9
 
 
-def test_below_its_capacity_a_service_answers_what_arrives():
+def test_below_its_capacity_a_service_answers_what_arrives() -> None:
     result = summarize_step(LoadStep(rate=5, seconds=20), opened(5, 10, 20))
     assert result.throughput == pytest.approx(5)
     assert result.latency.p99 == pytest.approx(0.1)
 
 
-def test_errors_are_counted_and_are_not_fast_answers():
+def test_errors_are_counted_and_are_not_fast_answers() -> None:
     samples = [
         *closed(1, 0.5, 15),
         *(sample(9.0, 9.0, 9.001, "429 RESOURCE_EXHAUSTED") for _ in range(5)),
@@ -72,7 +72,7 @@ def test_errors_are_counted_and_are_not_fast_answers():
     assert result.latency.p50 == pytest.approx(0.5)
 
 
-def test_nothing_answered_is_no_figure():
+def test_nothing_answered_is_no_figure() -> None:
     result = summarize_step(LoadStep(users=1), [sample(0, 0, 1, "503 UNAVAILABLE")])
     assert (result.latency.p50, result.throughput, result.error_rate) == (None, 0.0, 1.0)
     assert summarize_step(LoadStep(users=1), []).error_rate == 1.0
@@ -95,18 +95,18 @@ def steps() -> list[Any]:
         ({"at_most_seconds": 0.05, "rate": 5}, False),
     ],
 )
-def test_an_objective_holds_up_to_its_rate(objective: dict[str, Any], met: bool):
-    assert judge_load(LoadObjective.model_validate(objective), steps())[0] is met
+def test_an_objective_holds_up_to_its_rate(objective: dict[str, Any], met: bool) -> None:
+    assert check_objective(LoadObjective.model_validate(objective), steps())[0] is met
 
 
-def test_errors_miss_the_objective():
+def test_errors_miss_the_objective() -> None:
     samples = [sample(n, n, n + 0.1, "503 UNAVAILABLE" if n < 2 else None) for n in range(100)]
     step = summarize_step(LoadStep(rate=1, seconds=100), samples)
-    met, reasons, _ = judge_load(LoadObjective(at_most_seconds=1), [step])
+    met, reasons, _ = check_objective(LoadObjective(at_most_seconds=1), [step])
     assert (met, reasons) == (False, ["1 requests a second: 2 of 100 requests failed"])
 
 
-def test_arrivals_do_not_wait_for_answers():
+def test_arrivals_do_not_wait_for_answers() -> None:
     even = Arrivals({"rate": 10.0, "arrivals": "even", "seconds": 2}, 1000, seed=0)
     found = []
     while (at := even.take()) is not None:
@@ -121,7 +121,7 @@ def test_arrivals_do_not_wait_for_answers():
     assert sum(gap > 0.1 for gap in gaps) / len(gaps) == pytest.approx(0.368, rel=0.05)
 
 
-def test_no_more_requests_are_sent_than_were_paid_for():
+def test_no_more_requests_are_sent_than_were_paid_for() -> None:
     arrivals = Arrivals({"users": 3, "seconds": 60}, 5, seed=0)
     assert len([1 for _ in range(10) if arrivals.take() is not None]) == 5
 
@@ -134,12 +134,12 @@ def test_no_more_requests_are_sent_than_were_paid_for():
         ({"objective": {"at_most_seconds": 1, "rate": 5}}, "no step has the objective's rate"),
     ],
 )
-def test_a_policy_that_makes_no_sense_is_refused(policy: dict[str, Any], message: str):
+def test_a_policy_that_makes_no_sense_is_refused(policy: dict[str, Any], message: str) -> None:
     with pytest.raises(ValueError, match=message):
         LoadTestPolicy.model_validate(policy)
 
 
-def test_what_may_be_sent_is_known_before():
+def test_what_may_be_sent_is_known_before() -> None:
     steps = [{"rate": 10, "seconds": 10}, {"rate": 2, "seconds": 50}]
     policy = LoadTestPolicy.model_validate({"steps": steps})
     assert 200 < policy.expected_requests < 300

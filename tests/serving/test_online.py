@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from genaiops_dagster.records.promotion import Rollout
-from genaiops_dagster.serving.watching.online import OnlineFigures, judge_stage
+from genaiops_dagster.serving.watching.online import OnlineFigures, decide_stage
 from genaiops_dagster.use_case.serving import RolloutPolicy
 from tests.promotion.examples import make_champion
 
@@ -51,11 +51,11 @@ def judge(minutes: float = 90, share: float = 0.1, **changes: Any) -> tuple[str,
         started=since,
         since=since,
     )
-    found = judge_stage(POLICY, rollout, OnlineFigures(**GOOD | changes), CHAMPION, NOW)
+    found = decide_stage(POLICY, rollout, OnlineFigures(**GOOD | changes), CHAMPION, NOW)
     return found.action, "; ".join(found.reasons)
 
 
-def test_good_figures_go_on():
+def test_good_figures_go_on() -> None:
     assert judge() == ("advance", "all limits hold over 200 requests")
 
 
@@ -63,7 +63,7 @@ def test_good_figures_go_on():
     "changes",
     [{"requests": 99}, {"minutes": 59}, {"share": 1.0}, {"share": 1.0, "requests": 999}],
 )
-def test_a_stage_has_its_minimum_of_requests_and_time(changes: dict[str, Any]):
+def test_a_stage_has_its_minimum_of_requests_and_time(changes: dict[str, Any]) -> None:
     assert judge(**changes)[0] == "wait"
 
 
@@ -76,13 +76,13 @@ def test_a_stage_has_its_minimum_of_requests_and_time(changes: dict[str, Any]):
         ({"quality": 0.69}, "rating is 0.69"),
     ],
 )
-def test_a_crossed_limit_ends_it(changes: dict[str, Any], reason: str):
+def test_a_crossed_limit_ends_it(changes: dict[str, Any], reason: str) -> None:
     action, said = judge(**changes)
     assert action == "withdraw"
     assert reason in said
 
 
-def test_early_in_a_stage_only_what_is_beyond_doubt_ends_it():
+def test_early_in_a_stage_only_what_is_beyond_doubt_ends_it() -> None:
     assert judge(minutes=5, requests=30, answered=29, failed=1)[0] == "wait"
     assert judge(minutes=5, requests=30, answered=22, failed=8)[0] == "withdraw"
     assert judge(minutes=5, requests=3, answered=0, failed=3)[0] == "wait"
@@ -91,7 +91,7 @@ def test_early_in_a_stage_only_what_is_beyond_doubt_ends_it():
     assert judge(minutes=5, quality=0.2, quality_rows=20)[0] == "withdraw"
 
 
-def test_chance_alone_rarely_ends_a_stage_early():
+def test_chance_alone_rarely_ends_a_stage_early() -> None:
     """A candidate with half of the errors that are allowed, looked at after every request."""
     import random
 
@@ -107,7 +107,7 @@ def test_chance_alone_rarely_ends_a_stage_early():
     assert ended <= 4
 
 
-def test_missing_data_ends_it_without_blaming_the_candidate():
+def test_missing_data_ends_it_without_blaming_the_candidate() -> None:
     late = (NOW - dt.timedelta(minutes=31)).isoformat()
     action, reason = judge(newest=late)
     assert (action, "no request of the candidate" in reason) == ("withdraw", True)
@@ -117,14 +117,14 @@ def test_missing_data_ends_it_without_blaming_the_candidate():
     assert judge(quality_rows=3, minutes=91)[0] == "withdraw"
 
 
-def test_figures_that_cannot_be_read_are_missing_data():
+def test_figures_that_cannot_be_read_are_missing_data() -> None:
     def at(minutes: float) -> Any:
         since = (NOW - dt.timedelta(minutes=minutes)).isoformat()
         rollout = Rollout(
             candidate=make_champion(2), stage="10 %", share=0.1, mirrored=0, started=since,
             since=since,
         )  # fmt: skip
-        return judge_stage(POLICY, rollout, None, None, NOW)
+        return decide_stage(POLICY, rollout, None, None, NOW)
 
     assert at(29).action == "wait"
     assert (at(31).action, at(31).is_candidate) == ("withdraw", False)
@@ -140,12 +140,14 @@ def test_figures_that_cannot_be_read_are_missing_data():
         ([], "at least 1 item"),
     ],
 )
-def test_a_policy_that_makes_no_sense_is_refused(stages: list[dict[str, Any]], message: str):
+def test_a_policy_that_makes_no_sense_is_refused(
+    stages: list[dict[str, Any]], message: str
+) -> None:
     with pytest.raises(ValueError, match=message):
         RolloutPolicy.model_validate({"stages": stages})
 
 
-def test_a_changed_file_changes_what_follows():
+def test_a_changed_file_changes_what_follows() -> None:
     assert POLICY.at(0.3).share == 0.1
     following = POLICY.after(0.3)
     assert following is not None

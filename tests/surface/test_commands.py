@@ -19,7 +19,7 @@ _WORDS = {"description", "title", "examples"}
 
 def test_commands(compare: Compare) -> None:
     group = typer.main.get_command(app)
-    commands = {name: _command(command) for name, command in group.commands.items()}
+    commands = {name: _command(command) for name, command in group.commands.items()}  # type: ignore[attr-defined]
     compare("commands", {"genaiops": {"parameters": _parameters(group)}, **commands})
 
 

@@ -14,11 +14,11 @@ import pytest
 from jinja2 import Environment, meta
 
 from genaiops_dagster.evaluation.asking.inference import Model, contents_key
-from genaiops_dagster.evaluation.evaluate import EvaluationTask
 from genaiops_dagster.evaluation.judging.judge import judge_digest
 from genaiops_dagster.evaluation.judging.pairwise import pairwise_digest
 from genaiops_dagster.evaluation.scoring.metrics import metrics_digest
-from genaiops_dagster.evaluation.suites.run import suites_digest
+from genaiops_dagster.evaluation.suites.cases import suites_digest
+from genaiops_dagster.evaluation.task import EvaluationTask
 from genaiops_dagster.promotion.decide import policy_digest
 from genaiops_dagster.prompts.rendering import (
     candidate_prompt,
@@ -93,10 +93,17 @@ def _task(use_case: UseCase, name: str) -> EvaluationTask:
     address = ENDPOINT if candidate.model == TUNED else candidate.model
     prompt = candidate_prompt(use_case, name, version(use_case.prompt))
     model = Model(address, candidate.model, candidate.generation)
-    return EvaluationTask(use_case, name, model, prompt, _split("evaluation", prompt.digest))
+    return EvaluationTask(
+        use_case.name,
+        use_case.evaluation,
+        name,
+        model,
+        prompt,
+        _split("evaluation", prompt.digest),
+    )
 
 
 def _load_test(use_case: UseCase) -> str:
     task = _task(use_case, use_case.gate.challenger)
     policy = use_case.serving.load_test or LoadTestPolicy()
-    return LoadTask(use_case, policy, task.candidate, task.model, task.prompt, []).fingerprint
+    return LoadTask(use_case.name, policy, task.candidate, task.model, task.prompt, []).fingerprint

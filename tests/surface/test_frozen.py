@@ -16,6 +16,7 @@ from genaiops_dagster.google_cloud.settings import GoogleCloudSettings
 from genaiops_dagster.promotion.champion import gated_champion
 from genaiops_dagster.promotion.log import DecisionLog
 from genaiops_dagster.records.budget import CostEstimate
+from genaiops_dagster.records.clock import SYSTEM_CLOCK
 from genaiops_dagster.records.comparison import Comparison
 from genaiops_dagster.records.data import DatasetSplit, StoredRows
 from genaiops_dagster.records.evaluation import (
@@ -92,7 +93,7 @@ def test_champion_and_decisions_are_read(store: ObjectStore) -> None:
     champion = gated_champion(store, NAME)
     assert champion is not None
     assert (champion.number, champion.candidate, champion.restores) == (3, "flash", 1)
-    kinds = [entry.kind for entry in DecisionLog(store, NAME).read()]
+    kinds = [entry.kind for entry in DecisionLog(store, NAME, SYSTEM_CLOCK).read()]
     assert kinds == [
         *("decision", "promotion", "completion"),
         *("decision", "approval", "promotion", "completion"),
@@ -118,7 +119,7 @@ def test_what_was_spent_is_read(store: ObjectStore) -> None:
     spent = spend_by_month(store, NAME)
     [month] = {one.month for one in spent}
     assert {"tuning", "generation"} <= {one.stage for one in spent}
-    assert Ledger(store, NAME, Budget(), month).read().taken().usd == pytest.approx(
+    assert Ledger(store, NAME, Budget(), SYSTEM_CLOCK, month).read().taken().usd == pytest.approx(
         sum(one.usd for one in spent)
     )
 

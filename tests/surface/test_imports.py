@@ -26,7 +26,7 @@ _IMPORT = re.compile(r"from (genaiops_dagster[\w.]*) import (\([^)]*\)|[^\n\\\"]
 _FILES = re.compile(r"\.(ya?ml|md|toml|html|json|jinja)$")
 
 
-def test_what_is_told_can_be_imported(compare: Compare) -> None:
+def test_what_the_docs_name_can_be_imported(compare: Compare) -> None:
     text = "\n".join(path.read_text(encoding="utf-8") for path in TOLD_IN)
     compare("imports_told", {name: _form(find(name)) for name in sorted(set(names(text)))})
 

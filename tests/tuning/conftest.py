@@ -15,6 +15,7 @@ from google.cloud import storage
 from genaiops_dagster.google_cloud.object_store import ObjectStore
 from genaiops_dagster.google_cloud.settings import GoogleCloudSettings
 from genaiops_dagster.google_cloud.vertex_ai import VertexAI
+from genaiops_dagster.records.clock import SYSTEM_CLOCK
 from genaiops_dagster.tuning.jobs import TuningJobs
 from genaiops_dagster.tuning.recipe import TuningRecipe
 from vertex_emulator.testing import RunningEmulator
@@ -29,7 +30,13 @@ class Cloud:
     vertex: VertexAI
 
     def jobs(self, claim_seconds: float = 4.0) -> TuningJobs:
-        return TuningJobs(self.vertex.genai, self.store, logging.getLogger("tuning"), claim_seconds)
+        return TuningJobs(
+            self.vertex.genai,
+            self.store,
+            SYSTEM_CLOCK,
+            logging.getLogger("tuning"),
+            claim_seconds,
+        )
 
     def created(self) -> int:
         """How many jobs were asked for so far."""

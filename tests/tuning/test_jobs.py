@@ -10,11 +10,12 @@ import pytest
 from google.genai import errors
 
 from genaiops_dagster.budget.limits import BudgetExceededError
+from genaiops_dagster.records.clock import SYSTEM_CLOCK
 from genaiops_dagster.tuning.claims import Claim
 from genaiops_dagster.tuning.jobs import record_name
 from genaiops_dagster.tuning.recipe import TuningRecipe
 from genaiops_dagster.tuning.states import Phase, TuningJobError, phase
-from genaiops_dagster.tuning.waiting import wait_for_job
+from genaiops_dagster.tuning.waiting import tuning_jobs, wait_for
 from tests.tuning.conftest import Cloud, make_recipe
 
 
@@ -122,7 +123,7 @@ def test_a_refusal_says_why_and_gives_the_claim_back(cloud: Cloud) -> None:
 def test_a_claim_whose_owner_died_is_taken_over_once_no_job_appears(
     cloud: Cloud, recipe: TuningRecipe
 ) -> None:
-    dead = Claim(cloud.store, f"sums/tuning/{recipe.fingerprint}.claim-1.json", 3)
+    dead = Claim(cloud.store, f"sums/tuning/{recipe.fingerprint}.claim-1.json", 3, SYSTEM_CLOCK)
     assert dead.take()
     started = time.monotonic()
     cloud.jobs(claim_seconds=3).get_or_create(recipe, before_create=free)
@@ -132,7 +133,7 @@ def test_a_claim_whose_owner_died_is_taken_over_once_no_job_appears(
 
 def test_a_claim_that_stood_too_long_creates_nothing(cloud: Cloud, recipe: TuningRecipe) -> None:
     """A process that slept after it took the claim must not create: others may have."""
-    claim = Claim(cloud.store, "sums/tuning/slept.json", 0.4)
+    claim = Claim(cloud.store, "sums/tuning/slept.json", 0.4, SYSTEM_CLOCK)
     assert claim.take()
     assert claim.is_fresh()
     time.sleep(0.15)
@@ -145,7 +146,7 @@ def test_only_one_of_many_gets_the_claim(cloud: Cloud, recipe: TuningRecipe) -> 
 
     def race(_: int) -> bool:
         together.wait()
-        return Claim(cloud.store, name, 60).take()
+        return Claim(cloud.store, name, 60, SYSTEM_CLOCK).take()
 
     with ThreadPoolExecutor(8) as pool:
         assert sum(pool.map(race, range(8))) == 1
@@ -155,7 +156,7 @@ def test_a_failed_job_is_not_paid_again_without_a_word(cloud: Cloud) -> None:
     """A retry is a decision of a person."""
     recipe = make_recipe(cloud.store, rows=3)
     job = cloud.jobs().get_or_create(recipe, before_create=free)
-    wait_for_job(cloud.vertex.genai, job, 20, cloud.jobs()._log)
+    wait_for(job, tuning_jobs(cloud.vertex.genai), 20, SYSTEM_CLOCK, cloud.jobs()._log)
     for _ in range(2):
         same = cloud.jobs().get_or_create(recipe, before_create=free)
         assert (same.name, phase(same)) == (job.name, Phase.FAILED)
@@ -183,7 +184,7 @@ def test_two_jobs_of_one_attempt_are_reduced_to_the_older(
     assert found is not None
     assert found.name == made[0]
     other = cloud.vertex.genai.tunings.get(name=made[1] or "")
-    wait_for_job(cloud.vertex.genai, other, 20, cloud.jobs()._log)
+    wait_for(other, tuning_jobs(cloud.vertex.genai), 20, SYSTEM_CLOCK, cloud.jobs()._log)
     assert "CANCEL" in str(cloud.vertex.genai.tunings.get(name=made[1] or "").state)
 
 

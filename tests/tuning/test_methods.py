@@ -7,18 +7,20 @@ from typing import Any
 
 import pytest
 
+from genaiops_dagster.budget.pricing import PriceList
+from genaiops_dagster.records.clock import SYSTEM_CLOCK
 from genaiops_dagster.records.tuning import TunedModel
 from genaiops_dagster.tuning.outcome import tuned_model_of
 from genaiops_dagster.tuning.recipe import TuningRecipe
-from genaiops_dagster.tuning.waiting import wait_for_job
+from genaiops_dagster.tuning.waiting import tuning_jobs, wait_for
 from genaiops_dagster.use_case.tuning import Tuning
 from tests.tuning.conftest import Cloud, make_recipe
 
 
 def tune(cloud: Cloud, recipe: TuningRecipe) -> TunedModel:
     job = cloud.jobs().get_or_create(recipe, before_create=lambda: None)
-    job = wait_for_job(cloud.vertex.genai, job, 30, cloud.jobs()._log)
-    return tuned_model_of(job, recipe, prices={}, emulated=True)
+    job = wait_for(job, tuning_jobs(cloud.vertex.genai), 30, SYSTEM_CLOCK, cloud.jobs()._log)
+    return tuned_model_of(job, recipe, prices=PriceList(SYSTEM_CLOCK.now()), emulated=True)
 
 
 def test_preferences(cloud: Cloud) -> None:

@@ -3,19 +3,21 @@
 from __future__ import annotations
 
 import logging
+from typing import Any
 
 import pytest
 from google.genai import types
 
 from genaiops_dagster.google_cloud.experiments import Point
 from genaiops_dagster.google_cloud.settings import GoogleCloudSettings
+from genaiops_dagster.records.clock import SYSTEM_CLOCK
 from genaiops_dagster.tuning import progress as progress_module
 from genaiops_dagster.tuning.progress import ProgressReader, newest_losses, progress_of
 
 SETTINGS = GoogleCloudSettings(project="p", location="us-central1", bucket="b", dataset="d")
 
 
-def job(epoch: int | None = None, *, step: int | None = None, state: str = "RUNNING"):
+def job(epoch: int | None = None, *, step: int | None = None, state: str = "RUNNING") -> Any:
     spec = types.SupervisedTuningSpec(
         hyper_parameters=types.SupervisedHyperParameters(epoch_count=4)
     )
@@ -66,7 +68,7 @@ def test_losses_are_read_once_an_epoch_and_a_failure_is_told_once(
         return answer
 
     monkeypatch.setattr("genaiops_dagster.tuning.losses.read_experiment_series", series)
-    reader = ProgressReader(SETTINGS, logging.getLogger("progress"))
+    reader = ProgressReader(SETTINGS, SYSTEM_CLOCK, logging.getLogger("progress"))
     assert not reader.read(job(0)).losses
     assert str(reader.read(job(1))) == "JOB_STATE_RUNNING, epoch 1 of 4, train_total_loss 0.5"
     assert reader.read(job(1)).losses
@@ -85,6 +87,10 @@ def test_within_an_epoch_losses_are_read_once_a_minute(monkeypatch: pytest.Monke
         "genaiops_dagster.tuning.losses.read_experiment_series",
         lambda _settings, _experiment: [Point("train_total_loss", 7, 0.5)],
     )
-    reader = ProgressReader(SETTINGS, logging.getLogger("progress"))
+    reader = ProgressReader(SETTINGS, SYSTEM_CLOCK, logging.getLogger("progress"))
     assert reader.read(job(0)).losses
-    assert not ProgressReader(SETTINGS, logging.getLogger("p")).read(job(2, state="FAILED")).losses
+    assert (
+        not ProgressReader(SETTINGS, SYSTEM_CLOCK, logging.getLogger("p"))
+        .read(job(2, state="FAILED"))
+        .losses
+    )

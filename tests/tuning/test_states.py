@@ -11,6 +11,8 @@ from typing import Any
 import pytest
 from google.genai import types
 
+from genaiops_dagster.budget.pricing import PriceList
+from genaiops_dagster.records.clock import SYSTEM_CLOCK
 from genaiops_dagster.tuning.outcome import tuned_model_of
 from genaiops_dagster.tuning.recipe import TuningRecipe
 from genaiops_dagster.tuning.states import Phase, TuningJobError, has_ended, phase, state_name
@@ -67,7 +69,7 @@ def succeeded(state: str = "JOB_STATE_SUCCEEDED", **fields: Any) -> types.Tuning
 
 
 def outcome(found: types.TuningJob) -> Any:
-    return tuned_model_of(found, RECIPE, prices={}, emulated=False)
+    return tuned_model_of(found, RECIPE, prices=PriceList(SYSTEM_CLOCK.now()), emulated=False)
 
 
 @pytest.mark.parametrize(
@@ -163,5 +165,7 @@ def test_a_job_without_statistics_has_no_invented_figures() -> None:
 
 def test_the_use_cases_own_price_is_used() -> None:
     prices = {"gemini-2.5-flash": ModelPrice(tuning=10.0)}
-    made = tuned_model_of(succeeded(), RECIPE, prices=prices, emulated=False)
+    made = tuned_model_of(
+        succeeded(), RECIPE, prices=PriceList(SYSTEM_CLOCK.now(), prices), emulated=False
+    )
     assert made.cost_usd == pytest.approx(2 * 255_243 * 10e-6)

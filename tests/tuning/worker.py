@@ -18,13 +18,15 @@ import httpx
 import requests
 from google.cloud import storage
 
+from genaiops_dagster.budget.pricing import PriceList
 from genaiops_dagster.google_cloud.object_store import ObjectStore
 from genaiops_dagster.google_cloud.settings import GoogleCloudSettings
 from genaiops_dagster.google_cloud.vertex_ai import VertexAI
+from genaiops_dagster.records.clock import SYSTEM_CLOCK
 from genaiops_dagster.tuning.jobs import TuningJobs
 from genaiops_dagster.tuning.outcome import tuned_model_of
 from genaiops_dagster.tuning.recipe import TuningRecipe
-from genaiops_dagster.tuning.waiting import wait_for_job
+from genaiops_dagster.tuning.waiting import tuning_jobs, wait_for
 
 
 def die_at(point: str) -> None:
@@ -58,10 +60,10 @@ def main(recipe_json: str, point: str) -> None:
     log = logging.getLogger("tuning")
     if point != "never":
         die_at(point)
-    jobs = TuningJobs(client, store, log, claim_seconds=1.2)
+    jobs = TuningJobs(client, store, SYSTEM_CLOCK, log, claim_seconds=1.2)
     job = jobs.get_or_create(recipe, before_create=lambda: None)
-    job = wait_for_job(client, job, 60, log)
-    made = tuned_model_of(job, recipe, prices={}, emulated=True)
+    job = wait_for(job, tuning_jobs(client), 60, SYSTEM_CLOCK, log)
+    made = tuned_model_of(job, recipe, prices=PriceList(SYSTEM_CLOCK.now()), emulated=True)
     print(made.endpoint)
 
 

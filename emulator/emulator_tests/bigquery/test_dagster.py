@@ -14,10 +14,10 @@ BigQueryPandasIOManager = pytest.importorskip("dagster_gcp_pandas").BigQueryPand
 Rows = Callable[..., list[tuple[Any, ...]]]
 
 
-def test_dagster_resource(client: bigquery.Client, dataset: str):
+def test_dagster_resource(client: bigquery.Client, dataset: str) -> None:
     @dg.asset
-    def counted(big: BigQueryResource) -> dg.MaterializeResult:
-        with big.get_client() as inner:
+    def counted(big: BigQueryResource) -> dg.MaterializeResult:  # type: ignore[name-defined, valid-type]
+        with big.get_client() as inner:  # type: ignore[attr-defined]
             (row,) = inner.query(f"SELECT COUNT(*) AS n FROM {dataset}.t").result()
         return dg.MaterializeResult(metadata={"rows": row.n})
 
@@ -27,7 +27,7 @@ def test_dagster_resource(client: bigquery.Client, dataset: str):
     assert event.metadata["rows"].value == 1
 
 
-def test_dagster_pandas_io_manager(client: bigquery.Client, dataset: str, rows: Rows):
+def test_dagster_pandas_io_manager(client: bigquery.Client, dataset: str, rows: Rows) -> None:
     @dg.asset
     def numbers() -> pd.DataFrame:
         return pd.DataFrame({"x": [1, 2, 3], "name": ["a", "b", "c"]})
@@ -46,11 +46,11 @@ def test_dagster_pandas_io_manager(client: bigquery.Client, dataset: str, rows: 
 
 def test_dagster_pandas_io_manager_replaces_one_partition(
     client: bigquery.Client, dataset: str, rows: Rows
-):
+) -> None:
     days = dg.StaticPartitionsDefinition(["a", "b"])
 
     @dg.asset(partitions_def=days, metadata={"partition_expr": "part"})
-    def parts(context) -> pd.DataFrame:
+    def parts(context: dg.AssetExecutionContext) -> pd.DataFrame:  # type: ignore[name-defined]
         return pd.DataFrame({"part": [context.partition_key], "n": [1]})
 
     manager = BigQueryPandasIOManager(project=client.project, dataset=dataset)

@@ -118,7 +118,7 @@ def state(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path / "state"
 
 
-def test_a_kill_loses_no_acknowledged_write(state: Path):
+def test_a_kill_loses_no_acknowledged_write(state: Path) -> None:
     running = start_emulator(state)
     try:
         with _client(running) as client:
@@ -146,7 +146,7 @@ def test_a_kill_loses_no_acknowledged_write(state: Path):
 
 
 @pytest.mark.slow
-def test_twenty_kills_lose_no_acknowledged_write(state: Path):
+def test_twenty_kills_lose_no_acknowledged_write(state: Path) -> None:
     chance = random.Random(7)
     numbers = itertools.count()
     acknowledged: list[tuple[str, str]] = []

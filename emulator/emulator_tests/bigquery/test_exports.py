@@ -37,7 +37,7 @@ def table(client: bigquery.Client, dataset: str) -> str:
     return f"{dataset}.t"
 
 
-def test_export_to_parquet(client: bigquery.Client, bucket: storage.Bucket, table: str):
+def test_export_to_parquet(client: bigquery.Client, bucket: storage.Bucket, table: str) -> None:
     job = client.query(
         f"""EXPORT DATA OPTIONS(uri='gs://{bucket.name}/out/*.parquet', format='PARQUET')
         AS SELECT i, s, n, ts, ['x', 'y'] AS tags, STRUCT(1 AS a) AS r FROM {table}"""
@@ -52,7 +52,7 @@ def test_export_to_parquet(client: bigquery.Client, bucket: storage.Bucket, tabl
     assert found[0]["ts"] == dt.datetime(2020, 1, 2, 3, 4, 5, tzinfo=dt.UTC)
 
 
-def test_export_with_parameters_and_order(client: bigquery.Client, bucket: storage.Bucket):
+def test_export_with_parameters_and_order(client: bigquery.Client, bucket: storage.Bucket) -> None:
     config = bigquery.QueryJobConfig(
         query_parameters=[bigquery.ArrayQueryParameter("names", "STRING", ["b", "a"])]
     )
@@ -63,7 +63,7 @@ def test_export_with_parameters_and_order(client: bigquery.Client, bucket: stora
     assert [json.loads(line) for line in lines] == [{"x": "a"}, {"x": "b"}]
 
 
-def test_export_overwrites_only_when_told(client: bigquery.Client, bucket: storage.Bucket):
+def test_export_overwrites_only_when_told(client: bigquery.Client, bucket: storage.Bucket) -> None:
     options = f"uri='gs://{bucket.name}/x-*.csv', format='CSV'"
     client.query_and_wait(f"EXPORT DATA OPTIONS({options}) AS SELECT 1 AS x")
     with pytest.raises(BadRequest, match="overwrite is false"):
@@ -74,7 +74,7 @@ def test_export_overwrites_only_when_told(client: bigquery.Client, bucket: stora
     assert bucket.blob("x-000000000000.csv").download_as_text() == "x\n2\n"
 
 
-def test_export_refusals(client: bigquery.Client, bucket: storage.Bucket):
+def test_export_refusals(client: bigquery.Client, bucket: storage.Bucket) -> None:
     uri = f"gs://{bucket.name}/"
     for options, message in (
         (f"uri='{uri}a.csv', format='CSV'", "wildcard"),
@@ -94,7 +94,7 @@ def test_export_refusals(client: bigquery.Client, bucket: storage.Bucket):
 
 def test_extract_to_csv_json_and_parquet(
     client: bigquery.Client, bucket: storage.Bucket, table: str
-):
+) -> None:
     def extract(name: str, **settings: Any) -> bytes:
         config = bigquery.ExtractJobConfig(**settings)
         job = client.extract_table(table, f"gs://{bucket.name}/{name}", job_config=config)
@@ -124,7 +124,7 @@ def test_extract_to_csv_json_and_parquet(
 
 def test_nested_columns_do_not_go_into_csv(
     client: bigquery.Client, bucket: storage.Bucket, dataset: str
-):
+) -> None:
     client.query_and_wait(f"CREATE TABLE {dataset}.n AS SELECT [1] AS tags")
     job = client.extract_table(f"{dataset}.n", f"gs://{bucket.name}/n.csv")
     with pytest.raises(BadRequest, match="nested schema"):
@@ -133,7 +133,7 @@ def test_nested_columns_do_not_go_into_csv(
 
 def test_what_is_exported_can_be_loaded(
     client: bigquery.Client, bucket: storage.Bucket, dataset: str, table: str, rows: Rows
-):
+) -> None:
     client.extract_table(
         table,
         f"gs://{bucket.name}/round.json",

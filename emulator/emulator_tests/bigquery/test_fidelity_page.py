@@ -17,7 +17,7 @@ def _listed() -> list[str]:
     return sorted(set(re.findall(r"`([A-Z0-9_]+)`", section)) - {"EXTRACT"})
 
 
-def test_every_listed_function_is_known(client: bigquery.Client):
+def test_every_listed_function_is_known(client: bigquery.Client) -> None:
     listed = _listed()
     assert len(listed) > 180
     for name in listed:

@@ -497,32 +497,34 @@ CASTS = [
 
 
 @pytest.mark.parametrize(("expression", "expected"), STRINGS)
-def test_string_and_hash_functions(value: Value, expression: str, expected: Any):
+def test_string_and_hash_functions(value: Value, expression: str, expected: Any) -> None:
     assert value(expression) == expected
 
 
 @pytest.mark.parametrize(("expression", "expected"), NUMBERS)
-def test_mathematical_and_conditional_functions(value: Value, expression: str, expected: Any):
+def test_mathematical_and_conditional_functions(
+    value: Value, expression: str, expected: Any
+) -> None:
     assert value(expression) == expected
 
 
 @pytest.mark.parametrize(("expression", "expected"), DATES)
-def test_date_and_time_functions(value: Value, expression: str, expected: Any):
+def test_date_and_time_functions(value: Value, expression: str, expected: Any) -> None:
     assert value(expression) == expected
 
 
 @pytest.mark.parametrize(("expression", "expected"), JSON)
-def test_json_functions(value: Value, expression: str, expected: Any):
+def test_json_functions(value: Value, expression: str, expected: Any) -> None:
     assert value(expression) == expected
 
 
 @pytest.mark.parametrize(("expression", "expected"), ARRAYS)
-def test_array_functions(value: Value, expression: str, expected: Any):
+def test_array_functions(value: Value, expression: str, expected: Any) -> None:
     assert value(expression) == expected
 
 
 @pytest.mark.parametrize(("expression", "expected"), CASTS)
-def test_conversion_functions(value: Value, expression: str, expected: Any):
+def test_conversion_functions(value: Value, expression: str, expected: Any) -> None:
     """conversion_functions, conversion_rules, functions-reference#safe_prefix, format."""
     assert value(expression) == expected
 
@@ -607,7 +609,7 @@ AGGREGATES = [
 @pytest.mark.parametrize(("expression", "elements", "expected"), AGGREGATES)
 def test_aggregate_functions(
     rows: Callable[..., Any], expression: str, elements: str, expected: Any
-):
+) -> None:
     assert rows(f"SELECT {expression} FROM UNNEST({elements}) AS x")[0][0] == expected
 
 
@@ -637,7 +639,7 @@ WINDOWS = [
 
 
 @pytest.mark.parametrize(("expression", "expected"), WINDOWS)
-def test_window_functions(rows: Callable[..., Any], expression: str, expected: list[Any]):
+def test_window_functions(rows: Callable[..., Any], expression: str, expected: list[Any]) -> None:
     found = rows(
         f"SELECT ROW_NUMBER() OVER (ORDER BY x), {expression}"
         " FROM UNNEST([1, 2, 2, 5, 8, 10, 10]) AS x WINDOW w AS (ORDER BY x) ORDER BY 1"

@@ -116,19 +116,19 @@ def _query(emulator: RunningEmulator, sql: str) -> None:
 @SETTINGS
 @given(st.lists(_one_of(WORDS), min_size=1, max_size=25).map(" ".join))
 @example("ELSE")
-def test_sql_of_random_words(emulator: RunningEmulator, sql: str):
+def test_sql_of_random_words(emulator: RunningEmulator, sql: str) -> None:
     _query(emulator, sql)
 
 
 @SETTINGS
 @given(EXPRESSIONS)
-def test_sql_of_random_expressions(emulator: RunningEmulator, expression: str):
+def test_sql_of_random_expressions(emulator: RunningEmulator, expression: str) -> None:
     _query(emulator, f"SELECT {expression} AS v FROM UNNEST(['a', '2']) AS x")
 
 
 @SETTINGS
 @given(st.text(max_size=60))
-def test_sql_of_random_text(emulator: RunningEmulator, sql: str):
+def test_sql_of_random_text(emulator: RunningEmulator, sql: str) -> None:
     _query(emulator, sql)
 
 
@@ -158,19 +158,21 @@ def fuzzed(emulator: RunningEmulator) -> RunningEmulator:
 
 @SETTINGS
 @given(st.sampled_from(PATHS), st.dictionaries(_one_of(KEYS), BODIES, max_size=6))
-def test_random_bodies(fuzzed: RunningEmulator, path: tuple[str, str], body: dict[str, Any]):
+def test_random_bodies(
+    fuzzed: RunningEmulator, path: tuple[str, str], body: dict[str, Any]
+) -> None:
     _check(_request(fuzzed, *path, body))
 
 
 @SETTINGS
 @given(st.sampled_from(PATHS), st.binary(max_size=50))
-def test_random_bytes(fuzzed: RunningEmulator, path: tuple[str, str], content: bytes):
+def test_random_bytes(fuzzed: RunningEmulator, path: tuple[str, str], content: bytes) -> None:
     _check(_request(fuzzed, *path, raw=content))
 
 
 @SETTINGS
 @given(VALUES)
-def test_random_rows(fuzzed: RunningEmulator, value: Any):
+def test_random_rows(fuzzed: RunningEmulator, value: Any) -> None:
     rows = {"rows": [{"json": {"x": value, "j": value}}, {"json": value}, value]}
     path = "/bigquery/v2/projects/fuzz/datasets/d/tables/t/insertAll"
     _check(_request(fuzzed, "POST", path, rows))
@@ -189,14 +191,14 @@ def test_random_rows(fuzzed: RunningEmulator, value: Any):
     st.sampled_from(["maxResults", "pageToken", "startIndex", "selectedFields", "filter"]),
     st.text(max_size=12),
 )
-def test_random_query_strings(fuzzed: RunningEmulator, path: str, name: str, value: str):
+def test_random_query_strings(fuzzed: RunningEmulator, path: str, name: str, value: str) -> None:
     _check(_request(fuzzed, "GET", path.format(name, urllib.parse.quote(value, safe=""))))
 
 
 @pytest.mark.parametrize(
     "name", ["..", "../../etc/passwd", "a/b", "a%00b", "x" * 2000, "'; DROP TABLE t; --", '"', "ü"]
 )
-def test_hostile_names_stay_out(fuzzed: RunningEmulator, name: str):
+def test_hostile_names_stay_out(fuzzed: RunningEmulator, name: str) -> None:
     quoted = urllib.parse.quote(name, safe="")
     for path in (
         f"/bigquery/v2/projects/{quoted}/datasets/d",
@@ -212,13 +214,13 @@ def test_hostile_names_stay_out(fuzzed: RunningEmulator, name: str):
 
 @pytest.mark.parametrize("content", [b"", b"--x\r\n\r\n{}\r\n--x--", b"\x00" * 100])
 @pytest.mark.parametrize("kind", ["multipart", "resumable", "media", ""])
-def test_odd_uploads(fuzzed: RunningEmulator, kind: str, content: bytes):
+def test_odd_uploads(fuzzed: RunningEmulator, kind: str, content: bytes) -> None:
     path = f"/upload/bigquery/v2/projects/fuzz/jobs?uploadType={kind}"
     _check(_request(fuzzed, "POST", path, raw=content))
     _check(_request(fuzzed, "PUT", f"{path}&upload_id=none", raw=content))
 
 
-def test_no_sql_reaches_files_or_settings(client: bigquery.Client):
+def test_no_sql_reaches_files_or_settings(client: bigquery.Client) -> None:
     for sql in (
         "SELECT * FROM read_csv('/etc/passwd')",
         "SELECT * FROM `/etc/passwd`",

@@ -25,7 +25,7 @@ LONG = """
 """
 
 
-def test_a_query_job_says_what_it_did(client: bigquery.Client, dataset: str):
+def test_a_query_job_says_what_it_did(client: bigquery.Client, dataset: str) -> None:
     client.query_and_wait(f"CREATE TABLE {dataset}.t AS SELECT 1 AS x, 'ab' AS s")
     config = bigquery.QueryJobConfig(labels={"step": "test"})
     job = client.query(f"SELECT x FROM {dataset}.t", job_config=config)
@@ -40,13 +40,13 @@ def test_a_query_job_says_what_it_did(client: bigquery.Client, dataset: str):
     assert [row.x for row in again.result()] == [1]
 
 
-def test_the_rows_of_a_query_can_be_listed_from_its_destination(client: bigquery.Client):
+def test_the_rows_of_a_query_can_be_listed_from_its_destination(client: bigquery.Client) -> None:
     job = client.query("SELECT x FROM UNNEST([1, 2, 3]) AS x ORDER BY x")
     job.result()
     assert [row.x for row in client.list_rows(job.destination, job.schema)] == [1, 2, 3]
 
 
-def test_a_job_id_is_used_once(client: bigquery.Client, dataset: str, rows: Rows):
+def test_a_job_id_is_used_once(client: bigquery.Client, dataset: str, rows: Rows) -> None:
     client.query_and_wait(f"CREATE TABLE {dataset}.t (x INT64)")
     job_id = f"once_{uuid.uuid4().hex}"
     client.query(f"INSERT {dataset}.t VALUES (1)", job_id=job_id, job_retry=None).result()
@@ -56,7 +56,7 @@ def test_a_job_id_is_used_once(client: bigquery.Client, dataset: str, rows: Rows
     assert rows(f"SELECT COUNT(*) FROM {dataset}.t") == [(1,)]
 
 
-def test_a_failed_query_keeps_its_reason(client: bigquery.Client):
+def test_a_failed_query_keeps_its_reason(client: bigquery.Client) -> None:
     job = client.query("SELECT nothing")
     with pytest.raises(BadRequest, match="Unrecognized name: nothing"):
         job.result()
@@ -66,14 +66,14 @@ def test_a_failed_query_keeps_its_reason(client: bigquery.Client):
     assert "Unrecognized name: nothing" in found.errors[0]["message"]
 
 
-def test_unknown_job(client: bigquery.Client):
+def test_unknown_job(client: bigquery.Client) -> None:
     with pytest.raises(NotFound, match="Not found: Job"):
         client.get_job("no_such_job")
 
 
 def test_dry_run_counts_the_bytes_of_the_columns_that_are_read(
     client: bigquery.Client, dataset: str
-):
+) -> None:
     """https://cloud.google.com/bigquery/docs/estimate-costs#on-demand_query_size_calculation."""
     client.query_and_wait(
         f"CREATE TABLE {dataset}.t AS SELECT x, 'abc' AS s FROM UNNEST(GENERATE_ARRAY(1, 100)) AS x"
@@ -93,7 +93,7 @@ def test_dry_run_counts_the_bytes_of_the_columns_that_are_read(
 
 def test_dry_run_shows_schema_and_errors_and_changes_nothing(
     client: bigquery.Client, dataset: str, rows: Rows
-):
+) -> None:
     client.query_and_wait(f"CREATE TABLE {dataset}.t AS SELECT 1 AS x")
     config = bigquery.QueryJobConfig(dry_run=True)
     job = client.query(f"SELECT x, 'a' AS s FROM {dataset}.t", job_config=config)
@@ -109,7 +109,9 @@ def test_dry_run_shows_schema_and_errors_and_changes_nothing(
         client.query(f"SELECT y FROM {dataset}.t", job_config=config)
 
 
-def test_maximum_bytes_billed_is_enforced(client: bigquery.Client, dataset: str, rows: Rows):
+def test_maximum_bytes_billed_is_enforced(
+    client: bigquery.Client, dataset: str, rows: Rows
+) -> None:
     client.query_and_wait(f"CREATE TABLE {dataset}.t AS SELECT 1 AS x")
     config = bigquery.QueryJobConfig(maximum_bytes_billed=7)
     for sql in (f"SELECT x FROM {dataset}.t", f"DELETE {dataset}.t WHERE x = 1"):
@@ -120,7 +122,9 @@ def test_maximum_bytes_billed_is_enforced(client: bigquery.Client, dataset: str,
     assert rows(f"SELECT x FROM {dataset}.t", maximum_bytes_billed=8) == [(1,)]
 
 
-def test_destination_table_and_dispositions(client: bigquery.Client, dataset: str, rows: Rows):
+def test_destination_table_and_dispositions(
+    client: bigquery.Client, dataset: str, rows: Rows
+) -> None:
     target = f"{client.project}.{dataset}.out"
 
     def write(sql: str, disposition: str | None = None, **settings: Any) -> bigquery.QueryJob:
@@ -151,7 +155,7 @@ def test_destination_table_and_dispositions(client: bigquery.Client, dataset: st
         )
 
 
-def test_destination_table_with_a_layout(client: bigquery.Client, dataset: str):
+def test_destination_table_with_a_layout(client: bigquery.Client, dataset: str) -> None:
     target = f"{client.project}.{dataset}.out"
     config = bigquery.QueryJobConfig(
         destination=target,
@@ -163,13 +167,13 @@ def test_destination_table_with_a_layout(client: bigquery.Client, dataset: str):
     assert (table.clustering_fields, table.time_partitioning.field) == (["x"], "day")
 
 
-def test_default_dataset(dataset: str, client: bigquery.Client, rows: Rows):
+def test_default_dataset(dataset: str, client: bigquery.Client, rows: Rows) -> None:
     client.query_and_wait(f"CREATE TABLE {dataset}.t AS SELECT 1 AS x")
     default = f"{client.project}.{dataset}"
     assert rows("SELECT x FROM t", default_dataset=default) == [(1,)]
 
 
-def test_a_running_job_is_cancelled(client: bigquery.Client):
+def test_a_running_job_is_cancelled(client: bigquery.Client) -> None:
     job = client.query(LONG)
     assert job.state == "RUNNING"
     assert not job.done()
@@ -182,7 +186,7 @@ def test_a_running_job_is_cancelled(client: bigquery.Client):
     client.cancel_job(job.job_id)
 
 
-def test_a_cancelled_load_leaves_nothing(client: bigquery.Client, dataset: str):
+def test_a_cancelled_load_leaves_nothing(client: bigquery.Client, dataset: str) -> None:
     """A cancellation may come too late, and then the load is whole; here one comes in time."""
     config = bigquery.LoadJobConfig(
         schema=[bigquery.SchemaField("n", "INTEGER")], source_format="NEWLINE_DELIMITED_JSON"
@@ -205,7 +209,7 @@ def test_a_cancelled_load_leaves_nothing(client: bigquery.Client, dataset: str):
     pytest.fail("no load was cancelled")
 
 
-def test_jobs_are_listed_newest_first(client: bigquery.Client):
+def test_jobs_are_listed_newest_first(client: bigquery.Client) -> None:
     first = client.query("SELECT 1")
     first.result()
     second = client.query("SELECT 2")
@@ -217,7 +221,7 @@ def test_jobs_are_listed_newest_first(client: bigquery.Client):
     assert len(list(pages)) == 2
 
 
-def test_copy_job(client: bigquery.Client, dataset: str, rows: Rows):
+def test_copy_job(client: bigquery.Client, dataset: str, rows: Rows) -> None:
     client.query_and_wait(f"CREATE TABLE {dataset}.a AS SELECT 1 AS x")
     client.query_and_wait(f"CREATE TABLE {dataset}.b AS SELECT 2 AS x")
     client.copy_table([f"{dataset}.a", f"{dataset}.b"], f"{dataset}.c").result()
@@ -226,13 +230,13 @@ def test_copy_job(client: bigquery.Client, dataset: str, rows: Rows):
         client.copy_table(f"{dataset}.a", f"{dataset}.c").result()
 
 
-def test_query_and_wait_is_one_request(client: bigquery.Client):
+def test_query_and_wait_is_one_request(client: bigquery.Client) -> None:
     found = client.query_and_wait("SELECT x FROM UNNEST([1, 2]) AS x ORDER BY x", page_size=1)
     assert [row.x for row in found] == [1, 2]
     assert found.total_rows == 2
 
 
-def test_a_deleted_job_is_gone(client: bigquery.Client):
+def test_a_deleted_job_is_gone(client: bigquery.Client) -> None:
     job = client.query("SELECT 1")
     job.result()
     client.delete_job_metadata(job.job_id)

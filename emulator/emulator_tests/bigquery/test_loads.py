@@ -49,7 +49,9 @@ def bucket(client: bigquery.Client) -> storage.Bucket:
     return storage.Client().create_bucket(f"loads-{uuid.uuid4().hex}")
 
 
-def test_json_lines_with_a_schema(load: Load, dataset: str, rows: Rows, client: bigquery.Client):
+def test_json_lines_with_a_schema(
+    load: Load, dataset: str, rows: Rows, client: bigquery.Client
+) -> None:
     job = load(b'{"id": 1, "name": "a"}\n\n{"ID": "2"}\n', schema=SCHEMA)
     assert (job.output_rows, job.state) == (2, "DONE")
     assert rows(f"SELECT * FROM {dataset}.t ORDER BY id") == [(1, "a"), (2, None)]
@@ -57,7 +59,7 @@ def test_json_lines_with_a_schema(load: Load, dataset: str, rows: Rows, client: 
     assert client.get_job(job.job_id).output_rows == 2
 
 
-def test_json_values_of_every_type(load: Load, dataset: str, rows: Rows):
+def test_json_values_of_every_type(load: Load, dataset: str, rows: Rows) -> None:
     types = ["FLOAT", "NUMERIC", "BOOLEAN", "BYTES", "DATE"]
     types += ["TIME", "DATETIME", "TIMESTAMP", "JSON"]
     schema = [SchemaField(type_.lower(), type_) for type_ in types]
@@ -90,7 +92,7 @@ def test_json_values_of_every_type(load: Load, dataset: str, rows: Rows):
     )
 
 
-def test_json_schema_is_detected(load: Load, client: bigquery.Client, dataset: str):
+def test_json_schema_is_detected(load: Load, client: bigquery.Client, dataset: str) -> None:
     """https://cloud.google.com/bigquery/docs/schema-detect."""
     lines = [
         {"i": 1, "f": 1, "b": True, "s": "x", "d": "2020-01-02", "t": "2020-01-02 03:04:05 UTC"},
@@ -125,7 +127,7 @@ def test_json_schema_is_detected(load: Load, client: bigquery.Client, dataset: s
 )
 def test_a_bad_row_fails_the_load_and_leaves_the_table_as_it_was(
     load: Load, dataset: str, rows: Rows, client: bigquery.Client, line: str, message: str
-):
+) -> None:
     load(b'{"id": 1}', schema=SCHEMA)
     for disposition in ("WRITE_APPEND", "WRITE_TRUNCATE"):
         with pytest.raises(BadRequest, match=message):
@@ -133,14 +135,14 @@ def test_a_bad_row_fails_the_load_and_leaves_the_table_as_it_was(
     assert rows(f"SELECT id FROM {dataset}.t") == [(1,)]
 
 
-def test_a_failed_load_creates_no_table(load: Load, client: bigquery.Client, dataset: str):
+def test_a_failed_load_creates_no_table(load: Load, client: bigquery.Client, dataset: str) -> None:
     with pytest.raises(BadRequest):
         load(b'{"id": "x"}', schema=SCHEMA)
     with pytest.raises(NotFound):
         client.get_table(f"{dataset}.t")
 
 
-def test_bad_records_can_be_allowed(load: Load, dataset: str, rows: Rows):
+def test_bad_records_can_be_allowed(load: Load, dataset: str, rows: Rows) -> None:
     lines = b'{"id": 1}\n{"id": "x"}\n{"id": 3, "color": "red"}\n'
     job = load(lines, schema=SCHEMA, max_bad_records=1, ignore_unknown_values=True)
     assert job.output_rows == 2
@@ -149,7 +151,7 @@ def test_bad_records_can_be_allowed(load: Load, dataset: str, rows: Rows):
         load(lines + b'{"id": "y"}', schema=SCHEMA, max_bad_records=1, ignore_unknown_values=True)
 
 
-def test_write_and_create_dispositions(load: Load, dataset: str, rows: Rows):
+def test_write_and_create_dispositions(load: Load, dataset: str, rows: Rows) -> None:
     load(b'{"id": 1}', schema=SCHEMA)
     load(b'{"id": 2}', schema=SCHEMA)
     assert rows(f"SELECT COUNT(*) FROM {dataset}.t") == [(2,)]
@@ -161,14 +163,14 @@ def test_write_and_create_dispositions(load: Load, dataset: str, rows: Rows):
     assert rows(f"SELECT other FROM {dataset}.t") == [(1,)]
 
 
-def test_create_never(client: bigquery.Client, dataset: str):
+def test_create_never(client: bigquery.Client, dataset: str) -> None:
     config = LoadJobConfig(source_format=JSONL, schema=SCHEMA, create_disposition="CREATE_NEVER")
     job = client.load_table_from_json([{"id": 1}], f"{dataset}.none", job_config=config)
     with pytest.raises(NotFound, match="Not found: Table"):
         job.result()
 
 
-def test_new_columns_need_leave(load: Load, dataset: str, rows: Rows):
+def test_new_columns_need_leave(load: Load, dataset: str, rows: Rows) -> None:
     load(b'{"id": 1}', schema=SCHEMA)
     wider = [*SCHEMA, SchemaField("extra", "STRING")]
     with pytest.raises(BadRequest, match="Cannot add fields"):
@@ -177,7 +179,7 @@ def test_new_columns_need_leave(load: Load, dataset: str, rows: Rows):
     assert rows(f"SELECT id, extra FROM {dataset}.t ORDER BY id") == [(1, None), (2, "x")]
 
 
-def test_the_layout_of_a_new_table(load: Load, client: bigquery.Client, dataset: str):
+def test_the_layout_of_a_new_table(load: Load, client: bigquery.Client, dataset: str) -> None:
     load(
         b'{"id": 1, "day": "2020-01-01"}',
         schema=[*SCHEMA, SchemaField("day", "DATE", description="when")],
@@ -192,13 +194,13 @@ def test_the_layout_of_a_new_table(load: Load, client: bigquery.Client, dataset:
     assert table.schema[-1].description == "when"
 
 
-def test_csv_with_a_schema(load: Load, dataset: str, rows: Rows):
+def test_csv_with_a_schema(load: Load, dataset: str, rows: Rows) -> None:
     content = b'id,name\n1,"a, ""b""\nc"\n2,\n'
     load(content, "CSV", schema=SCHEMA, skip_leading_rows=1, allow_quoted_newlines=True)
     assert rows(f"SELECT * FROM {dataset}.t ORDER BY id") == [(1, 'a, "b"\nc'), (2, "")]
 
 
-def test_csv_options(load: Load, dataset: str, rows: Rows):
+def test_csv_options(load: Load, dataset: str, rows: Rows) -> None:
     load(
         "1|\\N\n2\n3|naïve|x\n".encode("latin-1"),
         "CSV",
@@ -216,7 +218,9 @@ def test_csv_options(load: Load, dataset: str, rows: Rows):
         load(b"1,a,b\n", "CSV", schema=SCHEMA)
 
 
-def test_csv_schema_is_detected(load: Load, client: bigquery.Client, dataset: str, rows: Rows):
+def test_csv_schema_is_detected(
+    load: Load, client: bigquery.Client, dataset: str, rows: Rows
+) -> None:
     load(b"name,size,at\na,1,2020-01-01\nb,2.5,2020-01-02\n", "CSV", autodetect=True)
     assert [(f.name, f.field_type) for f in client.get_table(f"{dataset}.t").schema] == [
         ("name", "STRING"),
@@ -231,7 +235,7 @@ def test_csv_schema_is_detected(load: Load, client: bigquery.Client, dataset: st
     ]
 
 
-def test_gzip_is_unpacked(load: Load, dataset: str, rows: Rows):
+def test_gzip_is_unpacked(load: Load, dataset: str, rows: Rows) -> None:
     load(gzip.compress(b'{"id": 1}\n'), schema=SCHEMA)
     load(gzip.compress(b"2,b\n"), "CSV", schema=SCHEMA)
     assert rows(f"SELECT id FROM {dataset}.t ORDER BY id") == [(1,), (2,)]
@@ -243,7 +247,9 @@ def parquet(table: pa.Table) -> bytes:
     return file.getvalue()
 
 
-def test_parquet_brings_its_schema(load: Load, client: bigquery.Client, dataset: str, rows: Rows):
+def test_parquet_brings_its_schema(
+    load: Load, client: bigquery.Client, dataset: str, rows: Rows
+) -> None:
     moment = dt.datetime(2020, 1, 2, 3, 4, 5, 678901, tzinfo=dt.UTC)
     table = pa.table(
         {
@@ -285,7 +291,7 @@ def test_parquet_brings_its_schema(load: Load, client: bigquery.Client, dataset:
     ]
 
 
-def test_parquet_into_a_schema(load: Load, dataset: str, rows: Rows):
+def test_parquet_into_a_schema(load: Load, dataset: str, rows: Rows) -> None:
     schema = [*SCHEMA, SchemaField("tags", "STRING", "REPEATED")]
     table = pa.table({"ID": pa.array([1, 2], pa.int32()), "tags": pa.array([["a"], None])})
     load(parquet(table), "PARQUET", schema=schema)
@@ -303,7 +309,7 @@ def test_parquet_into_a_schema(load: Load, dataset: str, rows: Rows):
 
 def test_from_cloud_storage_with_wildcard(
     client: bigquery.Client, dataset: str, bucket: storage.Bucket, rows: Rows
-):
+) -> None:
     for number in (1, 2):
         bucket.blob(f"in/part-{number}.jsonl").upload_from_string(f'{{"id": {number}}}\n')
     bucket.blob("in/readme.txt").upload_from_string("not data")
@@ -320,14 +326,16 @@ def test_from_cloud_storage_with_wildcard(
         missing.result()
 
 
-def test_an_upload_above_the_multipart_limit_is_resumable(load: Load, dataset: str, rows: Rows):
+def test_an_upload_above_the_multipart_limit_is_resumable(
+    load: Load, dataset: str, rows: Rows
+) -> None:
     """Google's client sends files of unknown size, and large ones, in resumable uploads."""
     line = json.dumps({"id": 1, "name": "x" * 1000}).encode() + b"\n"
     load(line * 11_000, schema=SCHEMA)
     assert rows(f"SELECT COUNT(*), SUM(LENGTH(name)) FROM {dataset}.t") == [(11_000, 11_000_000)]
 
 
-def test_load_table_from_json(client: bigquery.Client, dataset: str, rows: Rows):
+def test_load_table_from_json(client: bigquery.Client, dataset: str, rows: Rows) -> None:
     given = [{"id": number, "tags": ["a"]} for number in range(3)]
     client.load_table_from_json(given, f"{dataset}.t").result()
     assert rows(f"SELECT * FROM {dataset}.t ORDER BY id") == [(n, ["a"]) for n in range(3)]
@@ -335,7 +343,7 @@ def test_load_table_from_json(client: bigquery.Client, dataset: str, rows: Rows)
 
 def test_a_load_with_the_id_of_an_earlier_one_is_refused(
     client: bigquery.Client, dataset: str, rows: Rows
-):
+) -> None:
     config = LoadJobConfig(schema=SCHEMA)
     job_id = f"load_{uuid.uuid4().hex}"
     settings = {"job_id": job_id, "job_config": config}
@@ -346,11 +354,11 @@ def test_a_load_with_the_id_of_an_earlier_one_is_refused(
 
 
 @pytest.mark.parametrize("source_format", ["AVRO", "ORC", "DATASTORE_BACKUP"])
-def test_formats_that_are_not_served(load: Load, source_format: str):
+def test_formats_that_are_not_served(load: Load, source_format: str) -> None:
     with pytest.raises(BadRequest, match=source_format):
         load(b"x", source_format)
 
 
-def test_a_load_without_a_schema_is_refused(load: Load):
+def test_a_load_without_a_schema_is_refused(load: Load) -> None:
     with pytest.raises(BadRequest, match="No schema specified"):
         load(b'{"id": 1}')

@@ -14,7 +14,7 @@ from google.cloud import bigquery
 Rows = Callable[..., list[tuple[Any, ...]]]
 
 
-def test_query_to_dataframe(client: bigquery.Client):
+def test_query_to_dataframe(client: bigquery.Client) -> None:
     frame = client.query(
         """SELECT x, x / 2 AS half, CAST(x AS STRING) AS s, [x, x] AS list,
         TIMESTAMP_SECONDS(x) AS ts, DATE_FROM_UNIX_DATE(x) AS d, NUMERIC '1.5' AS n, x > 1 AS b
@@ -29,7 +29,7 @@ def test_query_to_dataframe(client: bigquery.Client):
     assert list(frame["b"]) == [False, True, True]
 
 
-def test_an_empty_result_keeps_its_columns(client: bigquery.Client):
+def test_an_empty_result_keeps_its_columns(client: bigquery.Client) -> None:
     frame = client.query("SELECT 1 AS a, 'x' AS b LIMIT 0").to_dataframe(
         create_bqstorage_client=False
     )
@@ -37,7 +37,7 @@ def test_an_empty_result_keeps_its_columns(client: bigquery.Client):
     assert frame.empty
 
 
-def test_dataframe_to_table_and_back(client: bigquery.Client, dataset: str):
+def test_dataframe_to_table_and_back(client: bigquery.Client, dataset: str) -> None:
     frame = pd.DataFrame(
         {
             "i": [1, 2],
@@ -73,7 +73,7 @@ def test_dataframe_to_table_and_back(client: bigquery.Client, dataset: str):
 
 
 @pytest.mark.parametrize("size", [0, 1])
-def test_small_frames(client: bigquery.Client, dataset: str, size: int, rows: Rows):
+def test_small_frames(client: bigquery.Client, dataset: str, size: int, rows: Rows) -> None:
     schema = [bigquery.SchemaField("x", "INTEGER")]
     frame = pd.DataFrame({"x": pd.array(list(range(size)), dtype="Int64")})
     config = bigquery.LoadJobConfig(schema=schema, write_disposition="WRITE_TRUNCATE")

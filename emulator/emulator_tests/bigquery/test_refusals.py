@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 from google.api_core.exceptions import BadRequest
 from google.cloud import bigquery
@@ -58,7 +60,7 @@ REFUSED = [
 
 
 @pytest.mark.parametrize(("sql", "named"), REFUSED)
-def test_refused_with_its_name(client: bigquery.Client, sql: str, named: str):
+def test_refused_with_its_name(client: bigquery.Client, sql: str, named: str) -> None:
     with pytest.raises(BadRequest, match=named) as caught:
         client.query_and_wait(sql)
     assert caught.value.errors[0]["reason"] == "invalidQuery"
@@ -72,13 +74,15 @@ def test_refused_with_its_name(client: bigquery.Client, sql: str, named: str):
         ({"udf_resources": [bigquery.UDFResource("inlineCode", "x")]}, "JavaScript"),
     ],
 )
-def test_settings_that_are_not_served(client: bigquery.Client, settings: dict, named: str):
+def test_settings_that_are_not_served(
+    client: bigquery.Client, settings: dict[str, Any], named: str
+) -> None:
     with pytest.raises(BadRequest, match=named):
         client.query("SELECT 1", job_config=bigquery.QueryJobConfig(**settings)).result()
 
 
 @pytest.mark.parametrize("type_", ["GEOGRAPHY", "BIGNUMERIC", "INTERVAL", "RANGE"])
-def test_types_that_are_not_served(client: bigquery.Client, dataset: str, type_: str):
+def test_types_that_are_not_served(client: bigquery.Client, dataset: str, type_: str) -> None:
     table = bigquery.Table(f"{client.project}.{dataset}.t", [bigquery.SchemaField("x", type_)])
     with pytest.raises(BadRequest, match=type_):
         client.create_table(table)

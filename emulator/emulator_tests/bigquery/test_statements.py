@@ -39,7 +39,7 @@ def stats(job: bigquery.QueryJob) -> tuple[int, int, int]:
 
 def test_insert_counts_rows_and_fills_missing_columns(
     client: bigquery.Client, inventory: str, rows: Rows
-):
+) -> None:
     job = client.query(f"INSERT INTO {inventory} (product) SELECT x FROM UNNEST(['a', 'b']) AS x")
     assert stats(job) == (2, 0, 0)
     assert (job.statement_type, job.num_dml_affected_rows) == ("INSERT", 2)
@@ -48,7 +48,7 @@ def test_insert_counts_rows_and_fills_missing_columns(
     ]
 
 
-def test_insert_checks_columns_and_types(inventory: str, rows: Rows):
+def test_insert_checks_columns_and_types(inventory: str, rows: Rows) -> None:
     for values, message in (
         ("(product) VALUES (1)", "cannot be assigned to product, which has type STRING"),
         ("(product, quantity) VALUES ('a')", "wrong column count"),
@@ -58,7 +58,7 @@ def test_insert_checks_columns_and_types(inventory: str, rows: Rows):
             rows(f"INSERT INTO {inventory} {values}")
 
 
-def test_update_with_and_without_from(client: bigquery.Client, inventory: str, rows: Rows):
+def test_update_with_and_without_from(client: bigquery.Client, inventory: str, rows: Rows) -> None:
     job = client.query(f"UPDATE {inventory} SET quantity = quantity - 10 WHERE quantity >= 20")
     assert stats(job) == (0, 2, 0)
     arrivals = "(SELECT 'oven' AS product, 30 AS quantity UNION ALL SELECT 'fridge', 1)"
@@ -74,27 +74,29 @@ def test_update_with_and_without_from(client: bigquery.Client, inventory: str, r
     ]
 
 
-def test_update_refuses_two_matches_for_one_row(inventory: str, rows: Rows):
+def test_update_refuses_two_matches_for_one_row(inventory: str, rows: Rows) -> None:
     twice = "(SELECT 'oven' AS product, 1 AS n UNION ALL SELECT 'oven', 2)"
     with pytest.raises(BadRequest, match="must match at most one source row"):
         rows(f"UPDATE {inventory} i SET quantity = n FROM {twice} s WHERE i.product = s.product")
     assert rows(f"SELECT quantity FROM {inventory} WHERE product = 'oven'") == [(5,)]
 
 
-def test_update_and_delete_need_a_where_clause(inventory: str, rows: Rows):
+def test_update_and_delete_need_a_where_clause(inventory: str, rows: Rows) -> None:
     with pytest.raises(BadRequest, match="UPDATE must have a WHERE clause"):
         rows(f"UPDATE {inventory} SET quantity = 0")
     with pytest.raises(BadRequest, match="DELETE must have a WHERE clause"):
         rows(f"DELETE FROM {inventory}")
 
 
-def test_delete_and_truncate(client: bigquery.Client, inventory: str, rows: Rows):
+def test_delete_and_truncate(client: bigquery.Client, inventory: str, rows: Rows) -> None:
     assert stats(client.query(f"DELETE {inventory} WHERE quantity = 5")) == (0, 0, 1)
     assert stats(client.query(f"TRUNCATE TABLE {inventory}")) == (0, 0, 2)
     assert rows(f"SELECT * FROM {inventory}") == []
 
 
-def test_merge_inserts_updates_and_deletes(client: bigquery.Client, inventory: str, rows: Rows):
+def test_merge_inserts_updates_and_deletes(
+    client: bigquery.Client, inventory: str, rows: Rows
+) -> None:
     job = client.query(
         f"""
         MERGE {inventory} T
@@ -114,7 +116,7 @@ def test_merge_inserts_updates_and_deletes(client: bigquery.Client, inventory: s
     ]
 
 
-def test_merge_insert_row_and_constant_false(inventory: str, rows: Rows):
+def test_merge_insert_row_and_constant_false(inventory: str, rows: Rows) -> None:
     rows(
         f"MERGE {inventory} USING (SELECT 'tv', 1, ['x']) ON FALSE WHEN NOT MATCHED THEN INSERT ROW"
     )
@@ -126,7 +128,7 @@ def test_merge_insert_row_and_constant_false(inventory: str, rows: Rows):
     assert rows(sql) == [(1, ["x"]), (2, [])]
 
 
-def test_merge_refuses_two_matches_for_one_row(inventory: str, rows: Rows):
+def test_merge_refuses_two_matches_for_one_row(inventory: str, rows: Rows) -> None:
     with pytest.raises(BadRequest, match="must match at most one source row"):
         rows(
             f"MERGE {inventory} T USING (SELECT 'oven' AS p UNION ALL SELECT 'oven') S"
@@ -134,7 +136,7 @@ def test_merge_refuses_two_matches_for_one_row(inventory: str, rows: Rows):
         )
 
 
-def test_two_merges_at_once_both_land(client: bigquery.Client, dataset: str, rows: Rows):
+def test_two_merges_at_once_both_land(client: bigquery.Client, dataset: str, rows: Rows) -> None:
     client.query_and_wait(f"CREATE TABLE {dataset}.counts (id INT64, n INT64)")
     client.query_and_wait(f"INSERT {dataset}.counts VALUES (1, 0)")
     merge = f"""
@@ -146,7 +148,7 @@ def test_two_merges_at_once_both_land(client: bigquery.Client, dataset: str, row
     assert rows(f"SELECT n FROM {dataset}.counts") == [(16,)]
 
 
-def test_create_table_with_everything(client: bigquery.Client, dataset: str):
+def test_create_table_with_everything(client: bigquery.Client, dataset: str) -> None:
     job = client.query(
         f"""
         CREATE TABLE {dataset}.t (
@@ -185,7 +187,7 @@ def test_create_table_with_everything(client: bigquery.Client, dataset: str):
 
 def test_create_table_as_select_or_replace_if_not_exists(
     client: bigquery.Client, dataset: str, rows: Rows
-):
+) -> None:
     sql = f"""TABLE {dataset}.t PARTITION BY day CLUSTER BY x
       AS SELECT 1 AS x, DATE '2020-01-01' AS day"""
     rows(f"CREATE {sql}")
@@ -199,7 +201,7 @@ def test_create_table_as_select_or_replace_if_not_exists(
     assert client.get_table(f"{dataset}.t").time_partitioning is None
 
 
-def test_integer_range_partitions(client: bigquery.Client, dataset: str, rows: Rows):
+def test_integer_range_partitions(client: bigquery.Client, dataset: str, rows: Rows) -> None:
     rows(
         f"CREATE TABLE {dataset}.t PARTITION BY RANGE_BUCKET(x, GENERATE_ARRAY(0, 100, 10))"
         " AS SELECT x FROM UNNEST([1, 5, 25]) AS x"
@@ -215,7 +217,7 @@ def test_integer_range_partitions(client: bigquery.Client, dataset: str, rows: R
     assert rows(sql) == [("0", 2), ("20", 1)]
 
 
-def test_create_table_like_and_copy(dataset: str, rows: Rows):
+def test_create_table_like_and_copy(dataset: str, rows: Rows) -> None:
     rows(f"CREATE TABLE {dataset}.a AS SELECT 1 AS x")
     rows(f"CREATE TABLE {dataset}.b LIKE {dataset}.a")
     rows(f"CREATE TABLE {dataset}.c COPY {dataset}.a")
@@ -223,7 +225,7 @@ def test_create_table_like_and_copy(dataset: str, rows: Rows):
     assert rows(f"SELECT x FROM {dataset}.c") == [(1,)]
 
 
-def test_views_read_their_tables_anew(client: bigquery.Client, dataset: str, rows: Rows):
+def test_views_read_their_tables_anew(client: bigquery.Client, dataset: str, rows: Rows) -> None:
     rows(f"CREATE TABLE {dataset}.t AS SELECT 1 AS x, 'a' AS y")
     rows(
         f"CREATE VIEW {dataset}.v OPTIONS(description='seen') AS"
@@ -243,7 +245,7 @@ def test_views_read_their_tables_anew(client: bigquery.Client, dataset: str, row
     rows(f"DROP VIEW {dataset}.v")
 
 
-def test_alter_table(client: bigquery.Client, dataset: str, rows: Rows):
+def test_alter_table(client: bigquery.Client, dataset: str, rows: Rows) -> None:
     rows(f"CREATE TABLE {dataset}.t AS SELECT 1 AS x")
     rows(f"ALTER TABLE {dataset}.t ADD COLUMN y STRING, ADD COLUMN IF NOT EXISTS z ARRAY<INT64>")
     rows(f"ALTER TABLE {dataset}.t RENAME COLUMN y TO label")
@@ -258,7 +260,7 @@ def test_alter_table(client: bigquery.Client, dataset: str, rows: Rows):
         client.get_table(f"{dataset}.t")
 
 
-def test_schemas_are_created_and_dropped(client: bigquery.Client, dataset: str, rows: Rows):
+def test_schemas_are_created_and_dropped(client: bigquery.Client, dataset: str, rows: Rows) -> None:
     name = f"{dataset}_other"
     rows(f"CREATE SCHEMA {name} OPTIONS(description='d', location='EU')")
     created = client.get_dataset(name)
@@ -273,7 +275,7 @@ def test_schemas_are_created_and_dropped(client: bigquery.Client, dataset: str, 
         client.get_dataset(name)
 
 
-def test_drop_table(dataset: str, rows: Rows):
+def test_drop_table(dataset: str, rows: Rows) -> None:
     rows(f"CREATE TABLE {dataset}.t AS SELECT 1 AS x")
     with pytest.raises(BadRequest, match="is not a VIEW"):
         rows(f"DROP VIEW {dataset}.t")
@@ -283,13 +285,13 @@ def test_drop_table(dataset: str, rows: Rows):
         rows(f"DROP TABLE {dataset}.t")
 
 
-def test_required_columns_refuse_null(dataset: str, rows: Rows):
+def test_required_columns_refuse_null(dataset: str, rows: Rows) -> None:
     rows(f"CREATE TABLE {dataset}.t (x INT64 NOT NULL, y INT64)")
     with pytest.raises(BadRequest, match="Required field x cannot be null"):
         rows(f"INSERT {dataset}.t (y) VALUES (1)")
 
 
-def test_a_script_gives_the_result_of_its_last_query(client: bigquery.Client, dataset: str):
+def test_a_script_gives_the_result_of_its_last_query(client: bigquery.Client, dataset: str) -> None:
     job = client.query(
         f"""
         CREATE TABLE {dataset}.t AS SELECT 1 AS x;
@@ -301,7 +303,7 @@ def test_a_script_gives_the_result_of_its_last_query(client: bigquery.Client, da
     assert job.statement_type == "SCRIPT"
 
 
-def test_a_transaction_commits_as_a_whole(dataset: str, rows: Rows):
+def test_a_transaction_commits_as_a_whole(dataset: str, rows: Rows) -> None:
     rows(f"CREATE TABLE {dataset}.t AS SELECT 1 AS x")
     found = rows(
         f"""
@@ -318,7 +320,7 @@ def test_a_transaction_commits_as_a_whole(dataset: str, rows: Rows):
     assert rows(f"SELECT SUM(x) FROM {dataset}.t") == [(3,)]
 
 
-def test_an_earlier_statement_of_a_failed_script_stays(dataset: str, rows: Rows):
+def test_an_earlier_statement_of_a_failed_script_stays(dataset: str, rows: Rows) -> None:
     with pytest.raises(BadRequest, match="Could not cast"):
         rows(
             f"CREATE TABLE {dataset}.t AS SELECT 1 AS x;"
@@ -327,7 +329,7 @@ def test_an_earlier_statement_of_a_failed_script_stays(dataset: str, rows: Rows)
     assert rows(f"SELECT x FROM {dataset}.t") == [(1,)]
 
 
-def test_information_schema(dataset: str, rows: Rows):
+def test_information_schema(dataset: str, rows: Rows) -> None:
     rows(
         f"CREATE TABLE {dataset}.t (x INT64 NOT NULL, s STRUCT<a ARRAY<STRING>>) CLUSTER BY x"
         """ OPTIONS(description="it's")"""
@@ -348,13 +350,13 @@ def test_information_schema(dataset: str, rows: Rows):
     assert (dataset,) in rows("SELECT schema_name FROM `region-us`.INFORMATION_SCHEMA.SCHEMATA")
 
 
-def test_tables_metadata_view(dataset: str, rows: Rows):
+def test_tables_metadata_view(dataset: str, rows: Rows) -> None:
     rows(f"CREATE TABLE {dataset}.t AS SELECT x FROM UNNEST([1, 2, NULL]) AS x")
     sql = f"SELECT table_id, row_count, size_bytes, type FROM {dataset}.__TABLES__"
     assert rows(sql) == [("t", 3, 16, 1)]
 
 
-def test_names_differ_by_case(dataset: str, rows: Rows):
+def test_names_differ_by_case(dataset: str, rows: Rows) -> None:
     """https://cloud.google.com/bigquery/docs/reference/standard-sql/lexical#case_sensitivity."""
     rows(f"CREATE TABLE {dataset}.T AS SELECT 1 AS x")
     rows(f"CREATE TABLE {dataset}.t AS SELECT 2 AS x")

@@ -24,7 +24,7 @@ from vertex_emulator.testing import RunningEmulator
 Rows = Callable[..., list[tuple[Any, ...]]]
 
 
-def test_dataset_life(client: bigquery.Client):
+def test_dataset_life(client: bigquery.Client) -> None:
     name = f"life_{uuid.uuid4().hex}"
     created = bigquery.Dataset(f"{client.project}.{name}")
     created.description = "first"
@@ -49,7 +49,9 @@ def test_dataset_life(client: bigquery.Client):
     client.delete_dataset(name, not_found_ok=True)
 
 
-def test_dataset_with_tables_is_not_deleted_by_accident(client: bigquery.Client, dataset: str):
+def test_dataset_with_tables_is_not_deleted_by_accident(
+    client: bigquery.Client, dataset: str
+) -> None:
     client.create_table(f"{client.project}.{dataset}.t")
     with pytest.raises(BadRequest, match="still in use"):
         client.delete_dataset(dataset)
@@ -57,12 +59,12 @@ def test_dataset_with_tables_is_not_deleted_by_accident(client: bigquery.Client,
 
 
 @pytest.mark.parametrize("name", ["with-dash", "a b", "../x", "ünï"])
-def test_dataset_names_that_are_not_allowed(client: bigquery.Client, name: str):
+def test_dataset_names_that_are_not_allowed(client: bigquery.Client, name: str) -> None:
     with pytest.raises(BadRequest, match="Invalid dataset ID"):
         client.create_dataset(bigquery.DatasetReference(client.project, name))
 
 
-def test_another_project_has_its_own_datasets(client: bigquery.Client, rows: Rows):
+def test_another_project_has_its_own_datasets(client: bigquery.Client, rows: Rows) -> None:
     client.create_dataset("other-project.shared", exists_ok=True)
     client.query_and_wait("CREATE OR REPLACE TABLE `other-project.shared.t` AS SELECT 7 AS x")
     assert rows("SELECT x FROM `other-project.shared.t`") == [(7,)]
@@ -114,7 +116,7 @@ def table(client: bigquery.Client, dataset: str) -> bigquery.Table:
     return client.create_table(bigquery.Table(f"{client.project}.{dataset}.t", SCHEMA))
 
 
-def test_table_life(client: bigquery.Client, dataset: str):
+def test_table_life(client: bigquery.Client, dataset: str) -> None:
     table = bigquery.Table(f"{client.project}.{dataset}.t", SCHEMA)
     table.time_partitioning = bigquery.TimePartitioning("DAY", field="moment")
     table.clustering_fields = ["name", "id"]
@@ -136,7 +138,7 @@ def test_table_life(client: bigquery.Client, dataset: str):
 
 def test_every_type_survives_the_round_trip(
     client: bigquery.Client, table: bigquery.Table, rows: Rows
-):
+) -> None:
     assert client.insert_rows(table, [dict(zip([f.name for f in SCHEMA], ROW, strict=True))]) == []
     assert [row.values() for row in client.list_rows(table)] == [ROW]
     assert rows(f"SELECT * FROM {table.dataset_id}.t") == [ROW]
@@ -148,7 +150,7 @@ def test_every_type_survives_the_round_trip(
 
 def test_schema_update_adds_columns_and_descriptions(
     client: bigquery.Client, table: bigquery.Table, rows: Rows
-):
+) -> None:
     client.insert_rows_json(table, [{"id": 1}])
     changed = client.get_table(table)
     changed.schema = [
@@ -167,14 +169,14 @@ def test_schema_update_adds_columns_and_descriptions(
         client.update_table(changed, ["schema"])
 
 
-def test_required_columns_can_be_relaxed(client: bigquery.Client, table: bigquery.Table):
+def test_required_columns_can_be_relaxed(client: bigquery.Client, table: bigquery.Table) -> None:
     assert client.insert_rows_json(table, [{"name": "a"}])[0]["errors"][0]["location"] == "id"
     table.schema = [SchemaField("id", "INTEGER", "NULLABLE"), *SCHEMA[1:]]
     table = client.update_table(table, ["schema"])
     assert client.insert_rows_json(table, [{"name": "a"}]) == []
 
 
-def test_update_with_an_old_etag_fails(client: bigquery.Client, table: bigquery.Table):
+def test_update_with_an_old_etag_fails(client: bigquery.Client, table: bigquery.Table) -> None:
     first, second = client.get_table(table), client.get_table(table)
     first.description = "first"
     client.update_table(first, ["description"])
@@ -183,7 +185,7 @@ def test_update_with_an_old_etag_fails(client: bigquery.Client, table: bigquery.
         client.update_table(second, ["description"])
 
 
-def test_expired_tables_are_gone(client: bigquery.Client, dataset: str, rows: Rows):
+def test_expired_tables_are_gone(client: bigquery.Client, dataset: str, rows: Rows) -> None:
     table = bigquery.Table(f"{client.project}.{dataset}.t", SCHEMA)
     table.expires = dt.datetime.now(dt.UTC) + dt.timedelta(seconds=0.3)
     client.create_table(table)
@@ -194,7 +196,7 @@ def test_expired_tables_are_gone(client: bigquery.Client, dataset: str, rows: Ro
     client.create_table(bigquery.Table(f"{client.project}.{dataset}.t"))
 
 
-def test_view_by_the_api(client: bigquery.Client, dataset: str, rows: Rows):
+def test_view_by_the_api(client: bigquery.Client, dataset: str, rows: Rows) -> None:
     view = bigquery.Table(f"{client.project}.{dataset}.v")
     view.view_query = "SELECT 1 AS one, ['a'] AS list"
     client.create_table(view)
@@ -207,7 +209,9 @@ def test_view_by_the_api(client: bigquery.Client, dataset: str, rows: Rows):
         client.update_table(view, ["view_query"])
 
 
-def test_streamed_rows_that_do_not_fit_stop_all(client: bigquery.Client, table: bigquery.Table):
+def test_streamed_rows_that_do_not_fit_stop_all(
+    client: bigquery.Client, table: bigquery.Table
+) -> None:
     """https://cloud.google.com/bigquery/docs/reference/rest/v2/tabledata/insertAll."""
     given = [
         {"id": 1},
@@ -228,7 +232,7 @@ def test_streamed_rows_that_do_not_fit_stop_all(client: bigquery.Client, table: 
 
 def test_streamed_rows_that_do_not_fit_can_be_skipped(
     client: bigquery.Client, table: bigquery.Table
-):
+) -> None:
     errors = client.insert_rows_json(
         table,
         [{"id": 1}, {"id": "x"}, {"id": 3, "nothing": 1}],
@@ -241,14 +245,16 @@ def test_streamed_rows_that_do_not_fit_can_be_skipped(
 
 def test_a_row_sent_twice_with_one_insert_id_lands_once(
     client: bigquery.Client, table: bigquery.Table
-):
+) -> None:
     for _ in range(2):
         client.insert_rows_json(table, [{"id": 1}, {"id": 2}], row_ids=["a", "b"])
     client.insert_rows_json(table, [{"id": 3}], row_ids=[None])
     assert sorted(row.id for row in client.list_rows(table)) == [1, 2, 3]
 
 
-def test_rows_are_listed_by_page_column_and_place(client: bigquery.Client, table: bigquery.Table):
+def test_rows_are_listed_by_page_column_and_place(
+    client: bigquery.Client, table: bigquery.Table
+) -> None:
     client.insert_rows_json(table, [{"id": number, "name": str(number)} for number in range(25)])
     pages = list(client.list_rows(table, page_size=10).pages)
     assert [page.num_items for page in pages] == [10, 10, 5]
@@ -258,7 +264,7 @@ def test_rows_are_listed_by_page_column_and_place(client: bigquery.Client, table
     assert client.get_table(table).num_rows == 25
 
 
-def test_sizes_are_those_of_the_data_types(client: bigquery.Client, dataset: str):
+def test_sizes_are_those_of_the_data_types(client: bigquery.Client, dataset: str) -> None:
     """https://cloud.google.com/bigquery/docs/reference/standard-sql/data-types#data_type_sizes."""
     client.query_and_wait(
         f"""CREATE TABLE {dataset}.t AS SELECT 1 AS i, 'ab' AS s, b'abc' AS b, TRUE AS t,
@@ -269,7 +275,7 @@ def test_sizes_are_those_of_the_data_types(client: bigquery.Client, dataset: str
 
 def test_timestamps_come_in_the_asked_format(
     emulator: RunningEmulator, client: bigquery.Client, table: bigquery.Table
-):
+) -> None:
     client.insert_rows_json(table, [{"id": 1, "moment": "2020-01-02T03:04:05.678901Z"}])
     path = f"{emulator.url}/bigquery/v2{table.path}/data?selectedFields=moment"
 
@@ -283,7 +289,7 @@ def test_timestamps_come_in_the_asked_format(
     assert iso == "2020-01-02T03:04:05.678901Z"
 
 
-def test_refusals_of_tables(client: bigquery.Client, dataset: str):
+def test_refusals_of_tables(client: bigquery.Client, dataset: str) -> None:
     external = bigquery.Table(f"{client.project}.{dataset}.t")
     external.external_data_configuration = bigquery.ExternalConfig("CSV")
     with pytest.raises(BadRequest, match="external tables"):

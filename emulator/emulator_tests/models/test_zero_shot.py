@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -21,13 +24,13 @@ ARTICLE = (
 
 
 @pytest.fixture
-def catalog(tmp_path):
+def catalog(tmp_path: Path) -> Iterator[Any]:
     resources = ResourceStore(tmp_path / "resources.sqlite")
     yield ModelCatalog(tmp_path / "models", resources)
     resources.close()
 
 
-def ask(model, prompt, system="", **settings):
+def ask(model: Any, prompt: Any, system: str = "", **settings: Any) -> Any:
     return model.answer(system, [Turn("user", prompt)], **settings)
 
 
@@ -43,7 +46,7 @@ def ask(model, prompt, system="", **settings):
         "Classify. Labels: red | dark blue | green",
     ],
 )
-def test_lists_of_options_are_read_in_their_usual_forms(text):
+def test_lists_of_options_are_read_in_their_usual_forms(text: str) -> None:
     assert find_options(text)[0] == ("red", "dark blue", "green")
 
 
@@ -55,11 +58,11 @@ def test_lists_of_options_are_read_in_their_usual_forms(text):
         "Note: commas, as here, are no options.",
     ],
 )
-def test_other_lists_are_not_options(text):
+def test_other_lists_are_not_options(text: str) -> None:
     assert find_options(text)[0] == ()
 
 
-def test_the_answer_to_a_closed_question_is_one_of_its_options(catalog):
+def test_the_answer_to_a_closed_question_is_one_of_its_options(catalog: Any) -> None:
     for name in catalog.base_models():
         answer = ask(
             catalog.resolve(name), "How do I parse arguments?", "Choose one of: csv, json."
@@ -67,7 +70,7 @@ def test_the_answer_to_a_closed_question_is_one_of_its_options(catalog):
         assert answer in {"csv", "json"}
 
 
-def test_a_summary_keeps_to_the_requested_length(catalog):
+def test_a_summary_keeps_to_the_requested_length(catalog: Any) -> None:
     model = catalog.resolve("gemini-3.1-pro-preview")
     one = ask(model, f"Summarize the article in one sentence.\n\nArticle: {ARTICLE}\n\nSummary:")
     assert one in ARTICLE
@@ -77,18 +80,18 @@ def test_a_summary_keeps_to_the_requested_length(catalog):
     assert len(short.split()) <= 5
 
 
-def test_options_inside_a_text_to_summarize_do_not_make_it_a_choice():
+def test_options_inside_a_text_to_summarize_do_not_make_it_a_choice() -> None:
     prompt = "Summarize this.\n\nThe command has options: left, right, up and down."
     assert type(read_instruction("", prompt)).__name__ == "Summary"
 
 
-def test_larger_models_do_better_on_real_questions(catalog):
+def test_larger_models_do_better_on_real_questions(catalog: Any) -> None:
     (_, _, questions), *_ = public_tables()
     modules = sorted({row["tags"].split("|")[1] for row in questions})
     system = f"Name the module. Choose one of: {', '.join(modules)}."
     sample = questions[::7]
 
-    def accuracy(name):
+    def accuracy(name: Any) -> Any:
         model = catalog.resolve(name)
         right = [
             ask(model, f"{row['title']}\n{row['body']}", system) == row["tags"].split("|")[1]
@@ -102,7 +105,7 @@ def test_larger_models_do_better_on_real_questions(catalog):
     assert 2 / len(modules) < lite < flash < pro < 0.5
 
 
-def test_the_same_input_and_seed_give_the_same_answer(catalog):
+def test_the_same_input_and_seed_give_the_same_answer(catalog: Any) -> None:
     model = catalog.resolve("gemini-3.5-flash")
     options = "Choose one of: a1, b2, c3, d4, e5, f6."
     warm = [ask(model, "?", options, temperature=2.0, seed=seed) for seed in range(40)]
@@ -122,20 +125,20 @@ def test_the_same_input_and_seed_give_the_same_answer(catalog):
         "gemini-2.5-flash@default",
     ],
 )
-def test_a_model_answers_under_every_form_of_its_name(catalog, form):
+def test_a_model_answers_under_every_form_of_its_name(catalog: Any, form: str) -> None:
     assert catalog.resolve(form).version == "gemini-2.5-flash-emulated"
 
 
 @pytest.mark.parametrize(
     "name", ["gemini-1.0-pro", "projects/p/locations/l/endpoints/1", "", "../../etc/passwd"]
 )
-def test_an_unknown_model_is_not_found(catalog, name):
+def test_an_unknown_model_is_not_found(catalog: Any, name: str) -> None:
     with pytest.raises(ApiError) as error:
         catalog.resolve(name)
     assert error.value.code == 404
 
 
-def test_a_judge_prompt_gets_a_rating_on_its_own_scale(catalog):
+def test_a_judge_prompt_gets_a_rating_on_its_own_scale(catalog: Any) -> None:
     prompt = (
         "# Instruction\nYou are an expert evaluator.\n## Rating Rubric\n10: perfect\n0: wrong\n"
         "# User Inputs\n### Prompt\nSay hello to the world\n## AI-generated Response\n{}"
@@ -147,7 +150,7 @@ def test_a_judge_prompt_gets_a_rating_on_its_own_scale(catalog):
     assert "emulated judge" in good["explanation"].lower()
 
 
-def test_a_judge_prompt_with_two_responses_gets_a_choice(catalog):
+def test_a_judge_prompt_with_two_responses_gets_a_choice(catalog: Any) -> None:
     prompt = (
         "You are an expert evaluator.\n## Rating Rubric\nA: first\nSAME: equal\nB: second\n"
         "### Prompt\nSay hello to the world\n### Response A\n{}\n\n### Response B\n{}\n"

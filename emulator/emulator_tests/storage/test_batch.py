@@ -2,26 +2,32 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
+import requests
 from google.api_core import exceptions
+from google.cloud import storage
+
+from vertex_emulator.testing import RunningEmulator
 
 
 @pytest.fixture
-def names(bucket):
+def names(bucket: storage.Bucket) -> Any:
     names = [f"name {index}/é" for index in range(12)]
     for name in names:
         bucket.blob(name).upload_from_string("x")
     return names
 
 
-def test_deleting_many(client, bucket, names):
+def test_deleting_many(client: storage.Client, bucket: storage.Bucket, names: Any) -> None:
     with client.batch():
         for name in names[:10]:
             bucket.blob(name).delete()
     assert [blob.name for blob in bucket.list_blobs()] == sorted(names[10:])
 
 
-def test_changing_many(client, bucket, names):
+def test_changing_many(client: storage.Client, bucket: storage.Bucket, names: Any) -> None:
     # https://docs.cloud.google.com/storage/docs/samples/storage-batch-request
     blobs = list(bucket.list_blobs())
     with client.batch():
@@ -32,7 +38,9 @@ def test_changing_many(client, bucket, names):
     assert found == [{"your-metadata-key": "your-metadata-value"}] * len(names)
 
 
-def test_one_failure_does_not_stop_the_others(client, bucket, names):
+def test_one_failure_does_not_stop_the_others(
+    client: storage.Client, bucket: storage.Bucket, names: Any
+) -> None:
     batch = client.batch(raise_exception=False)
     with batch:
         bucket.blob(names[0]).delete()
@@ -43,7 +51,9 @@ def test_one_failure_does_not_stop_the_others(client, bucket, names):
         bucket.blob("missing").delete()
 
 
-def test_raw_batch_of_the_reference(http, emulator, bucket, names):
+def test_raw_batch_of_the_reference(
+    http: requests.Session, emulator: RunningEmulator, bucket: storage.Bucket, names: Any
+) -> None:
     # The shape of the page's example: Content-ID in, "response-" + Content-ID out.
     path = f"/storage/v1/b/{bucket.name}/o"
     body = (
@@ -87,7 +97,9 @@ def test_raw_batch_of_the_reference(http, emulator, bucket, names):
         "FETCH {path} HTTP/1.1",
     ],
 )
-def test_what_a_batch_cannot_hold(http, emulator, bucket, call):
+def test_what_a_batch_cannot_hold(
+    http: requests.Session, emulator: RunningEmulator, bucket: storage.Bucket, call: str
+) -> None:
     # "you cannot upload or download in a batch"
     line = call.format(path=f"/storage/v1/b/{bucket.name}/o")
     body = f"--x\r\nContent-Type: application/http\r\n\r\n{line}\r\n\r\n--x--"
@@ -101,7 +113,7 @@ def test_what_a_batch_cannot_hold(http, emulator, bucket, call):
 
 
 @pytest.mark.parametrize("body", ["", "--x--", "--x\r\n\r\nnonsense\r\n--x--", "--y\r\n\r\n--y--"])
-def test_malformed_batches(http, emulator, body):
+def test_malformed_batches(http: requests.Session, emulator: RunningEmulator, body: str) -> None:
     response = http.post(
         f"{emulator.url}/batch/storage/v1",
         data=body,
@@ -110,7 +122,7 @@ def test_malformed_batches(http, emulator, body):
     assert response.status_code == 400
 
 
-def test_more_calls_than_a_batch_holds(http, emulator):
+def test_more_calls_than_a_batch_holds(http: requests.Session, emulator: RunningEmulator) -> None:
     part = "--x\r\n\r\nGET /storage/v1/b/none HTTP/1.1\r\n\r\n\r\n"
     response = http.post(
         f"{emulator.url}/batch/storage/v1",

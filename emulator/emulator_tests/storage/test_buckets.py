@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import pytest
 from google.api_core import exceptions
+from google.cloud import storage
 
 
-def test_new_bucket_has_documented_defaults(client, bucket):
+def test_new_bucket_has_documented_defaults(client: storage.Client, bucket: storage.Bucket) -> None:
     # https://docs.cloud.google.com/storage/docs/json_api/v1/buckets#resource
     found = client.get_bucket(bucket.name)
     assert found.location == "US"
@@ -18,14 +21,16 @@ def test_new_bucket_has_documented_defaults(client, bucket):
     assert found.time_created is not None
 
 
-def test_bucket_in_a_region_with_a_storage_class(client, new_bucket):
+def test_bucket_in_a_region_with_a_storage_class(
+    client: storage.Client, new_bucket: Callable[..., storage.Bucket]
+) -> None:
     bucket = new_bucket(storage_class="NEARLINE")
     assert client.get_bucket(bucket.name).storage_class == "NEARLINE"
     regional = client.create_bucket(f"{bucket.name}-regional", location="europe-west1")
     assert (regional.location, regional.location_type) == ("EUROPE-WEST1", "region")
 
 
-def test_same_name_twice_conflicts(client, bucket):
+def test_same_name_twice_conflicts(client: storage.Client, bucket: storage.Bucket) -> None:
     with pytest.raises(exceptions.Conflict, match="already own it"):
         client.create_bucket(bucket.name)
 
@@ -46,19 +51,19 @@ def test_same_name_twice_conflicts(client, bucket):
         "a..b",
     ],
 )
-def test_bad_names_are_refused(client, name):
+def test_bad_names_are_refused(client: storage.Client, name: str) -> None:
     with pytest.raises(exceptions.BadRequest):
         client._post_resource("/b", {"name": name}, query_params={"project": client.project})
 
 
-def test_missing_bucket(client):
+def test_missing_bucket(client: storage.Client) -> None:
     assert client.lookup_bucket("test-missing-bucket") is None
     assert not client.bucket("test-missing-bucket").exists()
     with pytest.raises(exceptions.NotFound):
         client.get_bucket("test-missing-bucket")
 
 
-def test_listing_buckets_by_prefix_and_page(client, bucket):
+def test_listing_buckets_by_prefix_and_page(client: storage.Client, bucket: storage.Bucket) -> None:
     names = [f"{bucket.name}-{index}" for index in range(5)]
     for name in names:
         client.create_bucket(name)
@@ -67,11 +72,11 @@ def test_listing_buckets_by_prefix_and_page(client, bucket):
     assert [[b.name for b in page] for page in pages] == [names[:2], names[2:4], names[4:]]
 
 
-def test_buckets_belong_to_a_project(client, bucket):
+def test_buckets_belong_to_a_project(client: storage.Client, bucket: storage.Bucket) -> None:
     assert bucket.name not in [b.name for b in client.list_buckets(project="another-project")]
 
 
-def test_labels_are_patched_one_by_one(client, bucket):
+def test_labels_are_patched_one_by_one(client: storage.Client, bucket: storage.Bucket) -> None:
     # https://docs.cloud.google.com/storage/docs/using-bucket-labels
     bucket.labels = {"team": "data", "stage": "test"}
     bucket.patch()
@@ -82,7 +87,7 @@ def test_labels_are_patched_one_by_one(client, bucket):
     assert found.metageneration == 3
 
 
-def test_update_replaces_everything(client, bucket):
+def test_update_replaces_everything(client: storage.Client, bucket: storage.Bucket) -> None:
     bucket.labels = {"team": "data"}
     bucket.versioning_enabled = True
     bucket.patch()
@@ -93,7 +98,7 @@ def test_update_replaces_everything(client, bucket):
     assert found.versioning_enabled is True
 
 
-def test_metageneration_preconditions(client, bucket):
+def test_metageneration_preconditions(client: storage.Client, bucket: storage.Bucket) -> None:
     # https://docs.cloud.google.com/storage/docs/request-preconditions
     bucket.labels = {"a": "b"}
     with pytest.raises(exceptions.PreconditionFailed):
@@ -104,7 +109,9 @@ def test_metageneration_preconditions(client, bucket):
     assert bucket.exists(if_metageneration_match=2)
 
 
-def test_bucket_with_objects_cannot_be_deleted(client, bucket):
+def test_bucket_with_objects_cannot_be_deleted(
+    client: storage.Client, bucket: storage.Bucket
+) -> None:
     bucket.blob("a").upload_from_string("a")
     with pytest.raises(exceptions.Conflict, match="not empty"):
         bucket.delete()
@@ -112,12 +119,12 @@ def test_bucket_with_objects_cannot_be_deleted(client, bucket):
     assert client.lookup_bucket(bucket.name) is None
 
 
-def test_location_cannot_be_changed(client, bucket):
+def test_location_cannot_be_changed(client: storage.Client, bucket: storage.Bucket) -> None:
     with pytest.raises(exceptions.BadRequest, match="location"):
         client._patch_resource(bucket.path, {"location": "EU"})
 
 
-def test_uniform_access_forbids_predefined_acls(bucket):
+def test_uniform_access_forbids_predefined_acls(bucket: storage.Bucket) -> None:
     # https://docs.cloud.google.com/storage/docs/uniform-bucket-level-access
     bucket.blob("a").upload_from_string("a", predefined_acl="private")
     bucket.iam_configuration.uniform_bucket_level_access_enabled = True
@@ -126,7 +133,7 @@ def test_uniform_access_forbids_predefined_acls(bucket):
         bucket.blob("b").upload_from_string("b", predefined_acl="private")
 
 
-def test_permissions_and_policy(bucket):
+def test_permissions_and_policy(bucket: storage.Bucket) -> None:
     # https://docs.cloud.google.com/storage/docs/json_api/v1/buckets/testIamPermissions
     asked = ["storage.objects.create", "storage.buckets.get"]
     assert bucket.test_iam_permissions(asked) == asked
@@ -135,14 +142,14 @@ def test_permissions_and_policy(bucket):
     assert "roles/storage.legacyBucketOwner" in roles
 
 
-def test_service_account_of_the_project(client):
+def test_service_account_of_the_project(client: storage.Client) -> None:
     # https://docs.cloud.google.com/storage/docs/getting-service-agent
     email = client.get_service_account_email()
     assert email.startswith("service-")
     assert email.endswith("@gs-project-accounts.iam.gserviceaccount.com")
 
 
-def test_default_event_based_hold(new_bucket):
+def test_default_event_based_hold(new_bucket: Callable[..., storage.Bucket]) -> None:
     # https://docs.cloud.google.com/storage/docs/object-holds
     bucket = new_bucket(default_event_based_hold=True)
     blob = bucket.blob("held")

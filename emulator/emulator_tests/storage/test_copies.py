@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
+from typing import Any
 
 import pytest
 from google.api_core import exceptions
+from google.cloud import storage
 
 MIB = 1024 * 1024
 
 
 @pytest.fixture
-def source(bucket):
+def source(bucket: storage.Bucket) -> Any:
     blob = bucket.blob("source")
     blob.metadata = {"a": "b"}
     blob.cache_control = "no-cache"
@@ -19,7 +22,7 @@ def source(bucket):
     return blob
 
 
-def test_compose(bucket):
+def test_compose(bucket: storage.Bucket) -> None:
     # https://docs.cloud.google.com/storage/docs/composite-objects
     parts = [bucket.blob(name) for name in ("1", "2", "3")]
     for index, part in enumerate(parts):
@@ -36,7 +39,7 @@ def test_compose(bucket):
     assert len(list(bucket.list_blobs())) == 4
 
 
-def test_composing_composites_adds_up_their_components(bucket):
+def test_composing_composites_adds_up_their_components(bucket: storage.Bucket) -> None:
     part = bucket.blob("part")
     part.upload_from_string("x")
     whole = bucket.blob("whole")
@@ -46,7 +49,7 @@ def test_composing_composites_adds_up_their_components(bucket):
     assert whole.download_as_text() == "xxxxx"
 
 
-def test_crc32c_of_a_composite_is_of_all_its_bytes(bucket):
+def test_crc32c_of_a_composite_is_of_all_its_bytes(bucket: storage.Bucket) -> None:
     for name, text in (("1", "1234"), ("2", "56789")):
         bucket.blob(name).upload_from_string(text)
     whole = bucket.blob("whole")
@@ -54,7 +57,7 @@ def test_crc32c_of_a_composite_is_of_all_its_bytes(bucket):
     assert bucket.get_blob("whole").crc32c == "4waSgw=="  # CRC-32C of "123456789", RFC 3720
 
 
-def test_compose_limits(bucket):
+def test_compose_limits(bucket: storage.Bucket) -> None:
     # "you can combine between 1 and 32 objects in a single composition request"
     part = bucket.blob("part")
     part.upload_from_string("x")
@@ -66,7 +69,7 @@ def test_compose_limits(bucket):
     assert bucket.get_blob("broken") is None
 
 
-def test_compose_given_generations(versioned):
+def test_compose_given_generations(versioned: storage.Bucket) -> None:
     blob = versioned.blob("a")
     blob.upload_from_string("old")
     old = blob.generation
@@ -75,7 +78,7 @@ def test_compose_given_generations(versioned):
     assert versioned.blob("both").download_as_text() == "oldnew"
 
 
-def test_compose_and_delete_the_sources(bucket, client):
+def test_compose_and_delete_the_sources(bucket: storage.Bucket, client: storage.Client) -> None:
     # ComposeRequest.deleteSourceObjects in the discovery document
     for name in ("1", "2"):
         bucket.blob(name).upload_from_string(name)
@@ -86,7 +89,9 @@ def test_compose_and_delete_the_sources(bucket, client):
     assert [blob.name for blob in bucket.list_blobs()] == ["whole"]
 
 
-def test_copy_takes_the_metadata_along(bucket, new_bucket, source):
+def test_copy_takes_the_metadata_along(
+    bucket: storage.Bucket, new_bucket: Callable[..., storage.Bucket], source: Any
+) -> None:
     # https://docs.cloud.google.com/storage/docs/samples/storage-copy-file
     target = new_bucket()
     bucket.copy_blob(source, target, "copy")
@@ -99,20 +104,20 @@ def test_copy_takes_the_metadata_along(bucket, new_bucket, source):
     assert bucket.get_blob("source") is not None
 
 
-def test_copy_lives_on_when_its_source_dies(bucket, source):
+def test_copy_lives_on_when_its_source_dies(bucket: storage.Bucket, source: Any) -> None:
     bucket.copy_blob(source, bucket, "copy")
     source.upload_from_string("other")
     source.delete()
     assert bucket.blob("copy").download_as_text() == "text"
 
 
-def test_rewrite_within_a_location_takes_one_call(bucket, source):
+def test_rewrite_within_a_location_takes_one_call(bucket: storage.Bucket, source: Any) -> None:
     # https://docs.cloud.google.com/storage/docs/json_api/v1/objects/rewrite
     assert bucket.blob("target").rewrite(source) == (None, 4, 4)
     assert bucket.blob("target").download_as_text() == "text"
 
 
-def test_rewrite_with_a_body_replaces_the_metadata(bucket, source):
+def test_rewrite_with_a_body_replaces_the_metadata(bucket: storage.Bucket, source: Any) -> None:
     target = bucket.blob("target")
     target.content_type = "text/y-test"
     target.rewrite(source)
@@ -121,7 +126,7 @@ def test_rewrite_with_a_body_replaces_the_metadata(bucket, source):
     assert found.metadata is None
 
 
-def test_storage_class_is_changed_by_a_rewrite(bucket, source):
+def test_storage_class_is_changed_by_a_rewrite(bucket: storage.Bucket, source: Any) -> None:
     # https://docs.cloud.google.com/storage/docs/changing-storage-classes
     source.reload()
     source.update_storage_class("NEARLINE")
@@ -131,7 +136,9 @@ def test_storage_class_is_changed_by_a_rewrite(bucket, source):
     assert found.download_as_text() == "text"
 
 
-def test_large_rewrite_across_locations_hands_out_tokens(bucket, client):
+def test_large_rewrite_across_locations_hands_out_tokens(
+    bucket: storage.Bucket, client: storage.Client
+) -> None:
     other = client.create_bucket(f"{bucket.name}-eu", location="EU")
     data = os.urandom(MIB) * 3
     bucket.blob("large").upload_from_string(data)
@@ -151,7 +158,7 @@ def test_large_rewrite_across_locations_hands_out_tokens(bucket, client):
     assert other.blob("large").download_as_bytes() == data
 
 
-def test_loop_of_the_rewrite_sample(bucket, client):
+def test_loop_of_the_rewrite_sample(bucket: storage.Bucket, client: storage.Client) -> None:
     # https://docs.cloud.google.com/storage/docs/samples/storage-change-file-storage-class
     other = client.create_bucket(f"{bucket.name}-asia", location="ASIA")
     source = bucket.blob("large")
@@ -168,13 +175,17 @@ def test_loop_of_the_rewrite_sample(bucket, client):
 
 
 @pytest.mark.parametrize("token", ["x", "e30=", "W10="])
-def test_rewrite_token_of_something_else(bucket, client, source, token):
+def test_rewrite_token_of_something_else(
+    bucket: storage.Bucket, client: storage.Client, source: Any, token: str
+) -> None:
     other = client.create_bucket(f"{bucket.name}-{len(token)}", location="EU")
     with pytest.raises(exceptions.BadRequest, match="rewriteToken"):
         other.blob("target").rewrite(source, token=token)
 
 
-def test_odd_portion_of_a_rewrite(bucket, client, source):
+def test_odd_portion_of_a_rewrite(
+    bucket: storage.Bucket, client: storage.Client, source: Any
+) -> None:
     with pytest.raises(exceptions.BadRequest, match="maxBytesRewrittenPerCall"):
         client._post_resource(
             f"{source.path}/rewriteTo{bucket.path}/o/b",
@@ -183,7 +194,7 @@ def test_odd_portion_of_a_rewrite(bucket, client, source):
         )
 
 
-def test_move(bucket, source):
+def test_move(bucket: storage.Bucket, source: Any) -> None:
     # https://docs.cloud.google.com/storage/docs/json_api/v1/objects/move
     moved = bucket.move_blob(source, "folder/moved")
     assert moved.name == "folder/moved"
@@ -193,7 +204,7 @@ def test_move(bucket, source):
     assert bucket.get_blob("source") is None
 
 
-def test_move_conditions(bucket, source):
+def test_move_conditions(bucket: storage.Bucket, source: Any) -> None:
     bucket.blob("taken").upload_from_string("x")
     with pytest.raises(exceptions.PreconditionFailed):
         bucket.move_blob(source, "taken", if_generation_match=0)
@@ -203,13 +214,13 @@ def test_move_conditions(bucket, source):
     assert bucket.blob("taken").download_as_text() == "x"
 
 
-def test_rename(bucket, source):
+def test_rename(bucket: storage.Bucket, source: Any) -> None:
     # https://docs.cloud.google.com/storage/docs/samples/storage-rename-file
     bucket.rename_blob(source, "renamed")
     assert [blob.name for blob in bucket.list_blobs()] == ["renamed"]
 
 
-def test_held_object_is_not_moved(bucket, source):
+def test_held_object_is_not_moved(bucket: storage.Bucket, source: Any) -> None:
     source.temporary_hold = True
     source.patch()
     with pytest.raises(exceptions.Forbidden):
@@ -218,7 +229,7 @@ def test_held_object_is_not_moved(bucket, source):
     assert bucket.blob("source").download_as_text() == "text"
 
 
-def test_missing_source(bucket):
+def test_missing_source(bucket: storage.Bucket) -> None:
     with pytest.raises(exceptions.NotFound):
         bucket.copy_blob(bucket.blob("missing"), bucket, "copy")
     with pytest.raises(exceptions.NotFound):

@@ -9,6 +9,8 @@ import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
 from urllib.parse import urlsplit
 
 import pytest
@@ -76,7 +78,7 @@ class Writer:
             path = f"{url}/upload/storage/v1/b/{BUCKET}/o?uploadType=media&name={name}"
             self.attempt(name, self.number, lambda: session.post(path, data=content))
 
-    def upload(self, session, url, name, content) -> requests.Response:
+    def upload(self, session: Any, url: Any, name: Any, content: Any) -> requests.Response:
         path = f"{url}/upload/storage/v1/b/{BUCKET}/o?uploadType=resumable&name={name}"
         location = session.post(path).headers["Location"]
         for start in range(0, len(content), CHUNK):
@@ -113,7 +115,7 @@ def verify_store(running: RunningEmulator) -> None:
         number_of(response.content)
 
 
-def test_kills_at_random_moments(tmp_path):
+def test_kills_at_random_moments(tmp_path: Path) -> None:
     moments = random.Random(11)
     writers = [Writer(index, random.Random(index)) for index in range(WRITERS)]
     for _ in range(KILLS):
@@ -140,7 +142,7 @@ def test_kills_at_random_moments(tmp_path):
     assert 0 <= unfinished <= KILLS * WRITERS, "files that nothing needs were left"
 
 
-def test_resumable_upload_goes_on_after_a_kill(tmp_path):
+def test_resumable_upload_goes_on_after_a_kill(tmp_path: Path) -> None:
     content = make_content(1, 3 * CHUNK)
     running = start_emulator(tmp_path / "state")
     path = f"{running.url}/upload/storage/v1/b/{BUCKET}/o?uploadType=resumable&name=a"

@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import json
 import socket
+from typing import Any
 from urllib.parse import quote, urlsplit
 
 import pytest
 import requests
+from google.cloud import storage
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+
+from vertex_emulator.testing import RunningEmulator
 
 SETTINGS = settings(
     max_examples=60,
@@ -37,7 +41,7 @@ roots = st.sampled_from(
 
 
 @st.composite
-def paths(draw):
+def paths(draw: Any) -> Any:
     root = draw(roots)
     if not root:
         return f"/{draw(bucket_name)}/{draw(segment)}"
@@ -145,7 +149,7 @@ bodies = st.one_of(
 
 
 @pytest.fixture
-def log(emulator):
+def log(emulator: RunningEmulator) -> Any:
     """What the emulator has printed since the test began."""
     path = emulator.state.parent / f"{emulator.state.name}.log"
     before = path.stat().st_size
@@ -153,7 +157,7 @@ def log(emulator):
 
 
 @pytest.fixture
-def fuzz_bucket(client):
+def fuzz_bucket(client: storage.Client) -> Any:
     bucket = client.bucket("fuzz-bucket")
     if not bucket.exists():
         bucket.create()
@@ -179,7 +183,16 @@ METHODS = [
 ]
 
 
-def send(session, emulator, method, path, query, extra, content_type, body):
+def send(
+    session: Any,
+    emulator: Any,
+    method: Any,
+    path: Any,
+    query: Any,
+    extra: Any,
+    content_type: Any,
+    body: Any,
+) -> Any:
     """One request, as it is: without the corrections that the library makes to addresses."""
     request = requests.Request(method, emulator.url, data=body, headers=dict(extra)).prepare()
     request.url = f"{emulator.url}{path}?{query}"
@@ -191,7 +204,7 @@ def send(session, emulator, method, path, query, extra, content_type, body):
     return response
 
 
-def test_any_address_is_answered(emulator, fuzz_bucket, log):
+def test_any_address_is_answered(emulator: RunningEmulator, fuzz_bucket: Any, log: Any) -> None:
     session = requests.Session()
 
     @settings(SETTINGS, max_examples=150)
@@ -203,14 +216,18 @@ def test_any_address_is_answered(emulator, fuzz_bucket, log):
         content_type=content_types,
         body=bodies,
     )
-    def attack(method, path, query, extra, content_type, body):
+    def attack(
+        method: Any, path: Any, query: Any, extra: Any, content_type: Any, body: Any
+    ) -> None:
         send(session, emulator, method, path, query, extra, content_type, body)
 
     attack()
     assert "Traceback" not in log()
 
 
-def test_every_method_withstands_any_arguments(emulator, fuzz_bucket, log):
+def test_every_method_withstands_any_arguments(
+    emulator: RunningEmulator, fuzz_bucket: Any, log: Any
+) -> None:
     session = requests.Session()
     upload = "/upload/storage/v1/b/fuzz-bucket/o"
 
@@ -222,15 +239,17 @@ def test_every_method_withstands_any_arguments(emulator, fuzz_bucket, log):
         content_type=content_types,
         body=bodies,
     )
-    def attack(call, query, extra, content_type, body):
+    def attack(call: Any, query: Any, extra: Any, content_type: Any, body: Any) -> None:
         send(session, emulator, "POST", upload, "uploadType=media&name=fuzzed", {}, "x/y", b"text")
-        send(session, emulator, *call, query, extra, content_type, body)
+        send(session, emulator, *call, query, extra, content_type, body)  # type: ignore[call-arg]
 
     attack()
     assert "Traceback" not in log()
 
 
-def test_resumable_sessions_withstand_any_chunk(emulator, fuzz_bucket, log, client):
+def test_resumable_sessions_withstand_any_chunk(
+    emulator: RunningEmulator, fuzz_bucket: Any, log: Any, client: storage.Client
+) -> None:
     session = requests.Session()
     ranges = st.sampled_from(
         [
@@ -244,7 +263,7 @@ def test_resumable_sessions_withstand_any_chunk(emulator, fuzz_bucket, log, clie
     @given(
         st.lists(st.tuples(ranges, sizes, st.sampled_from(["PUT", "POST", "DELETE"])), max_size=5)
     )
-    def attack(steps):
+    def attack(steps: Any) -> None:
         location = fuzz_bucket.blob("session").create_resumable_upload_session()
         parts = urlsplit(location)
         for content_range, size, method in steps:
@@ -256,7 +275,7 @@ def test_resumable_sessions_withstand_any_chunk(emulator, fuzz_bucket, log, clie
     assert "Traceback" not in log()
 
 
-def test_bytes_that_are_hardly_http(emulator, fuzz_bucket, log):
+def test_bytes_that_are_hardly_http(emulator: RunningEmulator, fuzz_bucket: Any, log: Any) -> None:
     address = urlsplit(emulator.url)
     target = st.sampled_from(
         [
@@ -276,7 +295,7 @@ def test_bytes_that_are_hardly_http(emulator, fuzz_bucket, log):
         target=target,
         rest=st.binary(max_size=99),
     )
-    def attack(method, target, rest):
+    def attack(method: Any, target: Any, rest: Any) -> None:
         with socket.create_connection((address.hostname, address.port), timeout=10) as connection:
             connection.sendall(
                 method + b" " + target + b" HTTP/1.1\r\nHost: 127.0.0.1\r\n"
@@ -292,7 +311,9 @@ def test_bytes_that_are_hardly_http(emulator, fuzz_bucket, log):
 
 @SETTINGS
 @given(name=st.text(min_size=1, max_size=60), data=st.binary(max_size=100))
-def test_any_name_and_any_bytes_come_back(fuzz_bucket, emulator, name, data):
+def test_any_name_and_any_bytes_come_back(
+    fuzz_bucket: Any, emulator: RunningEmulator, name: Any, data: Any
+) -> None:
     try:
         name.encode()
     except UnicodeEncodeError:
@@ -308,7 +329,7 @@ def test_any_name_and_any_bytes_come_back(fuzz_bucket, emulator, name, data):
         assert requests.Session().send(request, timeout=20).content == data
 
 
-def test_nothing_lies_outside_the_stores(emulator, fuzz_bucket):
+def test_nothing_lies_outside_the_stores(emulator: RunningEmulator, fuzz_bucket: Any) -> None:
     for name in ("../../../escaped", "..%2F..%2Fescaped", "/tmp/escaped", "a/../../escaped"):
         fuzz_bucket.blob(name).upload_from_string("x")
     outside = emulator.state.parent

@@ -3,19 +3,21 @@
 from __future__ import annotations
 
 import os
+from typing import Any
 
 import gcsfs
 import pandas as pd
 import pytest
+from google.cloud import storage
 
 
 @pytest.fixture
-def fs(bucket):
+def fs(bucket: storage.Bucket) -> Any:
     gcsfs.GCSFileSystem.clear_instance_cache()
     return gcsfs.GCSFileSystem(project="emulated-project", token="anon")
 
 
-def test_write_read_and_list(fs, bucket):
+def test_write_read_and_list(fs: Any, bucket: storage.Bucket) -> None:
     fs.pipe(f"{bucket.name}/folder/a.txt", b"text")
     assert fs.cat(f"{bucket.name}/folder/a.txt") == b"text"
     assert fs.ls(f"{bucket.name}/folder") == [f"{bucket.name}/folder/a.txt"]
@@ -24,7 +26,7 @@ def test_write_read_and_list(fs, bucket):
     assert fs.isdir(f"{bucket.name}/folder")
 
 
-def test_large_file_in_blocks(fs, bucket):
+def test_large_file_in_blocks(fs: Any, bucket: storage.Bucket) -> None:
     data = os.urandom(1024) * 6 * 1024
     with fs.open(f"{bucket.name}/large", "wb", block_size=2**18) as file:
         file.write(data)
@@ -34,7 +36,7 @@ def test_large_file_in_blocks(fs, bucket):
         assert file.read(10) == data[1_000_000:1_000_010]
 
 
-def test_copy_move_and_remove(fs, bucket):
+def test_copy_move_and_remove(fs: Any, bucket: storage.Bucket) -> None:
     fs.pipe(f"{bucket.name}/a", b"a")
     fs.cp_file(f"{bucket.name}/a", f"{bucket.name}/b")
     fs.mv(f"{bucket.name}/b", f"{bucket.name}/c")
@@ -44,7 +46,7 @@ def test_copy_move_and_remove(fs, bucket):
     assert fs.ls(bucket.name) == [f"{bucket.name}/c"]
 
 
-def test_exclusive_creation(fs, bucket):
+def test_exclusive_creation(fs: Any, bucket: storage.Bucket) -> None:
     with fs.open(f"{bucket.name}/once", "xb") as file:
         file.write(b"1")
     with pytest.raises(FileExistsError), fs.open(f"{bucket.name}/once", "xb") as file:
@@ -52,7 +54,7 @@ def test_exclusive_creation(fs, bucket):
     assert fs.cat(f"{bucket.name}/once") == b"1"
 
 
-def test_glob_find_and_delete_folder(fs, bucket):
+def test_glob_find_and_delete_folder(fs: Any, bucket: storage.Bucket) -> None:
     for name in ("x/1.csv", "x/2.csv", "x/y/3.csv"):
         fs.pipe(f"{bucket.name}/{name}", b"")
     assert fs.glob(f"{bucket.name}/x/*.csv") == [f"{bucket.name}/x/{n}.csv" for n in (1, 2)]
@@ -61,7 +63,7 @@ def test_glob_find_and_delete_folder(fs, bucket):
     assert list(bucket.list_blobs()) == []
 
 
-def test_buckets(fs, bucket):
+def test_buckets(fs: Any, bucket: storage.Bucket) -> None:
     fs.mkdir(f"{bucket.name}-made")
     assert fs.exists(f"{bucket.name}-made")
     fs.rmdir(f"{bucket.name}-made")
@@ -69,21 +71,21 @@ def test_buckets(fs, bucket):
     assert not fs.exists(f"{bucket.name}-made")
 
 
-def test_metadata(fs, bucket):
+def test_metadata(fs: Any, bucket: storage.Bucket) -> None:
     fs.pipe(f"{bucket.name}/a", b"a")
     fs.setxattrs(f"{bucket.name}/a", content_type="text/x-test", color="blue")
     assert fs.getxattr(f"{bucket.name}/a", "color") == "blue"
     assert bucket.get_blob("a").content_type == "text/x-test"
 
 
-def test_discarded_upload(fs, bucket):
+def test_discarded_upload(fs: Any, bucket: storage.Bucket) -> None:
     with fs.open(f"{bucket.name}/never", "wb", autocommit=False, block_size=2**18) as file:
         file.write(b"x" * 2**19)
     file.discard()
     assert bucket.get_blob("never") is None
 
 
-def test_pandas_frames(bucket):
+def test_pandas_frames(bucket: storage.Bucket) -> None:
     frame = pd.DataFrame({"a": [1, 2, 3], "b": ["x", "y", "z"]})
     options = {"token": "anon"}
     frame.to_parquet(f"gs://{bucket.name}/frame.parquet", storage_options=options)

@@ -3,19 +3,24 @@
 from __future__ import annotations
 
 import datetime
+from typing import Any
 
 import pytest
+import requests
 from google.api_core import exceptions
+from google.cloud import storage
+
+from vertex_emulator.testing import RunningEmulator
 
 
 @pytest.fixture
-def blob(bucket):
+def blob(bucket: storage.Bucket) -> Any:
     blob = bucket.blob("object")
     blob.upload_from_string("text", content_type="text/plain")
     return blob
 
 
-def test_patch_changes_what_is_given(bucket, blob):
+def test_patch_changes_what_is_given(bucket: storage.Bucket, blob: Any) -> None:
     # https://docs.cloud.google.com/storage/docs/json_api/v1/objects/patch
     blob.metadata = {"a": "1", "b": "2"}
     blob.patch()
@@ -29,7 +34,7 @@ def test_patch_changes_what_is_given(bucket, blob):
     assert found.download_as_text() == "text"
 
 
-def test_update_replaces_the_rest(bucket, blob):
+def test_update_replaces_the_rest(bucket: storage.Bucket, blob: Any) -> None:
     # https://docs.cloud.google.com/storage/docs/json_api/v1/objects/update
     blob.cache_control = "no-cache"
     blob.patch()
@@ -43,7 +48,7 @@ def test_update_replaces_the_rest(bucket, blob):
     assert found.content_type == "text/plain"
 
 
-def test_metadata_changes_the_updated_time_alone(blob):
+def test_metadata_changes_the_updated_time_alone(blob: Any) -> None:
     created = blob.time_created
     blob.metadata = {"a": "b"}
     blob.patch()
@@ -51,7 +56,7 @@ def test_metadata_changes_the_updated_time_alone(blob):
     assert blob.updated > created
 
 
-def test_custom_time_moves_forward_only(blob):
+def test_custom_time_moves_forward_only(blob: Any) -> None:
     # https://docs.cloud.google.com/storage/docs/metadata#custom-time
     now = datetime.datetime(2026, 11, 1, tzinfo=datetime.UTC)
     blob.custom_time = now
@@ -63,7 +68,7 @@ def test_custom_time_moves_forward_only(blob):
         blob.patch()
 
 
-def test_temporary_hold(bucket, blob):
+def test_temporary_hold(bucket: storage.Bucket, blob: Any) -> None:
     # https://docs.cloud.google.com/storage/docs/object-holds
     blob.temporary_hold = True
     blob.patch()
@@ -76,7 +81,7 @@ def test_temporary_hold(bucket, blob):
     blob.delete()
 
 
-def test_storage_class_cannot_be_patched(client, blob):
+def test_storage_class_cannot_be_patched(client: storage.Client, blob: Any) -> None:
     with pytest.raises(exceptions.BadRequest, match="storage class"):
         client._patch_resource(blob.path, {"storageClass": "ARCHIVE"})
 
@@ -96,7 +101,7 @@ def test_storage_class_cannot_be_patched(client, blob):
         {"storageClass": ["STANDARD"]},
     ],
 )
-def test_bad_metadata(client, blob, resource):
+def test_bad_metadata(client: storage.Client, blob: Any, resource: Any) -> None:
     with pytest.raises(exceptions.BadRequest):
         client._patch_resource(blob.path, resource)
 
@@ -104,13 +109,15 @@ def test_bad_metadata(client, blob, resource):
 @pytest.mark.parametrize(
     "body", ["[]", "5", '"x"', "{", "{'a': 1}", "nul", '{"a": NaN}', "[" * 9999]
 )
-def test_body_that_is_no_object(http, emulator, blob, body):
+def test_body_that_is_no_object(
+    http: requests.Session, emulator: RunningEmulator, blob: Any, body: str
+) -> None:
     url = f"{emulator.url}/storage/v1{blob.path}"
     response = http.patch(url, data=body, headers={"Content-Type": "application/json"})
     assert response.status_code == 400
 
 
-def test_missing_object(bucket):
+def test_missing_object(bucket: storage.Bucket) -> None:
     blob = bucket.blob("missing")
     blob.metadata = {"a": "b"}
     with pytest.raises(exceptions.NotFound):
@@ -119,19 +126,21 @@ def test_missing_object(bucket):
         blob.delete()
 
 
-def test_partial_response_of_one_object(client, blob):
+def test_partial_response_of_one_object(client: storage.Client, blob: Any) -> None:
     found = client._get_resource(blob.path, query_params={"fields": "name,metadata/x,size"})
     assert found == {"name": "object", "size": "4"}
 
 
-def test_etag_changes_with_the_metadata(blob):
+def test_etag_changes_with_the_metadata(blob: Any) -> None:
     before = blob.etag
     blob.metadata = {"a": "b"}
     blob.patch()
     assert blob.etag != before
 
 
-def test_answer_to_an_insert_may_be_selected(http, emulator, bucket):
+def test_answer_to_an_insert_may_be_selected(
+    http: requests.Session, emulator: RunningEmulator, bucket: storage.Bucket
+) -> None:
     response = http.post(
         f"{emulator.url}/upload/storage/v1/b/{bucket.name}/o?uploadType=media&name=a&fields=name",
         data=b"x",
@@ -139,7 +148,9 @@ def test_answer_to_an_insert_may_be_selected(http, emulator, bucket):
     assert response.json() == {"name": "a"}
 
 
-def test_malformed_selection_changes_nothing(http, emulator, bucket):
+def test_malformed_selection_changes_nothing(
+    http: requests.Session, emulator: RunningEmulator, bucket: storage.Bucket
+) -> None:
     response = http.post(
         f"{emulator.url}/upload/storage/v1/b/{bucket.name}/o?uploadType=media&name=a&fields=((",
         data=b"x",

@@ -3,26 +3,30 @@
 from __future__ import annotations
 
 import threading
+from typing import Any
 
 import pytest
+import requests
 from google.api_core import exceptions
 from google.cloud import storage
 
+from vertex_emulator.testing import RunningEmulator
+
 
 @pytest.fixture
-def blob(bucket):
+def blob(bucket: storage.Bucket) -> Any:
     blob = bucket.blob("object")
     blob.upload_from_string("first")
     return blob
 
 
-def test_write_only_if_absent(bucket, blob):
+def test_write_only_if_absent(bucket: storage.Bucket, blob: Any) -> None:
     with pytest.raises(exceptions.PreconditionFailed):
         bucket.blob("object").upload_from_string("second", if_generation_match=0)
     bucket.blob("other").upload_from_string("second", if_generation_match=0)
 
 
-def test_compare_and_set(bucket, blob):
+def test_compare_and_set(bucket: storage.Bucket, blob: Any) -> None:
     first = blob.generation
     blob.upload_from_string("second", if_generation_match=first)
     assert blob.generation > first
@@ -31,7 +35,7 @@ def test_compare_and_set(bucket, blob):
     assert bucket.blob("object").download_as_bytes() == b"second"
 
 
-def test_write_only_if_present(bucket, blob):
+def test_write_only_if_present(bucket: storage.Bucket, blob: Any) -> None:
     # "Setting to 0 makes the operation succeed only if there is a live version of the object"
     bucket.blob("object").upload_from_string("second", if_generation_not_match=0)
     with pytest.raises(exceptions.GoogleAPICallError) as caught:
@@ -40,7 +44,7 @@ def test_write_only_if_present(bucket, blob):
     assert bucket.get_blob("absent") is None
 
 
-def test_write_on_metageneration(bucket, blob):
+def test_write_on_metageneration(bucket: storage.Bucket, blob: Any) -> None:
     blob.metadata = {"a": "b"}
     blob.patch()
     with pytest.raises(exceptions.PreconditionFailed):
@@ -48,7 +52,7 @@ def test_write_on_metageneration(bucket, blob):
     bucket.blob("object").upload_from_string("x", if_metageneration_match=2)
 
 
-def test_read_conditions(bucket, blob):
+def test_read_conditions(bucket: storage.Bucket, blob: Any) -> None:
     found = bucket.blob("object")
     assert found.download_as_bytes(if_generation_match=blob.generation) == b"first"
     with pytest.raises(exceptions.PreconditionFailed):
@@ -61,7 +65,7 @@ def test_read_conditions(bucket, blob):
         found.reload(if_metageneration_not_match=1)
 
 
-def test_metadata_conditions(blob):
+def test_metadata_conditions(blob: Any) -> None:
     blob.metadata = {"a": "b"}
     blob.patch(if_metageneration_match=1)
     assert blob.metageneration == 2
@@ -72,7 +76,7 @@ def test_metadata_conditions(blob):
         blob.update(if_generation_match=1)
 
 
-def test_delete_conditions(bucket, blob):
+def test_delete_conditions(bucket: storage.Bucket, blob: Any) -> None:
     with pytest.raises(exceptions.PreconditionFailed):
         blob.delete(if_generation_match=1)
     with pytest.raises(exceptions.PreconditionFailed):
@@ -82,7 +86,7 @@ def test_delete_conditions(bucket, blob):
         bucket.blob("object").delete(if_generation_match=1)
 
 
-def test_compose_conditions(bucket, blob):
+def test_compose_conditions(bucket: storage.Bucket, blob: Any) -> None:
     target = bucket.blob("target")
     with pytest.raises(exceptions.PreconditionFailed):
         target.compose([blob], if_generation_match=5)
@@ -93,7 +97,7 @@ def test_compose_conditions(bucket, blob):
         target.compose([blob], if_metageneration_match=7)
 
 
-def test_rewrite_conditions(bucket, blob):
+def test_rewrite_conditions(bucket: storage.Bucket, blob: Any) -> None:
     target = bucket.blob("target")
     for wrong in (
         {"if_generation_match": 5},
@@ -108,7 +112,7 @@ def test_rewrite_conditions(bucket, blob):
     target.rewrite(blob, if_generation_match=0, if_source_generation_match=blob.generation)
 
 
-def test_copy_conditions(bucket, blob):
+def test_copy_conditions(bucket: storage.Bucket, blob: Any) -> None:
     with pytest.raises(exceptions.PreconditionFailed):
         bucket.copy_blob(blob, bucket, "copy", if_source_generation_match=5)
     bucket.copy_blob(blob, bucket, "copy", if_generation_match=0)
@@ -117,18 +121,20 @@ def test_copy_conditions(bucket, blob):
 
 
 @pytest.mark.parametrize("value", ["x", "1.5", "", "1" * 30, "1e3", "٣"])
-def test_conditions_that_are_no_numbers(bucket, http, emulator, value):
+def test_conditions_that_are_no_numbers(
+    bucket: storage.Bucket, http: requests.Session, emulator: RunningEmulator, value: str
+) -> None:
     response = http.get(
         f"{emulator.url}/storage/v1/b/{bucket.name}/o/a", params={"ifGenerationMatch": value}
     )
     assert response.status_code == 400
 
 
-def test_sixteen_racers_one_winner(bucket):
+def test_sixteen_racers_one_winner(bucket: storage.Bucket) -> None:
     winners, losers = [], []
     barrier = threading.Barrier(16)
 
-    def race(number):
+    def race(number: Any) -> None:
         own = storage.Client().bucket(bucket.name).blob("prize")
         barrier.wait()
         try:
@@ -146,11 +152,11 @@ def test_sixteen_racers_one_winner(bucket):
     assert bucket.blob("prize").download_as_text() == f"racer {winners[0]}"
 
 
-def test_counter_that_loses_no_increment(bucket):
+def test_counter_that_loses_no_increment(bucket: storage.Bucket) -> None:
     # Read-modify-write with compare-and-set, as the page recommends.
     bucket.blob("counter").upload_from_string("0")
 
-    def increment():
+    def increment() -> None:
         own = storage.Client().bucket(bucket.name)
         done = 0
         while done < 5:

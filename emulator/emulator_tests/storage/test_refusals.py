@@ -2,27 +2,33 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
+import requests
 from google.api_core import exceptions
+from google.cloud import storage
+
+from vertex_emulator.testing import RunningEmulator
 
 
-def refused(*words):
+def refused(*words: Any) -> Any:
     return pytest.raises(exceptions.MethodNotImplemented, match=".*".join(words))
 
 
-def test_notifications(bucket):
+def test_notifications(bucket: storage.Bucket) -> None:
     with refused("Pub/Sub notifications"):
         bucket.notification(topic_name="topic").create()
     with refused("Pub/Sub notifications"):
         list(bucket.list_notifications())
 
 
-def test_hmac_keys(client):
+def test_hmac_keys(client: storage.Client) -> None:
     with refused("HMAC keys"):
         client.create_hmac_key(service_account_email="a@b.iam.gserviceaccount.com")
 
 
-def test_access_control_lists(bucket):
+def test_access_control_lists(bucket: storage.Bucket) -> None:
     bucket.blob("a").upload_from_string("a")
     with refused("access control lists"):
         bucket.blob("a").make_public()
@@ -30,7 +36,7 @@ def test_access_control_lists(bucket):
         bucket.acl.reload()
 
 
-def test_policies(bucket):
+def test_policies(bucket: storage.Bucket) -> None:
     with refused("IAM policies"):
         bucket.set_iam_policy(bucket.get_iam_policy())
 
@@ -53,7 +59,9 @@ def test_policies(bucket):
         ({"ipFilter": {"mode": "Enabled"}}, "IP filter"),
     ],
 )
-def test_features_of_buckets(client, bucket, resource, word):
+def test_features_of_buckets(
+    client: storage.Client, bucket: storage.Bucket, resource: Any, word: str
+) -> None:
     with refused(word):
         client._patch_resource(bucket.path, resource)
     off = dict.fromkeys(resource)
@@ -69,20 +77,22 @@ def test_features_of_buckets(client, bucket, resource, word):
         ({"kmsKeyName": "key"}, "encryption keys"),
     ],
 )
-def test_features_of_objects(client, bucket, resource, word):
+def test_features_of_objects(
+    client: storage.Client, bucket: storage.Bucket, resource: Any, word: str
+) -> None:
     bucket.blob("a").upload_from_string("a")
     with refused(word):
         client._patch_resource(f"{bucket.path}/o/a", resource)
 
 
-def test_encryption_keys(bucket):
+def test_encryption_keys(bucket: storage.Bucket) -> None:
     with refused("encryption keys"):
         bucket.blob("a", encryption_key=b"k" * 32).upload_from_string("x")
     with refused("encryption keys"):
         bucket.blob("a", kms_key_name="key").upload_from_string("x")
 
 
-def test_soft_delete(client, bucket):
+def test_soft_delete(client: storage.Client, bucket: storage.Bucket) -> None:
     with refused("soft"):
         list(bucket.list_blobs(soft_deleted=True))
     with refused("soft delete"):
@@ -105,7 +115,13 @@ def test_soft_delete(client, bucket):
         ("GET", "defaultObjectAcl/allUsers"),
     ],
 )
-def test_other_methods(http, emulator, bucket, method, path):
+def test_other_methods(
+    http: requests.Session,
+    emulator: RunningEmulator,
+    bucket: storage.Bucket,
+    method: str,
+    path: str,
+) -> None:
     response = http.request(method, f"{emulator.url}/storage/v1/b/{bucket.name}/{path}")
     assert response.status_code == 501
     error = response.json()["error"]
@@ -126,7 +142,9 @@ def test_other_methods(http, emulator, bucket, method, path):
         ("GET", "b/x/o?prefix=%ff", 400),
     ],
 )
-def test_paths_of_no_method(http, emulator, method, path, status):
+def test_paths_of_no_method(
+    http: requests.Session, emulator: RunningEmulator, method: str, path: str, status: int
+) -> None:
     response = http.request(method, f"{emulator.url}/storage/v1/{path}")
     assert response.status_code == status
     assert response.json()["error"]["code"] == status

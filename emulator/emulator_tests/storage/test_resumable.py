@@ -7,22 +7,28 @@ import io
 import json
 import os
 import threading
+from collections.abc import Callable
+from typing import Any
 from urllib.parse import urlsplit
 
 import google.auth.transport.requests
 import pytest
+import requests
 from google.api_core import exceptions
 from google.auth.credentials import AnonymousCredentials
+from google.cloud import storage
 from google.cloud.storage._media.requests import ResumableUpload
+
+from vertex_emulator.testing import RunningEmulator
 
 QUANTUM = 256 * 1024
 
 
 @pytest.fixture
-def start(bucket, http, emulator):
+def start(bucket: storage.Bucket, http: requests.Session, emulator: RunningEmulator) -> Any:
     """Starts a session; returns its address."""
 
-    def begin(name="object", headers=None, query="", **metadata):
+    def begin(name: str = "object", headers: Any = None, query: str = "", **metadata: Any) -> Any:
         response = http.post(
             f"{emulator.url}/upload/storage/v1/b/{bucket.name}/o?uploadType=resumable{query}",
             json={"name": name, **metadata},
@@ -34,11 +40,13 @@ def start(bucket, http, emulator):
     return begin
 
 
-def put(http, location, content_range, data=b"", **headers):
+def put(http: Any, location: Any, content_range: Any, data: bytes = b"", **headers: Any) -> Any:
     return http.put(location, data=data, headers={"Content-Range": content_range, **headers})
 
 
-def test_chunks_of_an_unknown_total(start, http, bucket):
+def test_chunks_of_an_unknown_total(
+    start: Any, http: requests.Session, bucket: storage.Bucket
+) -> None:
     data = os.urandom(QUANTUM + 5)
     location = start(metadata={"a": "b"}, contentType="text/x-test")
     response = put(http, location, f"bytes 0-{QUANTUM - 1}/*", data[:QUANTUM])
@@ -52,7 +60,7 @@ def test_chunks_of_an_unknown_total(start, http, bucket):
     assert blob.download_as_bytes() == data
 
 
-def test_status_query(start, http):
+def test_status_query(start: Any, http: requests.Session) -> None:
     location = start()
     response = put(http, location, "bytes */*")
     assert response.status_code == 308
@@ -63,7 +71,7 @@ def test_status_query(start, http):
     assert response.headers["Range"] == f"bytes=0-{QUANTUM - 1}"
 
 
-def test_only_whole_quanta_of_a_middle_chunk_are_kept(start, http):
+def test_only_whole_quanta_of_a_middle_chunk_are_kept(start: Any, http: requests.Session) -> None:
     # "the chunk size must be a multiple of 256 KiB"
     location = start()
     size = QUANTUM + 100
@@ -71,7 +79,9 @@ def test_only_whole_quanta_of_a_middle_chunk_are_kept(start, http):
     assert response.headers["Range"] == f"bytes=0-{QUANTUM - 1}"
 
 
-def test_bytes_sent_again_are_ignored(start, http, bucket):
+def test_bytes_sent_again_are_ignored(
+    start: Any, http: requests.Session, bucket: storage.Bucket
+) -> None:
     # https://docs.cloud.google.com/storage/docs/resumable-uploads#resent-data
     data = os.urandom(2 * QUANTUM)
     location = start()
@@ -83,7 +93,9 @@ def test_bytes_sent_again_are_ignored(start, http, bucket):
     assert bucket.blob("object").download_as_bytes() == data
 
 
-def test_finished_without_more_bytes(start, http, bucket):
+def test_finished_without_more_bytes(
+    start: Any, http: requests.Session, bucket: storage.Bucket
+) -> None:
     location = start()
     put(http, location, f"bytes 0-{QUANTUM - 1}/*", b"y" * QUANTUM)
     response = put(http, location, f"bytes */{QUANTUM}")
@@ -92,7 +104,7 @@ def test_finished_without_more_bytes(start, http, bucket):
     assert bucket.get_blob("object").size == QUANTUM
 
 
-def test_lost_answer_is_given_again(start, http):
+def test_lost_answer_is_given_again(start: Any, http: requests.Session) -> None:
     location = start()
     first = put(http, location, "bytes 0-2/3", b"abc")
     again = put(http, location, "bytes */3")
@@ -101,18 +113,20 @@ def test_lost_answer_is_given_again(start, http):
     assert put(http, location, "bytes 0-2/3", b"abc").json() == first.json()
 
 
-def test_whole_object_in_one_request(start, http, bucket):
+def test_whole_object_in_one_request(
+    start: Any, http: requests.Session, bucket: storage.Bucket
+) -> None:
     response = http.put(start(), data=b"all of it")
     assert response.status_code == 200
     assert bucket.blob("object").download_as_bytes() == b"all of it"
 
 
-def test_empty_object(start, http, bucket):
+def test_empty_object(start: Any, http: requests.Session, bucket: storage.Bucket) -> None:
     assert put(http, start(), "bytes */0").status_code == 200
     assert bucket.get_blob("object").size == 0
 
 
-def test_cancelled(start, http, bucket):
+def test_cancelled(start: Any, http: requests.Session, bucket: storage.Bucket) -> None:
     # https://docs.cloud.google.com/storage/docs/performing-resumable-uploads#cancel-upload
     location = start()
     put(http, location, f"bytes 0-{QUANTUM - 1}/*", b"x" * QUANTUM)
@@ -133,42 +147,50 @@ def test_cancelled(start, http, bucket):
         ("bytes -1-9/20", b"x" * 10),
     ],
 )
-def test_wrong_ranges(start, http, content_range, data):
+def test_wrong_ranges(start: Any, http: requests.Session, content_range: str, data: Any) -> None:
     assert put(http, start(), content_range, data).status_code == 400
 
 
-def test_announced_length_is_held_to(start, http):
+def test_announced_length_is_held_to(start: Any, http: requests.Session) -> None:
     location = start(headers={"X-Upload-Content-Length": "10"})
     assert put(http, location, "bytes 0-4/5", b"x" * 5).status_code == 400
     assert put(http, location, "bytes 0-9/10", b"x" * 10).status_code == 200
 
 
-def test_announced_type(start, http):
+def test_announced_type(start: Any, http: requests.Session) -> None:
     location = start(headers={"X-Upload-Content-Type": "image/png"})
     assert put(http, location, "bytes 0-0/1", b"x").json()["contentType"] == "image/png"
 
 
-def test_wrong_checksum_at_the_end(start, http, bucket):
+def test_wrong_checksum_at_the_end(
+    start: Any, http: requests.Session, bucket: storage.Bucket
+) -> None:
     location = start()
     response = put(http, location, "bytes 0-4/5", b"hello", **{"X-Goog-Hash": "crc32c=AAAAAA=="})
     assert response.status_code == 400
     assert bucket.get_blob("object") is None
 
 
-def test_wrong_checksum_announced_at_the_start(start, http, bucket):
+def test_wrong_checksum_announced_at_the_start(
+    start: Any, http: requests.Session, bucket: storage.Bucket
+) -> None:
     location = start(crc32c="AAAAAA==")
     assert put(http, location, "bytes 0-4/5", b"hello").status_code == 400
     assert bucket.get_blob("object") is None
 
 
-def test_preconditions_hold_at_the_end(start, http, bucket):
+def test_preconditions_hold_at_the_end(
+    start: Any, http: requests.Session, bucket: storage.Bucket
+) -> None:
     location = start(query="&ifGenerationMatch=0")
     bucket.blob("object").upload_from_string("first")
     assert put(http, location, "bytes 0-2/3", b"abc").status_code == 412
     assert bucket.blob("object").download_as_bytes() == b"first"
 
 
-def test_preconditions_hold_at_the_start(bucket, http, emulator):
+def test_preconditions_hold_at_the_start(
+    bucket: storage.Bucket, http: requests.Session, emulator: RunningEmulator
+) -> None:
     bucket.blob("object").upload_from_string("first")
     response = http.post(
         f"{emulator.url}/upload/storage/v1/b/{bucket.name}/o"
@@ -177,7 +199,9 @@ def test_preconditions_hold_at_the_start(bucket, http, emulator):
     assert response.status_code == 412
 
 
-def test_broken_connection_is_resumed_where_it_broke(start, http, bucket):
+def test_broken_connection_is_resumed_where_it_broke(
+    start: Any, http: requests.Session, bucket: storage.Bucket
+) -> None:
     data = os.urandom(8 * QUANTUM)
     location = start()
     parts = urlsplit(location)
@@ -200,11 +224,11 @@ def test_broken_connection_is_resumed_where_it_broke(start, http, bucket):
     assert bucket.blob("object").download_as_bytes() == data
 
 
-def http_client(parts):
+def http_client(parts: Any) -> Any:
     return http.client.HTTPConnection(parts.hostname, parts.port, timeout=30)
 
 
-def test_googles_upload_recovers(bucket, emulator):
+def test_googles_upload_recovers(bucket: storage.Bucket, emulator: RunningEmulator) -> None:
     # https://docs.cloud.google.com/storage/docs/resumable-uploads, with the library's own object
     data = os.urandom(3 * QUANTUM + 7)
     session = google.auth.transport.requests.AuthorizedSession(AnonymousCredentials())
@@ -220,14 +244,14 @@ def test_googles_upload_recovers(bucket, emulator):
     assert bucket.blob("recovered").download_as_bytes() == data
 
 
-def test_session_made_for_somebody_else(bucket, http):
+def test_session_made_for_somebody_else(bucket: storage.Bucket, http: requests.Session) -> None:
     # https://docs.cloud.google.com/storage/docs/resumable-uploads#session-uris
     location = bucket.blob("handed-over").create_resumable_upload_session(content_type="text/csv")
     assert http.put(location, data=b"a,b").status_code == 200
     assert bucket.get_blob("handed-over").content_type == "text/csv"
 
 
-def test_chunked_upload_of_the_client(bucket):
+def test_chunked_upload_of_the_client(bucket: storage.Bucket) -> None:
     data = os.urandom(QUANTUM * 3 + 1)
     blob = bucket.blob("chunked", chunk_size=QUANTUM)
     blob.upload_from_file(io.BytesIO(data))
@@ -237,19 +261,23 @@ def test_chunked_upload_of_the_client(bucket):
     assert bucket.get_blob("stream").size == len(data)
 
 
-def test_upload_type_is_checked(bucket, http, emulator):
+def test_upload_type_is_checked(
+    bucket: storage.Bucket, http: requests.Session, emulator: RunningEmulator
+) -> None:
     url = f"{emulator.url}/upload/storage/v1/b/{bucket.name}/o"
     assert http.post(f"{url}?uploadType=carrier-pigeon&name=a").status_code == 400
     assert http.post(f"{url}?name=a").status_code == 400
     assert http.put(f"{url}?upload_id=unknown", data=b"x").status_code == 404
 
 
-def test_one_session_used_by_many_at_once(start, http, bucket):
+def test_one_session_used_by_many_at_once(
+    start: Any, http: requests.Session, bucket: storage.Bucket
+) -> None:
     data = os.urandom(2 * QUANTUM)
     location = start()
     statuses = []
 
-    def send():
+    def send() -> None:
         response = put(http, location, f"bytes 0-{len(data) - 1}/{len(data)}", data)
         statuses.append((response.status_code, json.loads(response.text)["generation"]))
 
@@ -263,7 +291,12 @@ def test_one_session_used_by_many_at_once(start, http, bucket):
     assert bucket.blob("object").download_as_bytes() == data
 
 
-def test_no_bucket_any_more(client, http, new_bucket, emulator):
+def test_no_bucket_any_more(
+    client: storage.Client,
+    http: requests.Session,
+    new_bucket: Callable[..., storage.Bucket],
+    emulator: RunningEmulator,
+) -> None:
     bucket = new_bucket()
     location = bucket.blob("late").create_resumable_upload_session()
     bucket.delete()

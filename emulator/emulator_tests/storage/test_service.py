@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -14,18 +17,18 @@ from vertex_emulator.storage.service import StorageService
 
 
 @pytest.fixture
-def service(tmp_path):
+def service(tmp_path: Path) -> Iterator[Any]:
     service = StorageService(EmulatorConfig(tmp_path), Stats())
     service.ensure_bucket("a-bucket")
     yield service
     service.close()
 
 
-def code_of(caught):
+def code_of(caught: Any) -> Any:
     return caught.value.code
 
 
-def test_write_read_size_open(service):
+def test_write_read_size_open(service: Any) -> None:
     service.write("gs://a-bucket/x/y", b"text", "text/plain")
     assert service.read("gs://a-bucket/x/y") == b"text"
     assert service.size("gs://a-bucket/x/y") == 4
@@ -33,7 +36,7 @@ def test_write_read_size_open(service):
         assert file.read(2) == b"te"
 
 
-def test_ensuring_a_bucket_twice(service):
+def test_ensuring_a_bucket_twice(service: Any) -> None:
     service.write("gs://a-bucket/x", b"x")
     service.ensure_bucket("a-bucket")
     assert service.read("gs://a-bucket/x") == b"x"
@@ -42,8 +45,8 @@ def test_ensuring_a_bucket_twice(service):
     assert code_of(caught) == 400
 
 
-def test_stream_becomes_visible_at_its_end(service):
-    def chunks():
+def test_stream_becomes_visible_at_its_end(service: Any) -> None:
+    def chunks() -> Iterator[Any]:
         for _ in range(3):
             assert service.list_uris("gs://a-bucket/") == []
             yield b"x" * 2_000_000
@@ -52,8 +55,8 @@ def test_stream_becomes_visible_at_its_end(service):
     assert service.size("gs://a-bucket/big") == 6_000_000
 
 
-def test_broken_stream_leaves_nothing(service, tmp_path):
-    def chunks():
+def test_broken_stream_leaves_nothing(service: Any, tmp_path: Path) -> None:
+    def chunks() -> Iterator[Any]:
         yield b"x" * 2_000_000
         raise ValueError("the source broke")
 
@@ -63,7 +66,7 @@ def test_broken_stream_leaves_nothing(service, tmp_path):
     assert not [path for path in (tmp_path / "storage" / "contents").rglob("*") if path.is_file()]
 
 
-def test_listing_by_prefix(service):
+def test_listing_by_prefix(service: Any) -> None:
     for name in ("b", "a/2", "a/1", "a%", "a_", "ab", "\U0010ffff", "\U0010ffffz"):
         service.write(f"gs://a-bucket/{name}", b"")
     assert service.list_uris("gs://a-bucket/a/") == ["gs://a-bucket/a/1", "gs://a-bucket/a/2"]
@@ -73,21 +76,21 @@ def test_listing_by_prefix(service):
 
 
 @pytest.mark.parametrize("uri", ["a-bucket/x", "s3://a-bucket/x", "gs://", "", "gs:///x"])
-def test_addresses_that_are_none(service, uri):
+def test_addresses_that_are_none(service: Any, uri: str) -> None:
     with pytest.raises(ApiError, match="gs://bucket/name") as caught:
         service.read(uri)
     assert code_of(caught) == 400
 
 
 @pytest.mark.parametrize("uri", ["gs://a-bucket/missing", "gs://missing-bucket/x"])
-def test_missing(service, uri):
+def test_missing(service: Any, uri: str) -> None:
     for call in (service.read, service.open, service.size):
         with pytest.raises(ApiError) as caught:
             call(uri)
         assert code_of(caught) == 404
 
 
-def test_writing_without_a_name_or_a_bucket(service):
+def test_writing_without_a_name_or_a_bucket(service: Any) -> None:
     with pytest.raises(ApiError) as caught:
         service.write("gs://a-bucket/", b"")
     assert code_of(caught) == 400
@@ -96,8 +99,8 @@ def test_writing_without_a_name_or_a_bucket(service):
     assert code_of(caught) == 404
 
 
-def test_many_threads(service):
-    def work(number):
+def test_many_threads(service: Any) -> None:
+    def work(number: Any) -> None:
         for index in range(20):
             service.write(f"gs://a-bucket/{index % 5}", f"{number}".encode())
             service.read(f"gs://a-bucket/{index % 5}")
@@ -108,7 +111,7 @@ def test_many_threads(service):
     assert len(service.list_uris("gs://a-bucket/")) == 5
 
 
-def test_everything_is_there_after_a_restart(service, tmp_path):
+def test_everything_is_there_after_a_restart(service: Any, tmp_path: Path) -> None:
     service.write("gs://a-bucket/x", b"kept")
     service.close()
     orphan = tmp_path / "storage" / "contents" / "orphan"
@@ -119,12 +122,12 @@ def test_everything_is_there_after_a_restart(service, tmp_path):
     again.close()
 
 
-def test_one_state_folder_serves_one_process(service, tmp_path):
+def test_one_state_folder_serves_one_process(service: Any, tmp_path: Path) -> None:
     with pytest.raises(RuntimeError, match="in use"):
         StorageService(EmulatorConfig(tmp_path), Stats())
 
 
-def test_damaged_state_folder(service, tmp_path):
+def test_damaged_state_folder(service: Any, tmp_path: Path) -> None:
     service.write("gs://a-bucket/x", b"x")
     for path in (tmp_path / "storage" / "contents").rglob("*"):
         if path.is_file():
@@ -135,7 +138,7 @@ def test_damaged_state_folder(service, tmp_path):
     assert service.read("gs://a-bucket/x") == b"again"
 
 
-def test_a_hundred_thousand_objects(service, tmp_path):
+def test_a_hundred_thousand_objects(service: Any, tmp_path: Path) -> None:
     """Work is counted in steps of the database, which do not depend on the machine."""
     connection = service.database._connection
     steps = 0
@@ -147,12 +150,12 @@ def test_a_hundred_thousand_objects(service, tmp_path):
 
     connection.set_progress_handler(count, 10)
 
-    def steps_of(action):
+    def steps_of(action: Any) -> Any:
         before = steps
         result = action()
         return steps - before, result
 
-    def page(**options):
+    def page(**options: Any) -> Any:
         return steps_of(lambda: list_objects(service.database, ListQuery("a-bucket", **options)))
 
     for number in range(300):

@@ -4,21 +4,26 @@ from __future__ import annotations
 
 import datetime
 import re
+from typing import Any
 
 import pytest
+import requests
+from google.cloud import storage
 from google.oauth2 import service_account
+
+from vertex_emulator.testing import RunningEmulator
 
 MINUTES = datetime.timedelta(minutes=5)
 
 
 @pytest.fixture
-def sign(emulator, bucket):
+def sign(emulator: RunningEmulator, bucket: storage.Bucket) -> Any:
     """Signs an address of an object with the emulator's own service account."""
     credentials = service_account.Credentials.from_service_account_file(
         emulator.variables["GOOGLE_APPLICATION_CREDENTIALS"]
     )
 
-    def make(name, **options):
+    def make(name: Any, **options: Any) -> Any:
         return bucket.blob(name).generate_signed_url(
             version="v4",
             api_access_endpoint=emulator.url,
@@ -29,7 +34,7 @@ def sign(emulator, bucket):
     return make
 
 
-def test_download(bucket, http, sign):
+def test_download(bucket: storage.Bucket, http: requests.Session, sign: Any) -> None:
     # https://docs.cloud.google.com/storage/docs/samples/storage-generate-signed-url-v4
     bucket.blob("folder/a file.txt").upload_from_string("text", content_type="text/plain")
     response = http.get(sign("folder/a file.txt", method="GET"))
@@ -38,7 +43,7 @@ def test_download(bucket, http, sign):
     assert response.headers["Content-Type"] == "text/plain"
 
 
-def test_upload(bucket, http, sign):
+def test_upload(bucket: storage.Bucket, http: requests.Session, sign: Any) -> None:
     # https://docs.cloud.google.com/storage/docs/samples/storage-generate-upload-signed-url-v4
     headers = {"Content-Type": "application/octet-stream"}
     url = sign("up", method="PUT", content_type="application/octet-stream")
@@ -46,7 +51,7 @@ def test_upload(bucket, http, sign):
     assert bucket.blob("up").download_as_bytes() == b"bytes"
 
 
-def test_signed_headers_have_to_come(http, sign):
+def test_signed_headers_have_to_come(http: requests.Session, sign: Any) -> None:
     url = sign("up", method="PUT", content_type="text/csv", headers={"x-goog-meta-a": "b"})
     assert http.put(url, data=b"x", headers={"Content-Type": "text/csv"}).status_code == 403
     wrong = {"Content-Type": "text/plain", "x-goog-meta-a": "b"}
@@ -55,7 +60,9 @@ def test_signed_headers_have_to_come(http, sign):
     assert http.put(url, data=b"x", headers=right).status_code == 200
 
 
-def test_another_method_or_object_or_byte(bucket, http, sign):
+def test_another_method_or_object_or_byte(
+    bucket: storage.Bucket, http: requests.Session, sign: Any
+) -> None:
     bucket.blob("a").upload_from_string("a")
     bucket.blob("b").upload_from_string("b")
     url = sign("a", method="GET")
@@ -67,7 +74,7 @@ def test_another_method_or_object_or_byte(bucket, http, sign):
     assert "<Code>SignatureDoesNotMatch</Code>" in response.text
 
 
-def test_expired(bucket, http, sign):
+def test_expired(bucket: storage.Bucket, http: requests.Session, sign: Any) -> None:
     bucket.blob("a").upload_from_string("a")
     url = sign("a", expiration=datetime.timedelta(seconds=1))
     date = re.search(r"X-Goog-Date=(\w+)", url)[1]
@@ -79,7 +86,9 @@ def test_expired(bucket, http, sign):
     assert "<Code>ExpiredToken</Code>" in response.text
 
 
-def test_query_parameters_are_signed_too(bucket, http, sign):
+def test_query_parameters_are_signed_too(
+    bucket: storage.Bucket, http: requests.Session, sign: Any
+) -> None:
     blob = bucket.blob("a")
     blob.upload_from_string("a", content_type="text/plain")
     url = sign(
@@ -93,7 +102,7 @@ def test_query_parameters_are_signed_too(bucket, http, sign):
     assert http.get(url.replace("x.txt", "y.txt")).status_code == 403
 
 
-def test_resumable_upload(bucket, http, sign):
+def test_resumable_upload(bucket: storage.Bucket, http: requests.Session, sign: Any) -> None:
     # https://docs.cloud.google.com/storage/docs/access-control/signed-urls#signing-resumable
     url = sign("large", method="RESUMABLE")
     started = http.post(url, headers={"x-goog-resumable": "start"})
@@ -102,7 +111,7 @@ def test_resumable_upload(bucket, http, sign):
     assert bucket.blob("large").download_as_bytes() == b"bytes"
 
 
-def test_delete_and_head(bucket, http, sign):
+def test_delete_and_head(bucket: storage.Bucket, http: requests.Session, sign: Any) -> None:
     blob = bucket.blob("a")
     blob.metadata = {"color": "blue"}
     blob.upload_from_string("12345")
@@ -114,7 +123,7 @@ def test_delete_and_head(bucket, http, sign):
     assert http.get(sign("a")).status_code == 404
 
 
-def test_unknown_signer(http, sign, emulator):
+def test_unknown_signer(http: requests.Session, sign: Any, emulator: RunningEmulator) -> None:
     url = sign("a").replace("emulator%40", "somebody%40")
     response = http.get(url)
     assert response.status_code == 403
@@ -130,21 +139,25 @@ def test_unknown_signer(http, sign, emulator):
         "&X-Goog-SignedHeaders=host&X-Goog-Signature=x",
     ],
 )
-def test_other_signatures_are_refused_by_name(bucket, http, emulator, query):
+def test_other_signatures_are_refused_by_name(
+    bucket: storage.Bucket, http: requests.Session, emulator: RunningEmulator, query: str
+) -> None:
     response = http.get(f"{emulator.url}/{bucket.name}/a?{query}")
     assert response.status_code == 501
     assert "does not serve signed URLs" in response.text
 
 
 @pytest.mark.parametrize("missing", ["X-Goog-Date", "X-Goog-Credential", "X-Goog-Expires"])
-def test_incomplete_signature(http, sign, missing):
+def test_incomplete_signature(http: requests.Session, sign: Any, missing: str) -> None:
     url = re.sub(f"{missing}=[^&]*&", "", sign("a"))
     response = http.get(url)
     assert response.status_code == 400
     assert missing in response.text
 
 
-def test_public_address(bucket, http, emulator):
+def test_public_address(
+    bucket: storage.Bucket, http: requests.Session, emulator: RunningEmulator
+) -> None:
     bucket.blob("a/b").upload_from_string("text")
     assert http.get(f"{emulator.url}/{bucket.name}/a/b").text == "text"
     assert http.get(f"{emulator.url}/{bucket.name}/a%2Fb").text == "text"
@@ -153,7 +166,9 @@ def test_public_address(bucket, http, emulator):
     assert "<Code>NoSuchKey</Code>" in response.text
 
 
-def test_conditions_of_the_xml_api(bucket, http, emulator):
+def test_conditions_of_the_xml_api(
+    bucket: storage.Bucket, http: requests.Session, emulator: RunningEmulator
+) -> None:
     # https://docs.cloud.google.com/storage/docs/xml-api/reference-headers#xgoogifgenerationmatch
     url = f"{emulator.url}/{bucket.name}/a"
     once = {"x-goog-if-generation-match": "0"}
@@ -164,7 +179,9 @@ def test_conditions_of_the_xml_api(bucket, http, emulator):
     assert http.get(url).content == b"1"
 
 
-def test_other_xml_methods_are_refused_by_name(bucket, http, emulator):
+def test_other_xml_methods_are_refused_by_name(
+    bucket: storage.Bucket, http: requests.Session, emulator: RunningEmulator
+) -> None:
     url = f"{emulator.url}/{bucket.name}/a"
     assert http.post(f"{url}?uploads").status_code == 501
     assert http.put(url, headers={"x-goog-copy-source": "x/y"}).status_code == 501
@@ -174,7 +191,7 @@ def test_other_xml_methods_are_refused_by_name(bucket, http, emulator):
     assert http.patch(url).status_code == 405
 
 
-def test_unknown_paths_are_left_alone(http, emulator):
+def test_unknown_paths_are_left_alone(http: requests.Session, emulator: RunningEmulator) -> None:
     response = http.get(f"{emulator.url}/no-such-bucket-here/object")
     assert response.status_code == 404
     assert response.json()["error"]["code"] == 404

@@ -5,14 +5,20 @@ from __future__ import annotations
 import io
 import json
 import os
+from pathlib import Path
+from typing import Any
 
 import pytest
+import requests
 from google.api_core import exceptions
+from google.cloud import storage
+
+from vertex_emulator.testing import RunningEmulator
 
 MIB = 1024 * 1024
 
 
-def test_upload_from_string_and_read_back(bucket):
+def test_upload_from_string_and_read_back(bucket: storage.Bucket) -> None:
     blob = bucket.blob("folder/a file.txt")
     blob.upload_from_string("hello", content_type="text/plain")
     assert bucket.blob("folder/a file.txt").download_as_text() == "hello"
@@ -24,7 +30,7 @@ def test_upload_from_string_and_read_back(bucket):
     assert found.id == f"{bucket.name}/folder/a file.txt/{found.generation}"
 
 
-def test_checksums_are_the_published_ones(bucket):
+def test_checksums_are_the_published_ones(bucket: storage.Bucket) -> None:
     # CRC-32C (Castagnoli) of "123456789" is 0xe3069283 (RFC 3720, B.4); MD5 from RFC 1321, A.5:
     # 57edf4a22be3c955ac49da2e2107b67a is of "1234567890" repeated eight times.
     blob = bucket.blob("crc")
@@ -35,7 +41,7 @@ def test_checksums_are_the_published_ones(bucket):
     assert blob.md5_hash == "V+30oivjyVWsSdouIQe2eg=="
 
 
-def test_empty_object(bucket):
+def test_empty_object(bucket: storage.Bucket) -> None:
     blob = bucket.blob("empty")
     blob.upload_from_string(b"")
     assert bucket.get_blob("empty").size == 0
@@ -43,14 +49,14 @@ def test_empty_object(bucket):
     assert blob.crc32c == "AAAAAA=="
 
 
-def test_upload_from_filename_guesses_the_type(bucket, tmp_path):
+def test_upload_from_filename_guesses_the_type(bucket: storage.Bucket, tmp_path: Path) -> None:
     path = tmp_path / "rows.json"
     path.write_text("{}")
     bucket.blob("rows.json").upload_from_filename(str(path))
     assert bucket.get_blob("rows.json").content_type == "application/json"
 
 
-def test_metadata_goes_with_the_upload(bucket):
+def test_metadata_goes_with_the_upload(bucket: storage.Bucket) -> None:
     blob = bucket.blob("described")
     blob.metadata = {"owner": "tests", "é": "ü"}
     blob.cache_control = "no-cache"
@@ -64,7 +70,9 @@ def test_metadata_goes_with_the_upload(bucket):
     assert found.content_language == "fr"
 
 
-def test_simple_upload(bucket, http, emulator):
+def test_simple_upload(
+    bucket: storage.Bucket, http: requests.Session, emulator: RunningEmulator
+) -> None:
     # https://docs.cloud.google.com/storage/docs/uploading-objects#rest-upload-objects
     response = http.post(
         f"{emulator.url}/upload/storage/v1/b/{bucket.name}/o?uploadType=media&name=a%2Fb",
@@ -78,7 +86,9 @@ def test_simple_upload(bucket, http, emulator):
     assert resource["contentType"] == "image/png"
 
 
-def test_body_of_unknown_length(bucket, http, emulator):
+def test_body_of_unknown_length(
+    bucket: storage.Bucket, http: requests.Session, emulator: RunningEmulator
+) -> None:
     response = http.post(
         f"{emulator.url}/upload/storage/v1/b/{bucket.name}/o?uploadType=media&name=chunked",
         data=iter([b"abc", b"def"]),
@@ -89,7 +99,13 @@ def test_body_of_unknown_length(bucket, http, emulator):
 
 @pytest.mark.parametrize("newline", ["\r\n", "\n"])
 @pytest.mark.parametrize("data", [b"", b"x\r", b"\r\n", b"--limit", b"\n--limi", b"\x00" * 70000])
-def test_multipart_upload_keeps_every_byte(bucket, http, emulator, newline, data):
+def test_multipart_upload_keeps_every_byte(
+    bucket: storage.Bucket,
+    http: requests.Session,
+    emulator: RunningEmulator,
+    newline: str,
+    data: Any,
+) -> None:
     # https://docs.cloud.google.com/storage/docs/uploading-objects#rest-upload-objects
     head = newline.join(
         [
@@ -125,7 +141,9 @@ def test_multipart_upload_keeps_every_byte(bucket, http, emulator, newline, data
         b'--limits\r\n\r\n{"name"}\r\n--limits\r\n\r\na\r\n--limits--',
     ],
 )
-def test_malformed_multipart_leaves_nothing(bucket, http, emulator, body):
+def test_malformed_multipart_leaves_nothing(
+    bucket: storage.Bucket, http: requests.Session, emulator: RunningEmulator, body: bytes
+) -> None:
     response = http.post(
         f"{emulator.url}/upload/storage/v1/b/{bucket.name}/o?uploadType=multipart",
         data=body,
@@ -136,7 +154,7 @@ def test_malformed_multipart_leaves_nothing(bucket, http, emulator, body):
 
 
 @pytest.mark.parametrize("checksum", ["md5", "crc32c", None])
-def test_client_side_checksums(bucket, checksum):
+def test_client_side_checksums(bucket: storage.Bucket, checksum: str | None) -> None:
     bucket.blob("checked").upload_from_file(io.BytesIO(b"data"), checksum=checksum)
     assert bucket.blob("checked").download_as_bytes(checksum=checksum) == b"data"
 
@@ -149,7 +167,9 @@ def test_client_side_checksums(bucket, checksum):
         {"Content-MD5": "XUFAKrxLKna5cZ2REBfFkA=="},
     ],
 )
-def test_wrong_checksum_is_refused(bucket, http, emulator, headers):
+def test_wrong_checksum_is_refused(
+    bucket: storage.Bucket, http: requests.Session, emulator: RunningEmulator, headers: Any
+) -> None:
     # https://docs.cloud.google.com/storage/docs/data-validation
     response = http.post(
         f"{emulator.url}/upload/storage/v1/b/{bucket.name}/o?uploadType=media&name=wrong",
@@ -161,7 +181,7 @@ def test_wrong_checksum_is_refused(bucket, http, emulator, headers):
     assert bucket.get_blob("wrong") is None
 
 
-def test_large_objects_survive_both_ways(bucket, tmp_path):
+def test_large_objects_survive_both_ways(bucket: storage.Bucket, tmp_path: Path) -> None:
     data = os.urandom(1024) * 9 * 1024  # above the 8 MiB at which the client turns to resumable
     path = tmp_path / "large"
     path.write_bytes(data)
@@ -171,7 +191,7 @@ def test_large_objects_survive_both_ways(bucket, tmp_path):
     assert target.read_bytes() == data
 
 
-def test_writing_to_a_file_object(bucket):
+def test_writing_to_a_file_object(bucket: storage.Bucket) -> None:
     # https://docs.cloud.google.com/storage/docs/samples/storage-fileio-write-read
     with bucket.blob("story").open("w") as file:
         file.write("Hello world")
@@ -182,7 +202,7 @@ def test_writing_to_a_file_object(bucket):
         assert file.read() == b"world"
 
 
-def test_concurrent_uploads_of_files(bucket, tmp_path):
+def test_concurrent_uploads_of_files(bucket: storage.Bucket, tmp_path: Path) -> None:
     from google.cloud.storage import transfer_manager
 
     names = [f"{index}.txt" for index in range(8)]
@@ -198,7 +218,7 @@ def test_concurrent_uploads_of_files(bucket, tmp_path):
     assert [(tmp_path / f"back-{name}").read_text() for name in names] == names
 
 
-def test_upload_into_a_missing_bucket(client):
+def test_upload_into_a_missing_bucket(client: storage.Client) -> None:
     with pytest.raises(exceptions.NotFound):
         client.bucket("test-no-such-bucket").blob("a").upload_from_string("a")
 
@@ -208,7 +228,7 @@ def test_upload_into_a_missing_bucket(client):
     # https://docs.cloud.google.com/storage/docs/objects#naming
     [".", "..", "a\nb", "a\rb", ".well-known/acme-challenge/x", "x" * 1025],
 )
-def test_bad_object_names(bucket, name):
+def test_bad_object_names(bucket: storage.Bucket, name: str) -> None:
     with pytest.raises(exceptions.BadRequest):
         bucket.blob(name).upload_from_string("x")
 
@@ -230,7 +250,9 @@ def test_bad_object_names(bucket, name):
         *("x" * 1024, "é" * 512, "con", "gs://x", "#", "[*]", "\ufffd", "\x7f", "o/compose"),
     ],
 )
-def test_hostile_names_are_only_names(bucket, emulator, name):
+def test_hostile_names_are_only_names(
+    bucket: storage.Bucket, emulator: RunningEmulator, name: Any
+) -> None:
     blob = bucket.blob(name)
     blob.upload_from_string(name.encode())
     assert bucket.blob(name).download_as_bytes() == name.encode()

@@ -13,19 +13,21 @@ import pytest
 from google import genai
 from google.cloud import storage
 
+from vertex_emulator.testing import RunningEmulator
+
 MODEL = "gemini-2.5-flash"
 
 _CLIENTS: dict[str, genai.Client] = {}
 
 
 @pytest.fixture
-def new_client(emulator) -> genai.Client:
+def new_client(emulator: RunningEmulator) -> genai.Client:
     """A client of this test's own, as its connections belong to one event loop."""
     return genai.Client()
 
 
 @pytest.fixture
-def client(emulator, request) -> genai.Client:
+def client(emulator: RunningEmulator, request: pytest.FixtureRequest) -> genai.Client:
     """One client for all tests of an emulator."""
     if emulator.url not in _CLIENTS:
         _CLIENTS[emulator.url] = request.getfixturevalue("new_client")
@@ -33,12 +35,12 @@ def client(emulator, request) -> genai.Client:
 
 
 @pytest.fixture
-def bucket(emulator) -> storage.Bucket:
+def bucket(emulator: RunningEmulator) -> storage.Bucket:
     return storage.Client().bucket(os.environ["GENAIOPS_BUCKET"])
 
 
 @pytest.fixture
-def parent(emulator) -> str:
+def parent(emulator: RunningEmulator) -> str:
     project, location = os.environ["GOOGLE_CLOUD_PROJECT"], os.environ["GOOGLE_CLOUD_LOCATION"]
     return f"projects/{project}/locations/{location}"
 
@@ -47,7 +49,7 @@ Post = Callable[..., tuple[int, Any]]
 
 
 @pytest.fixture
-def post(emulator, parent) -> Post:
+def post(emulator: RunningEmulator, parent: str) -> Post:
     """Send a raw body to a method of a model, or to a path; answers status and JSON."""
 
     def send(
@@ -71,7 +73,7 @@ def post(emulator, parent) -> Post:
 
 
 @pytest.fixture
-def set_faults(emulator) -> Iterator[Callable[..., dict[str, Any]]]:
+def set_faults(emulator: RunningEmulator) -> Iterator[Callable[..., dict[str, Any]]]:
     """Put faults in force until the end of the test; answers what the emulator says of them."""
 
     def send(*faults: dict[str, Any], seed: int = 0) -> dict[str, Any]:

@@ -8,10 +8,15 @@ from __future__ import annotations
 
 import json
 import urllib.request
+from typing import Any
 
 import pytest
-from google.cloud import aiplatform_v1, aiplatform_v1beta1
+from google import genai
+from google.cloud import aiplatform_v1, aiplatform_v1beta1, storage
 from google.genai import types as genai_types
+
+from emulator_tests.vertex_content.conftest import Post
+from vertex_emulator.testing import RunningEmulator
 
 from .conftest import MODEL
 from .test_batches import create, request, upload, wait
@@ -31,7 +36,7 @@ IN_DETAIL = [
 ]
 
 
-def parse(module, name: str, answer):
+def parse(module: Any, name: str, answer: Any) -> Any:
     if module is aiplatform_v1beta1:
         # v1 and google-genai know it, the types of v1beta1 do not yet
         answer.get("usageMetadata", {}).pop("trafficType", None)
@@ -40,8 +45,8 @@ def parse(module, name: str, answer):
 
 
 @pytest.fixture
-def get(emulator, parent):
-    def send(path: str, version: str):
+def get(emulator: RunningEmulator, parent: str) -> Any:
+    def send(path: str, version: str) -> Any:
         with urllib.request.urlopen(f"{emulator.url}/{version}/{path}") as response:
             return json.load(response)
 
@@ -51,7 +56,7 @@ def get(emulator, parent):
 @pytest.mark.parametrize("module", [aiplatform_v1, aiplatform_v1beta1])
 @pytest.mark.parametrize("extra", IN_DETAIL)
 @pytest.mark.parametrize("model", [MODEL, "gemini-3.5-flash"])
-def test_generated_content(post, module, extra, model):
+def test_generated_content(post: Post, module: Any, extra: Any, model: Any) -> None:
     version = module.__name__.rpartition("_")[2]
     status, answer = post({**HELLO, **extra}, model=model, version=version)
     assert status == 200
@@ -62,7 +67,7 @@ def test_generated_content(post, module, extra, model):
 
 
 @pytest.mark.parametrize("module", [aiplatform_v1, aiplatform_v1beta1])
-def test_tokens(post, module):
+def test_tokens(post: Post, module: Any) -> None:
     version = module.__name__.rpartition("_")[2]
     _, counted = post(HELLO, "countTokens", version=version)
     _, computed = post(HELLO, "computeTokens", version=version)
@@ -71,7 +76,7 @@ def test_tokens(post, module):
 
 
 @pytest.mark.parametrize("module", [aiplatform_v1, aiplatform_v1beta1])
-def test_embeddings_and_publisher_models(post, get, module):
+def test_embeddings_and_publisher_models(post: Post, get: Any, module: Any) -> None:
     version = module.__name__.rpartition("_")[2]
     model = "text-embedding-005"
     _, predicted = post({"instances": [{"content": "a"}]}, "predict", model, version)
@@ -83,7 +88,9 @@ def test_embeddings_and_publisher_models(post, get, module):
 
 
 @pytest.mark.parametrize("module", [aiplatform_v1, aiplatform_v1beta1])
-def test_cached_content_and_batch_jobs(client, bucket, get, module):
+def test_cached_content_and_batch_jobs(
+    client: genai.Client, bucket: storage.Bucket, get: Any, module: Any
+) -> None:
     version = module.__name__.rpartition("_")[2]
     cache = client.caches.create(
         model=MODEL,

@@ -8,28 +8,33 @@ from __future__ import annotations
 import json
 import time
 import uuid
+from collections.abc import Callable
+from typing import Any
 
 import pytest
-from google.cloud import bigquery
+from google import genai
+from google.cloud import bigquery, storage
 from google.genai import errors, types
+
+from vertex_emulator.testing import RunningEmulator
 
 from .conftest import MODEL
 
 ENDED = ("JOB_STATE_SUCCEEDED", "JOB_STATE_FAILED", "JOB_STATE_CANCELLED", "JOB_STATE_PAUSED")
 
 
-def request(text: str, role: str = "user", **more) -> dict:
+def request(text: str, role: str = "user", **more: Any) -> dict[str, Any]:
     return {"contents": [{"role": role, "parts": [{"text": text}]}], **more}
 
 
-def upload(bucket, *lines, name: str | None = None) -> str:
+def upload(bucket: Any, *lines: Any, name: str | None = None) -> str:
     name = name or f"batch/{uuid.uuid4().hex}.jsonl"
     texts = [line if isinstance(line, str) else json.dumps(line) for line in lines]
     bucket.blob(name).upload_from_string("\n".join(texts))
     return f"gs://{bucket.name}/{name}"
 
 
-def wait(client, job, *states: str):
+def wait(client: Any, job: Any, *states: str) -> Any:
     deadline = time.monotonic() + 20
     while job.state.name not in (states or ENDED):
         assert time.monotonic() < deadline, job.state
@@ -38,18 +43,20 @@ def wait(client, job, *states: str):
     return job
 
 
-def output(bucket, job) -> list[dict]:
+def output(bucket: Any, job: Any) -> list[dict[str, Any]]:
     prefix = job.output_info.gcs_output_directory.removeprefix(f"gs://{bucket.name}/")
     (blob,) = bucket.list_blobs(prefix=prefix)
     return [json.loads(line) for line in blob.download_as_text().splitlines()]
 
 
-def create(client, bucket, src, **config):
+def create(client: Any, bucket: Any, src: Any, **config: Any) -> Any:
     config = {"dest": f"gs://{bucket.name}/predictions", **config}
     return client.batches.create(model=MODEL, src=src, config=config)
 
 
-def test_each_line_of_the_output_has_request_response_and_time(client, bucket):
+def test_each_line_of_the_output_has_request_response_and_time(
+    client: genai.Client, bucket: storage.Bucket
+) -> None:
     requests = [request("Describe a teapot."), request("Describe a kettle.")]
     src = upload(bucket, *({"request": item, "key": i} for i, item in enumerate(requests)))
     job = create(client, bucket, src, display_name="teapots")
@@ -70,7 +77,9 @@ def test_each_line_of_the_output_has_request_response_and_time(client, bucket):
         assert answer.usage_metadata.total_token_count > 0
 
 
-def test_a_row_that_fails_tells_why_and_the_others_go_on(client, bucket):
+def test_a_row_that_fails_tells_why_and_the_others_go_on(
+    client: genai.Client, bucket: storage.Bucket
+) -> None:
     # The failed example of
     # https://cloud.google.com/vertex-ai/generative-ai/docs/multimodal/batch-prediction-from-cloud-storage
     bad = request("Explain how AI works in a few words", role="tester")
@@ -87,7 +96,7 @@ def test_a_row_that_fails_tells_why_and_the_others_go_on(client, bucket):
     assert fine["response"]["candidates"]
 
 
-def test_an_unknown_field_fails_its_row_only(client, bucket):
+def test_an_unknown_field_fails_its_row_only(client: genai.Client, bucket: storage.Bucket) -> None:
     src = upload(
         bucket,
         {"request": request("Hello", generationConfig={"temprature": 0})},
@@ -99,27 +108,33 @@ def test_an_unknown_field_fails_its_row_only(client, bucket):
 
 
 @pytest.mark.parametrize("line", ["{not json", '{"contents": []}', "[]"])
-def test_a_file_that_is_no_batch_fails_the_job_and_names_the_line(client, bucket, line):
+def test_a_file_that_is_no_batch_fails_the_job_and_names_the_line(
+    client: genai.Client, bucket: storage.Bucket, line: str
+) -> None:
     src = upload(bucket, {"request": request("Hello")}, line)
     job = wait(client, create(client, bucket, src))
     assert job.state == types.JobState.JOB_STATE_FAILED
     assert "Line 2" in job.error.message
 
 
-def test_a_missing_file_fails_the_job(client, bucket):
+def test_a_missing_file_fails_the_job(client: genai.Client, bucket: storage.Bucket) -> None:
     job = wait(client, create(client, bucket, f"gs://{bucket.name}/batch/missing.jsonl"))
     assert job.state == types.JobState.JOB_STATE_FAILED
     assert job.error.message
 
 
-def test_the_destination_defaults_to_a_folder_by_the_source(client, bucket):
+def test_the_destination_defaults_to_a_folder_by_the_source(
+    client: genai.Client, bucket: storage.Bucket
+) -> None:
     src = upload(bucket, {"request": request("Hello")})
     job = wait(client, client.batches.create(model=MODEL, src=src))
     assert job.dest.gcs_uri == src.removesuffix(".jsonl") + "/dest"
     assert len(output(bucket, job)) == 1
 
 
-def test_from_a_table_to_a_table(client, bucket, emulator):
+def test_from_a_table_to_a_table(
+    client: genai.Client, bucket: storage.Bucket, emulator: RunningEmulator
+) -> None:
     # "request" column in, its columns with "status", "response" and "processed_time" out
     # https://cloud.google.com/vertex-ai/generative-ai/docs/multimodal/batch-prediction-from-bigquery
     warehouse = bigquery.Client()
@@ -146,7 +161,9 @@ def test_from_a_table_to_a_table(client, bucket, emulator):
         assert row["processed_time"]
 
 
-def test_a_cancelled_job_ends_and_writes_no_more(client, bucket, set_faults):
+def test_a_cancelled_job_ends_and_writes_no_more(
+    client: genai.Client, bucket: storage.Bucket, set_faults: Callable[..., dict[str, Any]]
+) -> None:
     set_faults({"kind": "job", "method": "batchPredictionJobs.run", "outcome": "pending"})
     src = upload(bucket, {"request": request("Hello")})
     job = create(client, bucket, src)
@@ -157,7 +174,7 @@ def test_a_cancelled_job_ends_and_writes_no_more(client, bucket, set_faults):
     assert client.batches.get(name=job.name).state == types.JobState.JOB_STATE_CANCELLED
 
 
-def test_list_filters_and_pages(client, bucket):
+def test_list_filters_and_pages(client: genai.Client, bucket: storage.Bucket) -> None:
     src = upload(bucket, {"request": request("Hello")})
     name = f"list {uuid.uuid4().hex}"
     names = {create(client, bucket, src, display_name=name).name for _ in range(3)}
@@ -172,7 +189,7 @@ def test_list_filters_and_pages(client, bucket):
     assert {job.name for job in done} == names
 
 
-def test_a_deleted_job_is_gone(client, bucket):
+def test_a_deleted_job_is_gone(client: genai.Client, bucket: storage.Bucket) -> None:
     job = wait(client, create(client, bucket, upload(bucket, {"request": request("Hello")})))
     assert client.batches.delete(name=job.name).done
     with pytest.raises(errors.ClientError) as caught:
@@ -180,7 +197,7 @@ def test_a_deleted_job_is_gone(client, bucket):
     assert caught.value.code == 404
 
 
-def test_an_unknown_model_is_refused_at_once(client, bucket):
+def test_an_unknown_model_is_refused_at_once(client: genai.Client, bucket: storage.Bucket) -> None:
     with pytest.raises(errors.ClientError) as caught:
         client.batches.create(
             model="gemini-0.1-imaginary",
@@ -190,7 +207,9 @@ def test_an_unknown_model_is_refused_at_once(client, bucket):
     assert caught.value.code == 404
 
 
-async def test_the_async_client_runs_batches(new_client, bucket):
+async def test_the_async_client_runs_batches(
+    new_client: genai.Client, bucket: storage.Bucket
+) -> None:
     job = await new_client.aio.batches.create(
         model=MODEL,
         src=upload(bucket, {"request": request("Hello")}),

@@ -5,23 +5,28 @@ https://cloud.google.com/vertex-ai/generative-ai/docs/context-cache/context-cach
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
 import pytest
+from google import genai
 from google.genai import errors, types
+
+from vertex_emulator.testing import RunningEmulator
 
 from .conftest import MODEL
 
 LONG = "The manual says that the valve must be closed before the pump is started. " * 200
 
 
-def create(client, model=MODEL, text=LONG, **config):
+def create(client: Any, model: Any = MODEL, text: Any = LONG, **config: Any) -> Any:
     return client.caches.create(
         model=model, config=types.CreateCachedContentConfig(contents=[text], **config)
     )
 
 
-def test_cached_tokens_are_counted_in_the_prompt_and_apart(client):
+def test_cached_tokens_are_counted_in_the_prompt_and_apart(client: genai.Client) -> None:
     cache = create(client, system_instruction="You explain manuals.", display_name="manual")
     config = types.GenerateContentConfig(cached_content=cache.name)
     response = client.models.generate_content(
@@ -36,7 +41,7 @@ def test_cached_tokens_are_counted_in_the_prompt_and_apart(client):
     assert usage.cache_tokens_details[0].token_count == usage.cached_content_token_count
 
 
-def test_cached_tokens_are_billed_apart(client, emulator):
+def test_cached_tokens_are_billed_apart(client: genai.Client, emulator: RunningEmulator) -> None:
     cache = create(client)
     before = emulator.stats()["tokens"][MODEL]
     response = client.models.generate_content(
@@ -58,7 +63,9 @@ def test_cached_tokens_are_billed_apart(client, emulator):
     # "Minimum cache token count: Gemini 3 models: 4,096 tokens, Gemini 2.5 models: 2,048 tokens"
     [("gemini-2.5-flash", 2048), ("gemini-3.5-flash", 4096)],
 )
-def test_content_must_have_a_least_number_of_tokens(client, model, least):
+def test_content_must_have_a_least_number_of_tokens(
+    client: genai.Client, model: str, least: int
+) -> None:
     words = " ".join(["pump"] * (least - 1))
     assert client.models.count_tokens(model=model, contents=words).total_tokens == least - 1
     with pytest.raises(
@@ -69,12 +76,12 @@ def test_content_must_have_a_least_number_of_tokens(client, model, least):
     assert create(client, model=model, text=f"{words} and valve").name
 
 
-def test_it_expires_after_60_minutes_by_default(client):
+def test_it_expires_after_60_minutes_by_default(client: genai.Client) -> None:
     cache = create(client)
     assert cache.expire_time - cache.create_time == timedelta(minutes=60)
 
 
-def test_ttl_and_expire_time_can_be_set_and_updated(client):
+def test_ttl_and_expire_time_can_be_set_and_updated(client: genai.Client) -> None:
     cache = create(client, ttl="7200s")
     assert cache.expire_time - cache.create_time == timedelta(hours=2)
     later = datetime.now(UTC).replace(microsecond=0) + timedelta(days=2)
@@ -86,13 +93,13 @@ def test_ttl_and_expire_time_can_be_set_and_updated(client):
     assert client.caches.get(name=cache.name).expire_time == later
 
 
-def test_it_must_live_a_minute(client):
+def test_it_must_live_a_minute(client: genai.Client) -> None:
     # "Minimum time before a cache expires after it's created: 1 minute"
     with pytest.raises(errors.ClientError):
         create(client, ttl="10s")
 
 
-def test_get_and_list_show_no_content(client):
+def test_get_and_list_show_no_content(client: genai.Client) -> None:
     cache = create(client, display_name="listed")
     assert client.caches.get(name=cache.name).display_name == "listed"
     pager = client.caches.list(config={"page_size": 1})
@@ -100,7 +107,7 @@ def test_get_and_list_show_no_content(client):
     assert cache.name in [item.name for item in pager]
 
 
-def test_deleted_content_is_not_found(client):
+def test_deleted_content_is_not_found(client: genai.Client) -> None:
     cache = create(client)
     client.caches.delete(name=cache.name)
     with pytest.raises(errors.ClientError) as caught:
@@ -115,7 +122,9 @@ def test_deleted_content_is_not_found(client):
     assert caught.value.code == 404
 
 
-def test_expired_content_is_not_found(client, set_faults):
+def test_expired_content_is_not_found(
+    client: genai.Client, set_faults: Callable[..., dict[str, Any]]
+) -> None:
     cache = create(client, ttl="3600s")
     set_faults({"kind": "clock", "offset_seconds": 3601})
     with pytest.raises(errors.ClientError) as caught:
@@ -124,7 +133,7 @@ def test_expired_content_is_not_found(client, set_faults):
     assert cache.name not in [item.name for item in client.caches.list()]
 
 
-def test_the_request_may_not_repeat_what_the_cache_holds(client):
+def test_the_request_may_not_repeat_what_the_cache_holds(client: genai.Client) -> None:
     cache = create(client)
     config = types.GenerateContentConfig(
         cached_content=cache.name, system_instruction="You explain manuals."
@@ -133,7 +142,7 @@ def test_the_request_may_not_repeat_what_the_cache_holds(client):
         client.models.generate_content(model=MODEL, contents="When?", config=config)
 
 
-def test_a_cache_serves_its_own_model_only(client):
+def test_a_cache_serves_its_own_model_only(client: genai.Client) -> None:
     # "has to be the same"
     cache = create(client)
     config = types.GenerateContentConfig(cached_content=cache.name)
@@ -141,7 +150,7 @@ def test_a_cache_serves_its_own_model_only(client):
         client.models.generate_content(model="gemini-2.5-pro", contents="When?", config=config)
 
 
-def test_functions_of_the_cache_are_called(client):
+def test_functions_of_the_cache_are_called(client: genai.Client) -> None:
     tool = types.Tool(function_declarations=[{"name": "close_valve", "description": "Close it"}])
     cache = create(client, tools=[tool])
     response = client.models.generate_content(
@@ -152,7 +161,7 @@ def test_functions_of_the_cache_are_called(client):
     assert response.function_calls[0].name == "close_valve"
 
 
-async def test_the_async_client_caches(new_client):
+async def test_the_async_client_caches(new_client: genai.Client) -> None:
     cache = await new_client.aio.caches.create(
         model=MODEL, config=types.CreateCachedContentConfig(contents=[LONG])
     )

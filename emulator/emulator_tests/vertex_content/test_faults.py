@@ -6,6 +6,9 @@ import json
 import time
 import urllib.error
 import urllib.request
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
 
 import httpx
 import pytest
@@ -14,7 +17,8 @@ from google.api_core.exceptions import ServiceUnavailable
 from google.cloud import storage
 from google.genai import errors, types
 
-from vertex_emulator.testing import start_emulator
+from emulator_tests.vertex_content.conftest import Post
+from vertex_emulator.testing import RunningEmulator, start_emulator
 
 from .conftest import MODEL
 from .test_batches import ENDED, create, request, upload, wait
@@ -22,17 +26,17 @@ from .test_batches import ENDED, create, request, upload, wait
 HELLO = "Describe a teapot."
 
 
-def ask(client, **config) -> types.GenerateContentResponse:
+def ask(client: Any, **config: Any) -> types.GenerateContentResponse:
     config = types.GenerateContentConfig(temperature=0, **config)
     return client.models.generate_content(model=MODEL, contents=HELLO, config=config)
 
 
-def patient(attempts: int, **options) -> types.HttpOptions:
+def patient(attempts: int, **options: Any) -> types.HttpOptions:
     retries = types.HttpRetryOptions(attempts=attempts, initial_delay=0.01, max_delay=0.05)
     return types.HttpOptions(retry_options=retries, **options)
 
 
-def outcomes(client, count: int) -> list[bool]:
+def outcomes(client: Any, count: int) -> list[bool]:
     """Whether each of `count` calls was answered."""
     found = []
     for _ in range(count):
@@ -44,7 +48,9 @@ def outcomes(client, count: int) -> list[bool]:
     return found
 
 
-def test_errors_come_as_often_as_asked(client, set_faults):
+def test_errors_come_as_often_as_asked(
+    client: genai.Client, set_faults: Callable[..., dict[str, Any]]
+) -> None:
     set_faults({"kind": "error", "status": 503, "method": "generateContent", "times": 2})
     with pytest.raises(errors.ServerError) as caught:
         ask(client)
@@ -52,12 +58,16 @@ def test_errors_come_as_often_as_asked(client, set_faults):
     assert outcomes(client, 2) == [False, True]
 
 
-def test_a_client_that_retries_gets_its_answer(client, set_faults):
+def test_a_client_that_retries_gets_its_answer(
+    client: genai.Client, set_faults: Callable[..., dict[str, Any]]
+) -> None:
     set_faults({"kind": "error", "status": 500, "times": 2})
     assert ask(client, http_options=patient(3)).text
 
 
-def test_the_seed_decides_which_calls_fail(client, set_faults):
+def test_the_seed_decides_which_calls_fail(
+    client: genai.Client, set_faults: Callable[..., dict[str, Any]]
+) -> None:
     fault = {"kind": "error", "status": 500, "probability": 0.5}
     runs = []
     for seed in (1, 1, 2):
@@ -67,7 +77,9 @@ def test_the_seed_decides_which_calls_fail(client, set_faults):
     assert 0 < sum(runs[0]) < 16
 
 
-def test_a_quota_answers_429_with_retry_after(client, set_faults, post):
+def test_a_quota_answers_429_with_retry_after(
+    client: genai.Client, set_faults: Callable[..., dict[str, Any]], post: Post
+) -> None:
     # https://cloud.google.com/vertex-ai/generative-ai/docs/error-code-429
     set_faults({"kind": "quota", "requests_per_minute": 2, "model": MODEL})
     assert outcomes(client, 4) == [True, True, False, False]
@@ -79,7 +91,7 @@ def test_a_quota_answers_429_with_retry_after(client, set_faults, post):
     assert other.text
 
 
-def test_latency(client, set_faults):
+def test_latency(client: genai.Client, set_faults: Callable[..., dict[str, Any]]) -> None:
     set_faults({"kind": "latency", "seconds": 0.3, "method": "generateContent"})
     started = time.monotonic()
     ask(client)
@@ -90,7 +102,12 @@ def test_latency(client, set_faults):
 
 
 @pytest.mark.parametrize("when", ["before", "after"])
-def test_a_dropped_connection(client, set_faults, emulator, when):
+def test_a_dropped_connection(
+    client: genai.Client,
+    set_faults: Callable[..., dict[str, Any]],
+    emulator: RunningEmulator,
+    when: str,
+) -> None:
     set_faults({"kind": "drop", "when": when, "times": 1})
     before = emulator.stats()["tokens"].get(MODEL, {}).get("input", 0)
     with pytest.raises(httpx.TransportError):
@@ -100,17 +117,21 @@ def test_a_dropped_connection(client, set_faults, emulator, when):
     assert ask(client).text
 
 
-def test_a_hang_ends_with_the_clients_patience(client, set_faults):
+def test_a_hang_ends_with_the_clients_patience(
+    client: genai.Client, set_faults: Callable[..., dict[str, Any]]
+) -> None:
     set_faults({"kind": "hang", "seconds": 30, "times": 1})
     with pytest.raises(httpx.TimeoutException):
         ask(client, http_options=types.HttpOptions(timeout=300))
     assert ask(client).text
 
 
-def test_a_stream_breaks_off(client, set_faults):
+def test_a_stream_breaks_off(
+    client: genai.Client, set_faults: Callable[..., dict[str, Any]]
+) -> None:
     set_faults({"kind": "truncate", "after_bytes": 400, "method": "streamGenerateContent"})
     chunks = client.models.generate_content_stream(model=MODEL, contents="The sea is deep. " * 40)
-    received = []
+    received: list[Any] = []
     with pytest.raises((httpx.TransportError, errors.APIError, ValueError)):
         received.extend(chunk.text for chunk in chunks)
     set_faults()
@@ -118,7 +139,9 @@ def test_a_stream_breaks_off(client, set_faults):
 
 
 @pytest.mark.parametrize("where", ["prompt", "answer"])
-def test_a_safety_block(client, set_faults, where):
+def test_a_safety_block(
+    client: genai.Client, set_faults: Callable[..., dict[str, Any]], where: str
+) -> None:
     category = "HARM_CATEGORY_HARASSMENT"
     set_faults({"kind": "block", "where": where, "category": category, "times": 1})
     response = ask(client)
@@ -132,7 +155,7 @@ def test_a_safety_block(client, set_faults, where):
     assert ask(client).text
 
 
-def test_malformed_output(client, set_faults):
+def test_malformed_output(client: genai.Client, set_faults: Callable[..., dict[str, Any]]) -> None:
     as_json = {
         "response_mime_type": "application/json",
         "response_schema": {
@@ -160,7 +183,13 @@ def test_malformed_output(client, set_faults):
     ("outcome", "state"),
     [("fail", "JOB_STATE_FAILED"), ("pause", "JOB_STATE_PAUSED")],
 )
-def test_a_job_that_fails_or_pauses(client, bucket, set_faults, outcome, state):
+def test_a_job_that_fails_or_pauses(
+    client: genai.Client,
+    bucket: storage.Bucket,
+    set_faults: Callable[..., dict[str, Any]],
+    outcome: str,
+    state: str,
+) -> None:
     set_faults({"kind": "job", "method": "batchPredictionJobs.run", "outcome": outcome, "times": 1})
     src = upload(bucket, {"request": request(HELLO)})
     job = wait(client, create(client, bucket, src))
@@ -170,13 +199,15 @@ def test_a_job_that_fails_or_pauses(client, bucket, set_faults, outcome, state):
     assert second.state.name == "JOB_STATE_SUCCEEDED"
 
 
-def test_the_clock_jumps(client, set_faults):
+def test_the_clock_jumps(client: genai.Client, set_faults: Callable[..., dict[str, Any]]) -> None:
     before = ask(client).create_time
     set_faults({"kind": "clock", "offset_seconds": 86_400})
     assert 86_300 < (ask(client).create_time - before).total_seconds() < 86_500
 
 
-def test_faults_of_other_services(bucket, set_faults):
+def test_faults_of_other_services(
+    bucket: storage.Bucket, set_faults: Callable[..., dict[str, Any]]
+) -> None:
     set_faults({"kind": "error", "status": 503, "service": "storage", "method": "objects.insert"})
     with pytest.raises(ServiceUnavailable):
         bucket.blob("faults/a.txt").upload_from_string("a", retry=None)
@@ -186,7 +217,9 @@ def test_faults_of_other_services(bucket, set_faults):
     assert storage.Client().bucket(bucket.name).blob("faults/a.txt").exists()
 
 
-def test_what_was_met_is_counted(client, set_faults, emulator):
+def test_what_was_met_is_counted(
+    client: genai.Client, set_faults: Callable[..., dict[str, Any]], emulator: RunningEmulator
+) -> None:
     set_faults({"kind": "latency", "seconds": 0, "model": "gemini-2.5-*", "skip": 1})
     ask(client)
     ask(client)
@@ -205,7 +238,9 @@ def test_what_was_met_is_counted(client, set_faults, emulator):
         (b"- [", "YAML"),
     ],
 )
-def test_a_plan_that_is_none_is_refused(emulator, plan, message):
+def test_a_plan_that_is_none_is_refused(
+    emulator: RunningEmulator, plan: bytes, message: str
+) -> None:
     token = {"Authorization": f"Bearer {emulator.variables['VERTEX_EMULATOR_TOKEN']}"}
     target = urllib.request.Request(f"{emulator.url}/emulator/faults", plan, token)
     with pytest.raises(urllib.error.HTTPError) as caught:
@@ -214,7 +249,9 @@ def test_a_plan_that_is_none_is_refused(emulator, plan, message):
     assert message in json.load(caught.value)["error"]["message"]
 
 
-def test_faults_from_a_file_and_jobs_that_outlive_a_crash(tmp_path, monkeypatch):
+def test_faults_from_a_file_and_jobs_that_outlive_a_crash(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     plan = tmp_path / "faults.yaml"
     plan.write_text("seed: 1\nfaults:\n  - {kind: error, status: 429, times: 1}\n")
     running = start_emulator(tmp_path / "state", "--faults", str(plan))

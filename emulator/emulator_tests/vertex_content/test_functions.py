@@ -5,7 +5,10 @@ https://cloud.google.com/vertex-ai/generative-ai/docs/multimodal/function-callin
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
+from google import genai
 from google.genai import errors, types
 
 from .conftest import MODEL
@@ -27,7 +30,9 @@ STOCKS = types.FunctionDeclaration(name="get_stock_price", description="Price of
 QUESTION = "What is the weather like in Boston for 3 days?"
 
 
-def config(*declarations, mode=None, allowed=None) -> types.GenerateContentConfig:
+def config(
+    *declarations: Any, mode: Any = None, allowed: Any = None
+) -> types.GenerateContentConfig:
     calling = mode and types.ToolConfig(
         function_calling_config=types.FunctionCallingConfig(
             mode=mode, allowed_function_names=allowed
@@ -40,11 +45,11 @@ def config(*declarations, mode=None, allowed=None) -> types.GenerateContentConfi
     )
 
 
-def ask(client, contents, settings):
+def ask(client: Any, contents: Any, settings: Any) -> Any:
     return client.models.generate_content(model=MODEL, contents=contents, config=settings)
 
 
-def test_a_question_that_fits_a_function_calls_it(client):
+def test_a_question_that_fits_a_function_calls_it(client: genai.Client) -> None:
     response = ask(client, QUESTION, config(STOCKS, WEATHER))
     (call,) = response.function_calls
     assert call.name == "get_current_weather"
@@ -52,36 +57,36 @@ def test_a_question_that_fits_a_function_calls_it(client):
     assert response.candidates[0].finish_reason == types.FinishReason.STOP
 
 
-def test_a_question_that_fits_no_function_is_answered(client):
+def test_a_question_that_fits_no_function_is_answered(client: genai.Client) -> None:
     response = ask(client, "Tell me about the French revolution.", config(STOCKS, WEATHER))
     assert response.function_calls is None
     assert response.text
 
 
-def test_mode_none_never_calls(client):
+def test_mode_none_never_calls(client: genai.Client) -> None:
     # "NONE: the model won't predict a function call"
     assert ask(client, QUESTION, config(WEATHER, mode="NONE")).function_calls is None
 
 
-def test_mode_any_always_calls(client):
+def test_mode_any_always_calls(client: genai.Client) -> None:
     # "ANY: the model is constrained to always predict a function call"
     response = ask(client, "Tell me a story.", config(WEATHER, STOCKS, mode="ANY"))
     assert response.function_calls
 
 
-def test_mode_any_calls_only_what_is_allowed(client):
+def test_mode_any_calls_only_what_is_allowed(client: genai.Client) -> None:
     response = ask(
         client, QUESTION, config(WEATHER, STOCKS, mode="ANY", allowed=["get_stock_price"])
     )
     assert [call.name for call in response.function_calls] == ["get_stock_price"]
 
 
-def test_allowed_names_must_be_declared(client):
+def test_allowed_names_must_be_declared(client: genai.Client) -> None:
     with pytest.raises(errors.ClientError, match="allowed_function_names"):
         ask(client, QUESTION, config(WEATHER, mode="ANY", allowed=["launch_rocket"]))
 
 
-def test_the_response_of_a_function_is_put_into_words(client):
+def test_the_response_of_a_function_is_put_into_words(client: genai.Client) -> None:
     settings = config(WEATHER)
     question = types.UserContent(parts=[types.Part(text=QUESTION)])
     asked = ask(client, [question], settings)
@@ -95,7 +100,7 @@ def test_the_response_of_a_function_is_put_into_words(client):
     assert "cloudy" in response.text
 
 
-def test_calls_and_responses_must_be_as_many(client):
+def test_calls_and_responses_must_be_as_many(client: genai.Client) -> None:
     answer = types.Part.from_function_response(name="get_current_weather", response={"a": 1})
     contents = [
         types.UserContent(parts=[types.Part(text=QUESTION)]),
@@ -106,7 +111,7 @@ def test_calls_and_responses_must_be_as_many(client):
         ask(client, contents, config(WEATHER))
 
 
-def test_google_genai_calls_python_functions_by_itself(client):
+def test_google_genai_calls_python_functions_by_itself(client: genai.Client) -> None:
     asked = []
 
     def get_current_weather(location: str) -> dict[str, str]:
@@ -122,7 +127,7 @@ def test_google_genai_calls_python_functions_by_itself(client):
     assert "clear" in response.text
 
 
-def test_parameters_as_json_schema(client):
+def test_parameters_as_json_schema(client: genai.Client) -> None:
     declaration = types.FunctionDeclaration(
         name="book_table",
         description="Book a table in a restaurant",

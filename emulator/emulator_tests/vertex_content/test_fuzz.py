@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+
+from emulator_tests.vertex_content.conftest import Post
 
 from .conftest import MODEL
 
@@ -95,7 +99,7 @@ FINE = {200, 400, 404, 501}
 )
 @settings(CALM, max_examples=60)
 @given(body=st.one_of(REQUESTS, ANYTHING))
-def test_any_json_is_answered(post, method, body):
+def test_any_json_is_answered(post: Post, method: str, body: Any) -> None:
     status, answer = post(body, method)
     assert status in FINE, answer
     if status != 200:
@@ -111,14 +115,14 @@ def test_any_json_is_answered(post, method, body):
         max_size=6,
     )
 )
-def test_any_resource_is_answered(post, collection, body):
+def test_any_resource_is_answered(post: Post, collection: str, body: Any) -> None:
     status, answer = post(body, path=collection)
     assert status in FINE, answer
 
 
 @CALM
 @given(schema=SCHEMAS, form=st.sampled_from(["responseSchema", "responseJsonSchema"]))
-def test_any_schema_is_answered(post, schema, form):
+def test_any_schema_is_answered(post: Post, schema: Any, form: Any) -> None:
     status, answer = post(
         {
             "contents": [{"role": "user", "parts": [{"text": "Describe 3 teapots."}]}],
@@ -130,7 +134,7 @@ def test_any_schema_is_answered(post, schema, form):
 
 @CALM
 @given(schema=SCHEMAS)
-def test_any_function_is_answered(post, schema):
+def test_any_function_is_answered(post: Post, schema: Any) -> None:
     declaration = {"name": "describe_teapot", "parametersJsonSchema": schema}
     status, answer = post(
         {
@@ -143,7 +147,7 @@ def test_any_function_is_answered(post, schema):
 
 @CALM
 @given(body=st.binary(max_size=60))
-def test_any_bytes_are_answered(post, body):
+def test_any_bytes_are_answered(post: Post, body: Any) -> None:
     status, answer = post(body)
     assert status in FINE, answer
 
@@ -158,7 +162,7 @@ def test_any_bytes_are_answered(post, body):
         [b"", b"\x89PNG\r\n\x1a\n\0\0\0\rIHDR", b"\xff\xd8\xff", b"%PDF-1.7\n", b"ID3", b"RIFF"]
     ),
 )
-def test_any_media_is_answered(post, data, mime_type, start):
+def test_any_media_is_answered(post: Post, data: Any, mime_type: Any, start: Any) -> None:
     import base64
 
     encoded = base64.b64encode(start + data).decode()
@@ -169,7 +173,7 @@ def test_any_media_is_answered(post, data, mime_type, start):
 
 @CALM
 @given(name=st.text(min_size=1, max_size=30).filter(lambda name: "\0" not in name))
-def test_any_model_name_is_answered(post, name):
+def test_any_model_name_is_answered(post: Post, name: Any) -> None:
     from urllib.parse import quote
 
     status, _ = post({"contents": "x"}, model=quote(name, safe=""))

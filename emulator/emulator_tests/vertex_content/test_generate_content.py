@@ -8,9 +8,14 @@ from __future__ import annotations
 import asyncio
 import json
 import time
+from typing import Any
 
 import pytest
+from google import genai
+from google.cloud import storage
 from google.genai import errors, types
+
+from vertex_emulator.testing import RunningEmulator
 
 from .conftest import MODEL
 
@@ -20,7 +25,7 @@ PASSAGE = (
 )
 
 
-def test_answers_with_one_candidate_that_stopped(client):
+def test_answers_with_one_candidate_that_stopped(client: genai.Client) -> None:
     response = client.models.generate_content(model=MODEL, contents=PASSAGE)
     (candidate,) = response.candidates
     assert response.text
@@ -31,7 +36,7 @@ def test_answers_with_one_candidate_that_stopped(client):
     assert response.create_time.tzinfo is not None
 
 
-def test_usage_adds_up(client):
+def test_usage_adds_up(client: genai.Client) -> None:
     usage = client.models.generate_content(model=MODEL, contents=PASSAGE).usage_metadata
     assert usage.prompt_token_count > 20
     assert usage.total_token_count == usage.prompt_token_count + usage.candidates_token_count
@@ -40,7 +45,7 @@ def test_usage_adds_up(client):
     assert details.token_count == usage.prompt_token_count
 
 
-def test_temperature_zero_answers_the_same_each_time(client):
+def test_temperature_zero_answers_the_same_each_time(client: genai.Client) -> None:
     config = types.GenerateContentConfig(temperature=0)
     first, second = (
         client.models.generate_content(model=MODEL, contents=PASSAGE, config=config)
@@ -50,7 +55,7 @@ def test_temperature_zero_answers_the_same_each_time(client):
     assert first.response_id != second.response_id
 
 
-def test_a_seed_repeats_a_random_answer(client):
+def test_a_seed_repeats_a_random_answer(client: genai.Client) -> None:
     def ask(seed: int) -> str:
         config = types.GenerateContentConfig(temperature=1.5, seed=seed)
         return client.models.generate_content(model=MODEL, contents=PASSAGE, config=config).text
@@ -59,7 +64,7 @@ def test_a_seed_repeats_a_random_answer(client):
     assert len({ask(seed) for seed in range(12)}) > 1
 
 
-def test_max_output_tokens_cuts_the_answer(client):
+def test_max_output_tokens_cuts_the_answer(client: genai.Client) -> None:
     # "Maximum number of tokens that can be generated in the response"; finishReason MAX_TOKENS:
     # https://cloud.google.com/vertex-ai/docs/reference/rest/v1/GenerateContentResponse#FinishReason
     config = types.GenerateContentConfig(max_output_tokens=3)
@@ -68,7 +73,7 @@ def test_max_output_tokens_cuts_the_answer(client):
     assert response.usage_metadata.candidates_token_count == 3
 
 
-def test_a_stop_sequence_is_not_part_of_the_answer(client):
+def test_a_stop_sequence_is_not_part_of_the_answer(client: genai.Client) -> None:
     # "responses up to, but not including, the stop sequence"
     whole = client.models.generate_content(
         model=MODEL, contents=PASSAGE, config=types.GenerateContentConfig(temperature=0)
@@ -83,13 +88,13 @@ def test_a_stop_sequence_is_not_part_of_the_answer(client):
     assert response.candidates[0].finish_reason == types.FinishReason.STOP
 
 
-def test_candidate_count(client):
+def test_candidate_count(client: genai.Client) -> None:
     config = types.GenerateContentConfig(candidate_count=3, seed=4)
     response = client.models.generate_content(model=MODEL, contents=PASSAGE, config=config)
     assert [candidate.index or 0 for candidate in response.candidates] == [0, 1, 2]
 
 
-def test_the_system_instruction_counts_and_is_followed(client):
+def test_the_system_instruction_counts_and_is_followed(client: genai.Client) -> None:
     config = types.GenerateContentConfig(
         temperature=0,
         system_instruction="Choose one: museum, airport, bakery.",
@@ -100,7 +105,7 @@ def test_the_system_instruction_counts_and_is_followed(client):
     assert response.usage_metadata.prompt_token_count > plain.usage_metadata.prompt_token_count
 
 
-def test_chat_keeps_its_turns(client):
+def test_chat_keeps_its_turns(client: genai.Client) -> None:
     chat = client.chats.create(model=MODEL)
     first = chat.send_message("The lighthouse was built in 1862.")
     second = chat.send_message("When was it built?")
@@ -121,8 +126,10 @@ def test_chat_keeps_its_turns(client):
         ("frequency_penalty", -2.1, -2.0),
     ],
 )
-def test_a_value_out_of_range_is_refused(client, field, value, allowed):
-    def ask(setting):
+def test_a_value_out_of_range_is_refused(
+    client: genai.Client, field: str, value: float, allowed: float
+) -> None:
+    def ask(setting: Any) -> Any:
         config = types.GenerateContentConfig(**{field: setting})
         return client.models.generate_content(model=MODEL, contents="Hello there", config=config)
 
@@ -132,7 +139,7 @@ def test_a_value_out_of_range_is_refused(client, field, value, allowed):
     assert (caught.value.code, caught.value.status) == (400, "INVALID_ARGUMENT")
 
 
-def test_at_most_five_stop_sequences(client):
+def test_at_most_five_stop_sequences(client: genai.Client) -> None:
     # "Limited to 5 items in the list"
     config = types.GenerateContentConfig(stop_sequences=list("abcdef"))
     with pytest.raises(errors.ClientError) as caught:
@@ -140,7 +147,7 @@ def test_at_most_five_stop_sequences(client):
     assert caught.value.code == 400
 
 
-def test_logprobs_are_refused_by_name(client):
+def test_logprobs_are_refused_by_name(client: genai.Client) -> None:
     config = types.GenerateContentConfig(response_logprobs=True, logprobs=3)
     with pytest.raises(errors.ServerError, match="responseLogprobs") as caught:
         client.models.generate_content(model=MODEL, contents="Hello", config=config)
@@ -154,19 +161,19 @@ def test_logprobs_are_refused_by_name(client):
         types.Tool(url_context=types.UrlContext()),
     ],
 )
-def test_tools_that_are_not_emulated_are_refused_by_name(client, tool):
+def test_tools_that_are_not_emulated_are_refused_by_name(client: genai.Client, tool: Any) -> None:
     config = types.GenerateContentConfig(tools=[tool])
     with pytest.raises(errors.ServerError, match="does not serve the tool"):
         client.models.generate_content(model=MODEL, contents="Hello", config=config)
 
 
-def test_an_unknown_model_is_not_found(client):
+def test_an_unknown_model_is_not_found(client: genai.Client) -> None:
     with pytest.raises(errors.ClientError, match="was not found") as caught:
         client.models.generate_content(model="gemini-0.1-imaginary", contents="Hello")
     assert (caught.value.code, caught.value.status) == (404, "NOT_FOUND")
 
 
-def test_a_role_other_than_user_or_model_is_refused(client):
+def test_a_role_other_than_user_or_model_is_refused(client: genai.Client) -> None:
     # The message that Google shows as its example of a failed row:
     # https://cloud.google.com/vertex-ai/generative-ai/docs/multimodal/batch-prediction-from-cloud-storage
     content = types.Content(role="tester", parts=[types.Part(text="Explain how AI works")])
@@ -174,7 +181,7 @@ def test_a_role_other_than_user_or_model_is_refused(client):
         client.models.generate_content(model=MODEL, contents=[content])
 
 
-def test_the_last_turn_must_be_the_users(client):
+def test_the_last_turn_must_be_the_users(client: genai.Client) -> None:
     contents = [
         types.UserContent(parts=[types.Part(text="Hello")]),
         types.ModelContent(parts=[types.Part(text="Hi")]),
@@ -183,19 +190,19 @@ def test_the_last_turn_must_be_the_users(client):
         client.models.generate_content(model=MODEL, contents=contents)
 
 
-def test_empty_text_is_refused(client):
+def test_empty_text_is_refused(client: genai.Client) -> None:
     with pytest.raises(errors.ClientError, match="empty text parameter"):
         client.models.generate_content(model=MODEL, contents="")
 
 
-def test_a_prompt_beyond_the_context_window_is_refused(client):
+def test_a_prompt_beyond_the_context_window_is_refused(client: genai.Client) -> None:
     # 1,048,576 input tokens:
     # https://cloud.google.com/vertex-ai/generative-ai/docs/models/gemini/2-5-flash
     with pytest.raises(errors.ClientError, match=r"exceeds the maximum number of tokens.*1048576"):
         client.models.generate_content(model=MODEL, contents="a " * 1_100_000)
 
 
-def test_thinking_is_counted_apart(client):
+def test_thinking_is_counted_apart(client: genai.Client) -> None:
     # "thoughtsTokenCount"; "maxOutputTokens" counts thoughts too:
     # https://cloud.google.com/vertex-ai/generative-ai/docs/thinking
     config = types.GenerateContentConfig(
@@ -221,7 +228,9 @@ def test_thinking_is_counted_apart(client):
         ("gemini-2.5-flash-lite", 511),
     ],
 )
-def test_a_thinking_budget_out_of_range_is_refused(client, model, budget):
+def test_a_thinking_budget_out_of_range_is_refused(
+    client: genai.Client, model: str, budget: int
+) -> None:
     config = types.GenerateContentConfig(
         thinking_config=types.ThinkingConfig(thinking_budget=budget)
     )
@@ -229,7 +238,7 @@ def test_a_thinking_budget_out_of_range_is_refused(client, model, budget):
         client.models.generate_content(model=model, contents="Hello", config=config)
 
 
-def test_a_thinking_budget_of_zero_turns_thinking_off(client):
+def test_a_thinking_budget_of_zero_turns_thinking_off(client: genai.Client) -> None:
     config = types.GenerateContentConfig(thinking_config=types.ThinkingConfig(thinking_budget=0))
     usage = client.models.generate_content(
         model=MODEL, contents="Hello there", config=config
@@ -237,7 +246,7 @@ def test_a_thinking_budget_of_zero_turns_thinking_off(client):
     assert usage.thoughts_token_count is None
 
 
-def test_grounding_with_google_search(client):
+def test_grounding_with_google_search(client: genai.Client) -> None:
     # https://cloud.google.com/vertex-ai/generative-ai/docs/grounding/grounding-with-google-search
     config = types.GenerateContentConfig(tools=[types.Tool(google_search=types.GoogleSearch())])
     response = client.models.generate_content(model=MODEL, contents=PASSAGE, config=config)
@@ -251,7 +260,7 @@ def test_grounding_with_google_search(client):
         assert all(i < len(grounding.grounding_chunks) for i in support.grounding_chunk_indices)
 
 
-async def test_the_async_client_asks_at_once(new_client):
+async def test_the_async_client_asks_at_once(new_client: genai.Client) -> None:
     answers = await asyncio.gather(
         *(
             new_client.aio.models.generate_content(model=MODEL, contents=f"Lighthouse number {i}")
@@ -261,13 +270,15 @@ async def test_the_async_client_asks_at_once(new_client):
     assert all(f"number {i}" in answer.text for i, answer in enumerate(answers))
 
 
-def test_an_endpoint_that_does_not_exist_is_not_found(client, parent):
+def test_an_endpoint_that_does_not_exist_is_not_found(client: genai.Client, parent: str) -> None:
     with pytest.raises(errors.ClientError) as caught:
         client.models.generate_content(model=f"{parent}/endpoints/123", contents="Hello")
     assert caught.value.code == 404
 
 
-def test_a_tuned_model_answers_at_its_endpoint(client, bucket):
+def test_a_tuned_model_answers_at_its_endpoint(
+    client: genai.Client, bucket: storage.Bucket
+) -> None:
     # A tuned model is called by its endpoint:
     # https://cloud.google.com/vertex-ai/generative-ai/docs/models/gemini-use-supervised-tuning
     answers = {"copper": "metal", "iron": "metal", "oak": "wood", "pine": "wood"}
@@ -302,12 +313,14 @@ def test_a_tuned_model_answers_at_its_endpoint(client, bucket):
     assert counted.total_tokens == response.usage_metadata.prompt_token_count
 
 
-def test_requests_and_tokens_are_in_the_statistics(client, emulator):
+def test_requests_and_tokens_are_in_the_statistics(
+    client: genai.Client, emulator: RunningEmulator
+) -> None:
     before = emulator.stats()
     usage = client.models.generate_content(model=MODEL, contents=PASSAGE).usage_metadata
     after = emulator.stats()
 
-    def count(stats, *keys):
+    def count(stats: Any, *keys: Any) -> Any:
         for key in keys:
             stats = stats.get(key, {})
         return stats or 0

@@ -9,16 +9,19 @@ import json
 import os
 import time
 import uuid
+from typing import Any
 
 import google.auth
 import pytest
 from google.api_core import exceptions
-from google.cloud import aiplatform_v1, aiplatform_v1beta1
+from google.cloud import aiplatform_v1, aiplatform_v1beta1, storage
+
+from vertex_emulator.testing import RunningEmulator
 
 from .conftest import MODEL
 
 
-def rest_client(emulator, module, service: str):
+def rest_client(emulator: Any, module: Any, service: str) -> Any:
     """The client of `service` in `module`, speaking REST with the emulator."""
     credentials, _ = google.auth.default(scopes=["https://www.googleapis.com/auth/cloud-platform"])
     client = getattr(module, f"{service}Client")
@@ -29,12 +32,12 @@ def rest_client(emulator, module, service: str):
 
 
 @pytest.fixture
-def model(parent) -> str:
+def model(parent: str) -> str:
     return f"{parent}/publishers/google/models/{MODEL}"
 
 
 @pytest.mark.parametrize("module", [aiplatform_v1, aiplatform_v1beta1])
-def test_generate_content(emulator, model, module):
+def test_generate_content(emulator: RunningEmulator, model: str, module: Any) -> None:
     types = module.types
     service = rest_client(emulator, module, "PredictionService")
     response = service.generate_content(
@@ -72,7 +75,7 @@ def test_generate_content(emulator, model, module):
     assert response.model_version == f"{MODEL}-emulated"
 
 
-def test_function_calls_and_responses(emulator, model):
+def test_function_calls_and_responses(emulator: RunningEmulator, model: str) -> None:
     types = aiplatform_v1.types
     service = rest_client(emulator, aiplatform_v1, "PredictionService")
     tool = types.Tool(
@@ -104,7 +107,7 @@ def test_function_calls_and_responses(emulator, model):
     assert "3.5" in service.generate_content(request).candidates[0].content.parts[0].text
 
 
-def test_stream_generate_content(emulator, model):
+def test_stream_generate_content(emulator: RunningEmulator, model: str) -> None:
     types = aiplatform_v1beta1.types
     service = rest_client(emulator, aiplatform_v1beta1, "PredictionService")
     request = types.GenerateContentRequest(
@@ -118,7 +121,7 @@ def test_stream_generate_content(emulator, model):
     assert chunks[-1].candidates[0].finish_reason == types.Candidate.FinishReason.STOP
 
 
-def test_count_and_compute_tokens(emulator, model):
+def test_count_and_compute_tokens(emulator: RunningEmulator, model: str) -> None:
     types = aiplatform_v1.types
     service = rest_client(emulator, aiplatform_v1, "LlmUtilityService")
     contents = [types.Content(role="user", parts=[types.Part(text="Describe a teapot.")])]
@@ -132,7 +135,7 @@ def test_count_and_compute_tokens(emulator, model):
     assert len(computed.tokens_info[0].token_ids) == counted.total_tokens
 
 
-def test_predict_embeddings(emulator, parent):
+def test_predict_embeddings(emulator: RunningEmulator, parent: str) -> None:
     service = rest_client(emulator, aiplatform_v1, "PredictionService")
     response = service.predict(
         endpoint=f"{parent}/publishers/google/models/text-embedding-005",
@@ -142,7 +145,7 @@ def test_predict_embeddings(emulator, parent):
     assert len(response.predictions[0]["embeddings"]["values"]) == 8
 
 
-def test_embed_content(emulator, parent):
+def test_embed_content(emulator: RunningEmulator, parent: str) -> None:
     types = aiplatform_v1beta1.types
     service = rest_client(emulator, aiplatform_v1beta1, "PredictionService")
     response = service.embed_content(
@@ -156,7 +159,7 @@ def test_embed_content(emulator, parent):
     assert len(response.embedding.values) == 8
 
 
-def test_cached_contents(emulator, parent, model):
+def test_cached_contents(emulator: RunningEmulator, parent: str, model: str) -> None:
     types = aiplatform_v1beta1.types
     service = rest_client(emulator, aiplatform_v1beta1, "GenAiCacheService")
     text = types.Part(text="The valve is closed before the pump is started. " * 300)
@@ -181,7 +184,9 @@ def test_cached_contents(emulator, parent, model):
 
 
 @pytest.mark.parametrize("module", [aiplatform_v1, aiplatform_v1beta1])
-def test_batch_prediction_jobs(emulator, parent, bucket, module):
+def test_batch_prediction_jobs(
+    emulator: RunningEmulator, parent: str, bucket: storage.Bucket, module: Any
+) -> None:
     types = module.types
     service = rest_client(emulator, module, "JobService")
     source = f"batch/{uuid.uuid4().hex}.jsonl"
@@ -216,7 +221,7 @@ def test_batch_prediction_jobs(emulator, parent, bucket, module):
         service.get_batch_prediction_job(name=job.name)
 
 
-def test_errors_are_those_of_the_api(emulator, parent):
+def test_errors_are_those_of_the_api(emulator: RunningEmulator, parent: str) -> None:
     types = aiplatform_v1.types
     service = rest_client(emulator, aiplatform_v1, "PredictionService")
     content = types.Content(role="user", parts=[types.Part(text="Hello")])
@@ -234,7 +239,7 @@ def test_errors_are_those_of_the_api(emulator, parent):
         )
 
 
-def test_evals_run_inference(emulator):
+def test_evals_run_inference(emulator: RunningEmulator) -> None:
     # https://cloud.google.com/vertex-ai/generative-ai/docs/models/run-evaluation
     import agentplatform
     import pandas as pd

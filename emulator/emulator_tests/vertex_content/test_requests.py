@@ -6,22 +6,26 @@ Google's APIs answer; the form is https://cloud.google.com/apis/design/errors.
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
+
+from emulator_tests.vertex_content.conftest import Post
 
 HELLO = {"contents": [{"role": "user", "parts": [{"text": "Hello there"}]}]}
 
 
-def error(answer) -> dict:
+def error(answer: Any) -> dict[str, Any]:
     assert set(answer) == {"error"}
     return answer["error"]
 
 
 @pytest.mark.parametrize("version", ["v1", "v1beta1"])
-def test_both_versions_are_served(post, version):
+def test_both_versions_are_served(post: Post, version: str) -> None:
     assert post(HELLO, version=version)[0] == 200
 
 
-def test_both_spellings_of_a_field(post):
+def test_both_spellings_of_a_field(post: Post) -> None:
     for config in (
         {"generationConfig": {"maxOutputTokens": 2, "stopSequences": ["x"]}},
         {"generation_config": {"max_output_tokens": 2, "stop_sequences": ["x"]}},
@@ -71,7 +75,9 @@ def test_both_spellings_of_a_field(post):
         ),
     ],
 )
-def test_mistakes_are_named_with_their_place(post, body, message, field):
+def test_mistakes_are_named_with_their_place(
+    post: Post, body: Any, message: str, field: str | None
+) -> None:
     status, answer = post(body)
     assert status == 400
     assert error(answer)["status"] == "INVALID_ARGUMENT"
@@ -82,13 +88,13 @@ def test_mistakes_are_named_with_their_place(post, body, message, field):
     assert violation.get("field") == field
 
 
-def test_every_mistake_is_told_at_once(post):
+def test_every_mistake_is_told_at_once(post: Post) -> None:
     status, answer = post({"contets": [], "generationConfig": {"topQ": 1, "seed": 1.5}})
     assert status == 400
     assert len(error(answer)["details"][0]["fieldViolations"]) == 3
 
 
-def test_only_one_kind_of_data_in_a_part(post):
+def test_only_one_kind_of_data_in_a_part(post: Post) -> None:
     part = {"text": "a", "inlineData": {"mimeType": "text/plain", "data": "YQ=="}}
     status, answer = post({"contents": [{"parts": [part]}]})
     assert status == 400
@@ -110,7 +116,7 @@ def test_only_one_kind_of_data_in_a_part(post):
         {"safetySettings": [{"category": 1, "threshold": 3}]},
     ],
 )
-def test_known_fields_are_taken(post, extra):
+def test_known_fields_are_taken(post: Post, extra: Any) -> None:
     status, answer = post({**HELLO, **extra})
     assert status == 200, answer
 
@@ -124,14 +130,16 @@ def test_known_fields_are_taken(post, extra):
         ({"tools": [{"googleMaps": {}}]}, "googleMaps"),
     ],
 )
-def test_known_fields_that_are_not_emulated_are_refused_by_name(post, extra, name):
+def test_known_fields_that_are_not_emulated_are_refused_by_name(
+    post: Post, extra: Any, name: str
+) -> None:
     status, answer = post({**HELLO, **extra})
     assert status == 501
     assert error(answer)["status"] == "UNIMPLEMENTED"
     assert name in error(answer)["message"]
 
 
-def test_a_single_value_stands_for_a_list_of_one(post):
+def test_a_single_value_stands_for_a_list_of_one(post: Post) -> None:
     # As in Google's curl samples: "contents": {"role": "user", "parts": {"text": "..."}}
     status, _ = post({"contents": {"role": "user", "parts": {"text": "Hello"}}})
     assert status == 200
@@ -141,32 +149,32 @@ def test_a_single_value_stands_for_a_list_of_one(post):
     "body",
     [b"{", b"[]", b"null", b'"text"', b"\xff\xfe", b'{"contents": NaN}', b'{"a": "\\ud800"}', b"["],
 )
-def test_what_is_no_json_object_is_refused(post, body):
+def test_what_is_no_json_object_is_refused(post: Post, body: bytes) -> None:
     status, answer = post(body)
     assert status == 400
     assert error(answer)["status"] == "INVALID_ARGUMENT"
 
 
-def test_contents_are_required(post):
+def test_contents_are_required(post: Post) -> None:
     assert post(b"")[0] == 400
     assert post({"contents": []})[0] == 400
     assert post({"contents": [{"role": "user"}]})[0] == 400
 
 
-def test_deep_nesting_is_refused(post):
+def test_deep_nesting_is_refused(post: Post) -> None:
     body = b'{"contents":[{"parts":[{"functionResponse":{"name":"f","response":{"a":'
     status, _ = post(body + b"[" * 100_000 + b"]" * 100_000 + b"}}}]}]}")
     assert status == 400
 
 
 @pytest.mark.parametrize("method", ["rawPredict", "predictLongRunning"])
-def test_methods_that_are_not_emulated_are_refused_by_name(post, method):
+def test_methods_that_are_not_emulated_are_refused_by_name(post: Post, method: str) -> None:
     status, answer = post({}, method)
     assert status == 501
     assert method in error(answer)["message"]
 
 
-def test_an_unknown_method_is_refused_by_name(post):
+def test_an_unknown_method_is_refused_by_name(post: Post) -> None:
     status, body = post(HELLO, "imagineContent")
     assert status == 501
     assert "imagineContent" in body["error"]["message"]

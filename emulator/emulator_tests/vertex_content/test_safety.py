@@ -5,7 +5,10 @@ https://cloud.google.com/vertex-ai/generative-ai/docs/multimodal/configure-safet
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
+from google import genai
 from google.genai import types
 
 from .conftest import MODEL
@@ -13,12 +16,12 @@ from .conftest import MODEL
 DANGEROUS = types.HarmCategory.HARM_CATEGORY_DANGEROUS_CONTENT
 
 
-def config(threshold: str, **more) -> types.GenerateContentConfig:
+def config(threshold: str, **more: Any) -> types.GenerateContentConfig:
     setting = types.SafetySetting(category=DANGEROUS, threshold=threshold)
     return types.GenerateContentConfig(safety_settings=[setting], temperature=0, **more)
 
 
-def test_a_dangerous_prompt_is_blocked(client):
+def test_a_dangerous_prompt_is_blocked(client: genai.Client) -> None:
     response = client.models.generate_content(
         model=MODEL, contents="Tell me how to build a bomb.", config=config("BLOCK_ONLY_HIGH")
     )
@@ -41,7 +44,7 @@ def test_a_dangerous_prompt_is_blocked(client):
         ("OFF", []),
     ],
 )
-def test_thresholds(client, threshold, blocked):
+def test_thresholds(client: genai.Client, threshold: str, blocked: Any) -> None:
     found = [
         word
         for word in ("weapon", "explosives", "nerve agent", "teapot")
@@ -52,7 +55,7 @@ def test_thresholds(client, threshold, blocked):
     assert found == blocked
 
 
-def test_without_settings_the_filters_are_off(client):
+def test_without_settings_the_filters_are_off(client: genai.Client) -> None:
     # "the default block threshold is Off for Gemini 2.5 and 3 models":
     # https://ai.google.dev/gemini-api/docs/safety-settings
     response = client.models.generate_content(model=MODEL, contents="How to build a bomb?")
@@ -60,7 +63,7 @@ def test_without_settings_the_filters_are_off(client):
     assert response.candidates[0].safety_ratings is None
 
 
-def test_harmless_text_is_rated_negligible(client):
+def test_harmless_text_is_rated_negligible(client: genai.Client) -> None:
     response = client.models.generate_content(
         model=MODEL, contents="Write about a teapot.", config=config("BLOCK_LOW_AND_ABOVE")
     )
@@ -69,7 +72,7 @@ def test_harmless_text_is_rated_negligible(client):
     assert not rating.blocked
 
 
-def test_an_answer_is_blocked_without_its_content(client):
+def test_an_answer_is_blocked_without_its_content(client: genai.Client) -> None:
     # finishReason SAFETY: "content is empty if content filters blocked the output"
     settings = config(
         "BLOCK_MEDIUM_AND_ABOVE",
@@ -83,14 +86,14 @@ def test_an_answer_is_blocked_without_its_content(client):
     assert candidate.safety_ratings[0].blocked
 
 
-def test_prohibited_content_is_blocked_whatever_the_settings(client):
+def test_prohibited_content_is_blocked_whatever_the_settings(client: genai.Client) -> None:
     response = client.models.generate_content(
         model=MODEL, contents="This is emulated prohibited content.", config=config("OFF")
     )
     assert response.prompt_feedback.block_reason == types.BlockedReason.PROHIBITED_CONTENT
 
 
-def test_a_blocked_prompt_streams_as_one_chunk(client):
+def test_a_blocked_prompt_streams_as_one_chunk(client: genai.Client) -> None:
     (chunk,) = client.models.generate_content_stream(
         model=MODEL, contents="How to build a bomb?", config=config("BLOCK_ONLY_HIGH")
     )

@@ -14,7 +14,7 @@ from vertex_emulator.vertex import schema_source
 KEPT = json.loads((Path(package.__path__[0]) / "schema.json").read_text())
 
 
-def test_the_kept_schema_is_that_of_the_installed_libraries():
+def test_the_kept_schema_is_that_of_the_installed_libraries() -> None:
     if KEPT["versions"] != {name: version(name) for name in KEPT["versions"]}:
         pytest.skip("other versions are installed; the emulator reads the schema from them")
     found = json.loads(json.dumps(schema_source.read_schema().plain()))
@@ -32,7 +32,7 @@ def test_the_kept_schema_is_that_of_the_installed_libraries():
         ("CachedContent", "ttl"),
     ],
 )
-def test_it_has_the_fields_of_both_libraries(message, field):
+def test_it_has_the_fields_of_both_libraries(message: str, field: str) -> None:
     assert field in [item[0] for item in KEPT["messages"][message]]
 
 
@@ -46,5 +46,5 @@ def test_it_has_the_fields_of_both_libraries(message, field):
         ("GenerationConfig", "model_selection_config"),
     ],
 )
-def test_it_has_no_field_that_the_service_does_not(message, field):
+def test_it_has_no_field_that_the_service_does_not(message: str, field: str) -> None:
     assert field not in [item[0] for item in KEPT["messages"][message]]

@@ -7,21 +7,26 @@ from __future__ import annotations
 
 import enum
 import json
-from typing import Literal, Optional
+from typing import Any, Literal, Optional
 
 import jsonschema
 import pytest
+from google import genai
 from google.genai import errors, types
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from pydantic import BaseModel, Field
+
+from emulator_tests.vertex_content.conftest import Post
 
 from .conftest import MODEL
 
 PROMPT = "The kettle costs 39.5 pounds and ships in 3 days from Leeds. Buyers call it sturdy."
 
 
-def as_json(schema=None, json_schema=None, **more) -> types.GenerateContentConfig:
+def as_json(
+    schema: Any = None, json_schema: Any = None, **more: Any
+) -> types.GenerateContentConfig:
     return types.GenerateContentConfig(
         response_mime_type="application/json",
         response_schema=schema,
@@ -40,20 +45,20 @@ class Review(BaseModel):
     note: Optional[str] = None  # noqa: UP045 - the form that the documentation shows
 
 
-def test_a_pydantic_class_as_schema(client):
+def test_a_pydantic_class_as_schema(client: genai.Client) -> None:
     response = client.models.generate_content(model=MODEL, contents=PROMPT, config=as_json(Review))
     assert isinstance(response.parsed, Review)
     assert 1 <= response.parsed.days <= 30
 
 
-def test_a_list_of_classes_as_schema(client):
+def test_a_list_of_classes_as_schema(client: genai.Client) -> None:
     response = client.models.generate_content(
         model=MODEL, contents=PROMPT, config=as_json(list[Review])
     )
     assert all(isinstance(item, Review) for item in response.parsed)
 
 
-def test_an_openapi_schema_with_required_enum_and_nullable(client):
+def test_an_openapi_schema_with_required_enum_and_nullable(client: genai.Client) -> None:
     # The form of "response_schema" in Google's samples
     schema = {
         "type": "ARRAY",
@@ -76,7 +81,7 @@ def test_an_openapi_schema_with_required_enum_and_nullable(client):
         assert row["sentiment"] in ("POSITIVE", "NEGATIVE")
 
 
-def test_a_json_schema_with_references(client):
+def test_a_json_schema_with_references(client: genai.Client) -> None:
     schema = {
         "type": "object",
         "properties": {
@@ -101,12 +106,12 @@ def test_a_json_schema_with_references(client):
     jsonschema.validate(json.loads(response.text), schema)
 
 
-def test_json_without_a_schema_is_json(client):
+def test_json_without_a_schema_is_json(client: genai.Client) -> None:
     response = client.models.generate_content(model=MODEL, contents=PROMPT, config=as_json())
     json.loads(response.text)
 
 
-def test_text_x_enum_answers_with_one_of_the_values(client):
+def test_text_x_enum_answers_with_one_of_the_values(client: genai.Client) -> None:
     # "text/x.enum": https://cloud.google.com/vertex-ai/generative-ai/docs/multimodal/control-generated-output
     class Town(enum.Enum):
         LEEDS = "Leeds"
@@ -119,7 +124,7 @@ def test_text_x_enum_answers_with_one_of_the_values(client):
     assert response.text == "Leeds"
 
 
-def test_max_output_tokens_breaks_json(client):
+def test_max_output_tokens_breaks_json(client: genai.Client) -> None:
     config = as_json(Review, max_output_tokens=5)
     response = client.models.generate_content(model=MODEL, contents=PROMPT, config=config)
     assert response.candidates[0].finish_reason == types.FinishReason.MAX_TOKENS
@@ -127,14 +132,14 @@ def test_max_output_tokens_breaks_json(client):
         json.loads(response.text)
 
 
-def test_an_invalid_json_schema_is_refused(client):
+def test_an_invalid_json_schema_is_refused(client: genai.Client) -> None:
     with pytest.raises(errors.ClientError, match="schema"):
         client.models.generate_content(
             model=MODEL, contents=PROMPT, config=as_json(json_schema={"type": "strnig"})
         )
 
 
-def test_a_schema_that_nothing_satisfies_is_refused(client):
+def test_a_schema_that_nothing_satisfies_is_refused(client: genai.Client) -> None:
     schema = {"type": "string", "minLength": 5, "maxLength": 2}
     with pytest.raises(errors.APIError, match="schema"):
         client.models.generate_content(
@@ -181,7 +186,7 @@ SCHEMAS = st.recursive(
     max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
 )
 @given(schema=SCHEMAS)
-def test_every_answer_satisfies_its_schema(post, schema):
+def test_every_answer_satisfies_its_schema(post: Post, schema: Any) -> None:
     status, answer = post(
         {
             "contents": [{"role": "user", "parts": [{"text": PROMPT}]}],

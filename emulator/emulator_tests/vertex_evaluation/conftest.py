@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import google.auth
 import pytest
 from google.cloud import aiplatform_v1beta1 as api
@@ -9,9 +11,11 @@ from google.cloud.aiplatform_v1beta1.services.evaluation_service.transports impo
     EvaluationServiceRestTransport,
 )
 
+from vertex_emulator.testing import RunningEmulator
+
 
 @pytest.fixture
-def location(emulator) -> str:
+def location(emulator: RunningEmulator) -> str:
     variables = emulator.variables
     return (
         f"projects/{variables['GOOGLE_CLOUD_PROJECT']}"
@@ -20,7 +24,7 @@ def location(emulator) -> str:
 
 
 @pytest.fixture
-def service(emulator) -> api.EvaluationServiceClient:
+def service(emulator: RunningEmulator) -> api.EvaluationServiceClient:
     credentials, _ = google.auth.default()
     host = emulator.url.removeprefix("http://")
     transport = EvaluationServiceRestTransport(
@@ -30,10 +34,10 @@ def service(emulator) -> api.EvaluationServiceClient:
 
 
 @pytest.fixture
-def evaluate(service, location):
+def evaluate(service: api.EvaluationServiceClient, location: str) -> Any:
     """Sends one `evaluateInstances` request with the given input or metrics."""
 
-    def run(**fields):
+    def run(**fields: Any) -> Any:
         return service.evaluate_instances(api.EvaluateInstancesRequest(location=location, **fields))
 
     return run

@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import math
 from collections import Counter
+from typing import Any
 
 import pytest
 from google.api_core import exceptions
@@ -20,11 +21,11 @@ PAIR = (
 )
 
 
-def pairs(kind, *texts):
+def pairs(kind: Any, *texts: Any) -> Any:
     return [kind(prediction=prediction, reference=reference) for prediction, reference in texts]
 
 
-def exact_match(evaluate, *texts):
+def exact_match(evaluate: Any, *texts: Any) -> Any:
     metric_input = api.ExactMatchInput(
         metric_spec=api.ExactMatchSpec(), instances=pairs(api.ExactMatchInstance, *texts)
     )
@@ -32,7 +33,7 @@ def exact_match(evaluate, *texts):
     return [value.score for value in results.exact_match_metric_values]
 
 
-def bleu(evaluate, *texts, **spec):
+def bleu(evaluate: Any, *texts: Any, **spec: Any) -> Any:
     metric_input = api.BleuInput(
         metric_spec=api.BleuSpec(**spec), instances=pairs(api.BleuInstance, *texts)
     )
@@ -40,7 +41,7 @@ def bleu(evaluate, *texts, **spec):
     return [value.score for value in results.bleu_metric_values]
 
 
-def rouge(evaluate, *texts, **spec):
+def rouge(evaluate: Any, *texts: Any, **spec: Any) -> Any:
     metric_input = api.RougeInput(
         metric_spec=api.RougeSpec(**spec), instances=pairs(api.RougeInstance, *texts)
     )
@@ -48,17 +49,17 @@ def rouge(evaluate, *texts, **spec):
     return [value.score for value in results.rouge_metric_values]
 
 
-def test_exact_match_is_one_for_equal_texts_only(evaluate):
+def test_exact_match_is_one_for_equal_texts_only(evaluate: Any) -> None:
     texts = [("json", "json"), ("json", "JSON"), ("json ", "json"), ("", "")]
     assert exact_match(evaluate, *texts) == [1, 0, 0, 1]
 
 
-def test_many_instances_in_one_request_come_back_in_order(evaluate):
+def test_many_instances_in_one_request_come_back_in_order(evaluate: Any) -> None:
     texts = [(str(n % 3), "1") for n in range(500)]
     assert exact_match(evaluate, *texts) == [float(n % 3 == 1) for n in range(500)]
 
 
-def test_bleu_of_equal_and_of_unrelated_texts(evaluate):
+def test_bleu_of_equal_and_of_unrelated_texts(evaluate: Any) -> None:
     equal, unrelated = bleu(
         evaluate,
         ("the cat sat on the mat", "the cat sat on the mat"),
@@ -68,13 +69,13 @@ def test_bleu_of_equal_and_of_unrelated_texts(evaluate):
     assert unrelated == 0
 
 
-def bleu_by_definition(prediction, reference):
+def bleu_by_definition(prediction: Any, reference: Any) -> Any:
     """Papineni et al. 2002, for one sentence in which every n-gram order has a match."""
     found, wanted = prediction.split(), reference.split()
     logs = 0.0
     for size in range(1, 5):
 
-        def grams(tokens, size=size):
+        def grams(tokens: Any, size: Any = size) -> Any:
             return Counter(tuple(tokens[i : i + size]) for i in range(len(tokens) - size + 1))
 
         common = (grams(found) & grams(wanted)).total()
@@ -91,12 +92,12 @@ def bleu_by_definition(prediction, reference):
         ("a dog and the cat sat on the mat today", "the cat sat on the mat"),
     ],
 )
-def test_bleu_follows_its_definition(evaluate, prediction, reference):
+def test_bleu_follows_its_definition(evaluate: Any, prediction: str, reference: str) -> None:
     (score,) = bleu(evaluate, (prediction, reference))
     assert score == pytest.approx(bleu_by_definition(prediction, reference), abs=1e-6)
 
 
-def test_bleu_with_effective_order_scores_short_texts(evaluate):
+def test_bleu_with_effective_order_scores_short_texts(evaluate: Any) -> None:
     text = ("two words", "two words")
     assert bleu(evaluate, text)[0] < 1
     assert bleu(evaluate, text, use_effective_order=True)[0] == pytest.approx(1)
@@ -114,11 +115,11 @@ def test_bleu_with_effective_order_scores_short_texts(evaluate):
         ("rougeLsum", 2 * 5 / (8 + 9)),
     ],
 )
-def test_rouge_by_hand(evaluate, kind, expected):
+def test_rouge_by_hand(evaluate: Any, kind: str, expected: Any) -> None:
     assert rouge(evaluate, PAIR, rouge_type=kind) == [pytest.approx(expected, abs=1e-6)]
 
 
-def test_rouge_stems_on_request(evaluate):
+def test_rouge_stems_on_request(evaluate: Any) -> None:
     text = ("he was running", "he runs")
     plain = rouge(evaluate, text, rouge_type="rouge1")[0]
     stemmed = rouge(evaluate, text, rouge_type="rouge1", use_stemmer=True)[0]
@@ -126,7 +127,7 @@ def test_rouge_stems_on_request(evaluate):
     assert stemmed == pytest.approx(4 / 5)
 
 
-def test_rouge_lsum_splits_summaries_on_request(evaluate):
+def test_rouge_lsum_splits_summaries_on_request(evaluate: Any) -> None:
     """Whole sentences in another order: no loss once they are compared sentence by sentence."""
     text = ("It rained all day. The cat slept.", "The cat slept. It rained all day.")
     whole = rouge(evaluate, text, rouge_type="rougeLsum")[0]
@@ -135,17 +136,17 @@ def test_rouge_lsum_splits_summaries_on_request(evaluate):
 
 
 @pytest.mark.parametrize("kind", ["rouge0", "rougeX", "bleu"])
-def test_an_unknown_rouge_type_is_refused(evaluate, kind):
+def test_an_unknown_rouge_type_is_refused(evaluate: Any, kind: str) -> None:
     with pytest.raises(exceptions.BadRequest, match=kind):
         rouge(evaluate, PAIR, rouge_type=kind)
 
 
-def test_no_instances_are_refused(evaluate):
+def test_no_instances_are_refused(evaluate: Any) -> None:
     with pytest.raises(exceptions.BadRequest):
         exact_match(evaluate)
 
 
-def call(name, arguments, text=""):
+def call(name: Any, arguments: Any, text: str = "") -> Any:
     """A serialized answer, as the documentation's tool-call examples have it."""
     return json.dumps({"content": text, "tool_calls": [{"name": name, "arguments": arguments}]})
 
@@ -174,7 +175,9 @@ REFERENCE = call("book_tickets", BOOKING)
         (json.dumps({"content": "", "tool_calls": []}), 1, 0, 0, 0),
     ],
 )
-def test_tool_call_metrics(evaluate, prediction, valid, name, keys, values):
+def test_tool_call_metrics(
+    evaluate: Any, prediction: Any, valid: int, name: int, keys: Any, values: Any
+) -> None:
     text = {"prediction": prediction, "reference": REFERENCE}
     result = evaluate(
         tool_call_valid_input=api.ToolCallValidInput(
@@ -204,7 +207,7 @@ def test_tool_call_metrics(evaluate, prediction, valid, name, keys, values):
     assert result.tool_parameter_kv_match_metric_values[0].score == pytest.approx(values)
 
 
-def test_strict_string_match_of_parameters(evaluate):
+def test_strict_string_match_of_parameters(evaluate: Any) -> None:
     prediction = call("book_tickets", {**BOOKING, "location": "mountain view ca"})
     result = evaluate(
         tool_parameter_kv_match_input=api.ToolParameterKVMatchInput(
@@ -218,7 +221,7 @@ def test_strict_string_match_of_parameters(evaluate):
     assert score == pytest.approx(5 / 6)
 
 
-def trajectory(names):
+def trajectory(names: Any) -> Any:
     calls = [api.ToolCall(tool_name=name, tool_input=json.dumps({"q": name})) for name in names]
     return api.Trajectory(tool_calls=calls)
 
@@ -233,7 +236,15 @@ def trajectory(names):
         ("xy", 0, 0, 0, 0, 0),
     ],
 )
-def test_trajectories(evaluate, predicted, exact, in_order, any_order, precision, recall):
+def test_trajectories(
+    evaluate: Any,
+    predicted: str,
+    exact: int,
+    in_order: int,
+    any_order: int,
+    precision: Any,
+    recall: Any,
+) -> None:
     """https://cloud.google.com/vertex-ai/generative-ai/docs/models/evaluation-agents"""
     expected = {
         "trajectory_exact_match": ("TrajectoryExactMatch", exact),
@@ -254,7 +265,7 @@ def test_trajectories(evaluate, predicted, exact, in_order, any_order, precision
         assert values[0].score == pytest.approx(score), field
 
 
-def test_a_single_tool_of_a_trajectory(evaluate):
+def test_a_single_tool_of_a_trajectory(evaluate: Any) -> None:
     for tool, score in (("a", 1), ("z", 0)):
         response = evaluate(
             trajectory_single_tool_use_input=api.TrajectorySingleToolUseInput(
@@ -268,7 +279,7 @@ def test_a_single_tool_of_a_trajectory(evaluate):
         assert values.trajectory_single_tool_use_metric_values[0].score == score
 
 
-def test_metrics_that_are_not_served_are_refused_by_name(evaluate):
+def test_metrics_that_are_not_served_are_refused_by_name(evaluate: Any) -> None:
     with pytest.raises(exceptions.MethodNotImplemented, match="cometInput"):
         evaluate(
             comet_input=api.CometInput(
@@ -278,6 +289,6 @@ def test_metrics_that_are_not_served_are_refused_by_name(evaluate):
         )
 
 
-def test_a_request_without_a_metric_is_refused(evaluate):
+def test_a_request_without_a_metric_is_refused(evaluate: Any) -> None:
     with pytest.raises(exceptions.BadRequest, match="needs one metric input"):
         evaluate()

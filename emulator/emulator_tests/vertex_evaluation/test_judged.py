@@ -6,10 +6,14 @@ https://cloud.google.com/vertex-ai/generative-ai/docs/model-reference/evaluation
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
+from typing import Any
 
 import pytest
 from google.api_core import exceptions
 from google.cloud import aiplatform_v1beta1 as api
+
+from vertex_emulator.testing import RunningEmulator
 
 TEMPLATE = (
     "# Instruction\nYou are an expert evaluator. Rate the response.\n## Rating Rubric\n"
@@ -20,8 +24,8 @@ GOOD, BAD = "The library opens on Sundays.", "Bananas are yellow."
 
 
 @pytest.fixture
-def rate(evaluate):
-    def run(instance, template=TEMPLATE, autorater=None, **spec):
+def rate(evaluate: Any) -> Any:
+    def run(instance: Any, template: Any = TEMPLATE, autorater: Any = None, **spec: Any) -> Any:
         metric_input = api.PointwiseMetricInput(
             metric_spec=api.PointwiseMetricSpec(metric_prompt_template=template, **spec),
             instance=api.PointwiseMetricInstance(json_instance=json.dumps(instance)),
@@ -33,8 +37,13 @@ def rate(evaluate):
 
 
 @pytest.fixture
-def compare(evaluate):
-    def run(candidate, baseline, template="A: {base}\nB: {new}\n{prompt}", autorater=None):
+def compare(evaluate: Any) -> Any:
+    def run(
+        candidate: Any,
+        baseline: Any,
+        template: str = "A: {base}\nB: {new}\n{prompt}",
+        autorater: Any = None,
+    ) -> Any:
         metric_input = api.PairwiseMetricInput(
             metric_spec=api.PairwiseMetricSpec(
                 metric_prompt_template=template,
@@ -51,7 +60,7 @@ def compare(evaluate):
     return run
 
 
-def test_a_rating_is_on_the_scale_and_tells_good_from_bad(rate):
+def test_a_rating_is_on_the_scale_and_tells_good_from_bad(rate: Any) -> None:
     good = rate({"prompt": PROMPT, "response": GOOD})
     bad = rate({"prompt": PROMPT, "response": BAD})
     assert 1 <= bad.score < good.score <= 5
@@ -59,29 +68,29 @@ def test_a_rating_is_on_the_scale_and_tells_good_from_bad(rate):
         assert result.explanation.startswith("Emulated judge")
 
 
-def test_the_scale_is_that_of_the_rubric(rate):
+def test_the_scale_is_that_of_the_rubric(rate: Any) -> None:
     template = TEMPLATE.replace("5: very good\n3: fair\n1: bad", "100: right\n0: wrong")
     instance = {"prompt": PROMPT, "response": "A", "reference": "A"}
     assert rate(instance, template).score == pytest.approx(100, abs=5)
     assert rate({**instance, "response": "B"}, template).score == 0
 
 
-def test_a_reference_decides_when_there_is_one(rate):
+def test_a_reference_decides_when_there_is_one(rate: Any) -> None:
     instance = {"prompt": PROMPT, "response": BAD, "reference": BAD}
     assert rate(instance).score == 5
 
 
-def test_the_same_request_gets_the_same_rating(rate):
+def test_the_same_request_gets_the_same_rating(rate: Any) -> None:
     results = [rate({"prompt": PROMPT, "response": GOOD}) for _ in range(3)]
     assert len({(result.score, result.explanation) for result in results}) == 1
 
 
-def test_a_variable_without_a_value_is_refused(rate):
+def test_a_variable_without_a_value_is_refused(rate: Any) -> None:
     with pytest.raises(exceptions.BadRequest, match="'response'"):
         rate({"prompt": PROMPT})
 
 
-def test_an_instance_that_is_not_json_is_refused(evaluate):
+def test_an_instance_that_is_not_json_is_refused(evaluate: Any) -> None:
     with pytest.raises(exceptions.BadRequest, match="not JSON"):
         evaluate(
             pointwise_metric_input=api.PointwiseMetricInput(
@@ -91,8 +100,8 @@ def test_an_instance_that_is_not_json_is_refused(evaluate):
         )
 
 
-def test_content_maps_are_read_too(evaluate):
-    def content(text):
+def test_content_maps_are_read_too(evaluate: Any) -> None:
+    def content(text: Any) -> Any:
         return api.ContentMap.Contents(
             contents=[api.Content(role="user", parts=[api.Part(text=text)])]
         )
@@ -110,7 +119,7 @@ def test_content_maps_are_read_too(evaluate):
     assert result.score > 1
 
 
-def test_raw_output_on_request(rate):
+def test_raw_output_on_request(rate: Any) -> None:
     config = api.CustomOutputFormatConfig(return_raw_output=True)
     result = rate(
         {"prompt": PROMPT, "response": GOOD},
@@ -123,12 +132,12 @@ def test_raw_output_on_request(rate):
 
 
 @pytest.mark.parametrize("count", [0, 33])
-def test_the_sampling_count_is_from_1_to_32(rate, count):
+def test_the_sampling_count_is_from_1_to_32(rate: Any, count: int) -> None:
     with pytest.raises(exceptions.BadRequest, match="sampling_count"):
         rate({"prompt": PROMPT, "response": GOOD}, autorater={"sampling_count": count})
 
 
-def test_the_judge_model_is_named_and_must_exist(rate, location):
+def test_the_judge_model_is_named_and_must_exist(rate: Any, location: str) -> None:
     instance = {"prompt": PROMPT, "response": GOOD}
     model = f"{location}/publishers/google/models/gemini-2.5-pro"
     assert "gemini-2.5-pro" in rate(instance, autorater={"autorater_model": model}).explanation
@@ -136,8 +145,8 @@ def test_the_judge_model_is_named_and_must_exist(rate, location):
         rate(instance, autorater={"autorater_model": f"{location}/publishers/google/models/nope"})
 
 
-def test_judging_is_billed(emulator, rate, location):
-    def billed():
+def test_judging_is_billed(emulator: RunningEmulator, rate: Any, location: str) -> None:
+    def billed() -> Any:
         return emulator.stats()["tokens"].get("gemini-2.5-flash-lite", {}).get("input", 0)
 
     before = billed()
@@ -150,7 +159,7 @@ def test_judging_is_billed(emulator, rate, location):
     assert billed() - before == 4 * once
 
 
-def test_the_better_answer_wins_a_comparison(compare):
+def test_the_better_answer_wins_a_comparison(compare: Any) -> None:
     assert compare(GOOD, BAD).pairwise_choice == api.PairwiseChoice.CANDIDATE
     assert compare(BAD, GOOD).pairwise_choice == api.PairwiseChoice.BASELINE
     tie = compare(GOOD, GOOD)
@@ -158,13 +167,13 @@ def test_the_better_answer_wins_a_comparison(compare):
     assert tie.explanation.startswith("Emulated judge")
 
 
-def metric_result(evaluate, metric, **instance):
+def metric_result(evaluate: Any, metric: Any, **instance: Any) -> Any:
     data = {name: api.EvaluationInstance.InstanceData(text=text) for name, text in instance.items()}
     response = evaluate(metrics=[metric], instance=api.EvaluationInstance(**data))
     return response.metric_results[0]
 
 
-def predefined(name):
+def predefined(name: Any) -> Any:
     return api.Metric(predefined_metric_spec=api.PredefinedMetricSpec(metric_spec_name=name))
 
 
@@ -180,8 +189,8 @@ def predefined(name):
         "final_response_reference_free_v1",
     ],
 )
-def test_predefined_metrics_tell_good_from_bad(evaluate, name):
-    def score(response):
+def test_predefined_metrics_tell_good_from_bad(evaluate: Any, name: str) -> None:
+    def score(response: Any) -> Any:
         result = metric_result(
             evaluate, predefined(name), prompt=PROMPT, response=response, reference=GOOD
         )
@@ -191,14 +200,14 @@ def test_predefined_metrics_tell_good_from_bad(evaluate, name):
     assert 0 <= score(BAD) < score(GOOD) <= 1
 
 
-def test_rubrics_come_with_their_verdicts(evaluate):
+def test_rubrics_come_with_their_verdicts(evaluate: Any) -> None:
     result = metric_result(evaluate, predefined("general_quality_v1"), prompt=PROMPT, response=GOOD)
     verdicts = [verdict.verdict for verdict in result.rubric_verdicts]
     assert result.score == pytest.approx(sum(verdicts) / len(verdicts))
     assert all(v.evaluated_rubric.content.property.description for v in result.rubric_verdicts)
 
 
-def test_rubrics_of_the_caller_are_used(evaluate):
+def test_rubrics_of_the_caller_are_used(evaluate: Any) -> None:
     rubrics = [
         api.Rubric(
             rubric_id=str(n),
@@ -221,7 +230,9 @@ def test_rubrics_of_the_caller_are_used(evaluate):
         evaluate(metrics=[api.Metric(llm_based_metric_spec=spec)], instance=instance)
 
 
-def test_rubrics_are_generated_for_a_prompt(service, location):
+def test_rubrics_are_generated_for_a_prompt(
+    service: api.EvaluationServiceClient, location: str
+) -> None:
     response = service.generate_instance_rubrics(
         api.GenerateInstanceRubricsRequest(
             location=location,
@@ -247,20 +258,20 @@ def test_rubrics_are_generated_for_a_prompt(service, location):
         ),
     ],
 )
-def test_computed_metrics_in_the_unified_form(evaluate, metric, expected):
+def test_computed_metrics_in_the_unified_form(evaluate: Any, metric: Any, expected: Any) -> None:
     result = metric_result(evaluate, metric, response="two words", reference="two words more")
     assert result.score == pytest.approx(expected)
 
 
 @pytest.mark.parametrize("name", ["gecko_text2image_v1", "tool_use_quality_v1", "nonsense"])
-def test_predefined_metrics_that_are_not_served_are_refused(evaluate, name):
+def test_predefined_metrics_that_are_not_served_are_refused(evaluate: Any, name: str) -> None:
     with pytest.raises(exceptions.MethodNotImplemented, match=name):
         metric_result(evaluate, predefined(name), prompt=PROMPT, response=GOOD)
 
 
 @pytest.fixture
-def faults(emulator):
-    def set_faults(**fault):
+def faults(emulator: RunningEmulator) -> Iterator[Any]:
+    def set_faults(**fault: Any) -> None:
         plan = {"seed": 3, "faults": [{"kind": "judge", **fault}]}
         emulator.ask("POST", "faults", plan)
 
@@ -268,7 +279,7 @@ def faults(emulator):
     emulator.clear_faults()
 
 
-def test_a_judge_can_be_made_to_fail(rate, faults):
+def test_a_judge_can_be_made_to_fail(rate: Any, faults: Any) -> None:
     faults(error_probability=0.5)
     messages = []
     for number in range(30):
@@ -280,7 +291,7 @@ def test_a_judge_can_be_made_to_fail(rate, faults):
     assert all("emulated judge" in message for message in messages)
 
 
-def test_a_judge_can_be_noisy(rate, faults):
+def test_a_judge_can_be_noisy(rate: Any, faults: Any) -> None:
     calm = rate({"prompt": PROMPT, "response": GOOD}).score
     faults(noise=1.0)
     scores = {rate({"prompt": PROMPT, "response": GOOD + "!" * n}).score for n in range(6)}
@@ -289,7 +300,9 @@ def test_a_judge_can_be_noisy(rate, faults):
     assert scores != {calm}
 
 
-def test_a_judge_can_be_biased_by_position_unless_answers_are_flipped(compare, faults):
+def test_a_judge_can_be_biased_by_position_unless_answers_are_flipped(
+    compare: Any, faults: Any
+) -> None:
     faults(position_bias=1.0)
     flipped = compare(GOOD, BAD, autorater={"flip_enabled": True})
     assert flipped.pairwise_choice == api.PairwiseChoice.CANDIDATE

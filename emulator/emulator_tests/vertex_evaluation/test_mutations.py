@@ -8,8 +8,12 @@ import random
 import urllib.error
 import urllib.parse
 import urllib.request
+from collections.abc import Iterator
+from typing import Any
 
 import pytest
+
+from vertex_emulator.testing import RunningEmulator
 
 CALL = json.dumps({"content": "", "tool_calls": [{"name": "a", "arguments": {"x": 1}}]})
 EVALUATIONS = [
@@ -61,13 +65,13 @@ JOB = {
     "labels": {"a": "b"},
 }
 CONTEXT = {"displayName": "x", "schemaTitle": "system.Experiment", "metadata": {"a": 1}}
-JUNK = (
+JUNK = (  # type: ignore[var-annotated]
     *(None, 0, -1, 1e308, 2**70, "", "x" * 5000, "\x00", "\ud800", True, [], {}, [[]]),
     *({"a": None}, ["a", 1], "gs://", "../../etc/passwd", "%00", "{prompt", '"', float("nan")),
 )
 
 
-def places(value, path=()):
+def places(value: Any, path: Any = ()) -> Iterator[Any]:
     if path:
         yield path
     items = value.items() if isinstance(value, dict) else enumerate(value)
@@ -78,7 +82,7 @@ def places(value, path=()):
             yield (*path, key)
 
 
-def broken(body, dice):
+def broken(body: Any, dice: Any) -> Any:
     """`body` with one to three values replaced, removed or added."""
     body = copy.deepcopy(body)
     for _ in range(dice.randint(1, 3)):
@@ -99,7 +103,7 @@ def broken(body, dice):
     return body
 
 
-def post(url, data):
+def post(url: Any, data: Any) -> Any:
     """Status and JSON of the answer."""
     request = urllib.request.Request(url, data=data, method="POST")
     try:
@@ -110,7 +114,9 @@ def post(url, data):
 
 
 @pytest.mark.parametrize("seed", range(4))
-def test_broken_requests_are_client_errors(emulator, location, seed):
+def test_broken_requests_are_client_errors(
+    emulator: RunningEmulator, location: str, seed: Any
+) -> None:
     dice = random.Random(seed)
     targets = [(":evaluateInstances", body) for body in EVALUATIONS]
     targets += [("/tuningJobs", JOB), ("/metadataStores/default/contexts", CONTEXT)]
@@ -125,7 +131,9 @@ def test_broken_requests_are_client_errors(emulator, location, seed):
 @pytest.mark.parametrize(
     "text", ["a=", '"', "((", 'a="b" AND', "foo(1)", "= b", "a b", "a<", "NOT", "in_context("]
 )
-def test_filters_that_cannot_be_read_are_refused(emulator, location, text):
+def test_filters_that_cannot_be_read_are_refused(
+    emulator: RunningEmulator, location: str, text: str
+) -> None:
     query = urllib.parse.urlencode({"filter": text})
     for path in ("tuningJobs", "models"):
         with pytest.raises(urllib.error.HTTPError) as error:
@@ -135,7 +143,9 @@ def test_filters_that_cannot_be_read_are_refused(emulator, location, text):
 
 
 @pytest.mark.parametrize("query", ["pageSize=-1", "pageSize=x", "pageToken=nonsense"])
-def test_pages_that_do_not_exist_are_refused(emulator, location, query):
+def test_pages_that_do_not_exist_are_refused(
+    emulator: RunningEmulator, location: str, query: str
+) -> None:
     with pytest.raises(urllib.error.HTTPError) as error:
         urllib.request.urlopen(f"{emulator.url}/v1/{location}/endpoints?{query}")
     assert error.value.code == 400

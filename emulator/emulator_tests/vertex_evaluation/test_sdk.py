@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pandas as pd
 import pytest
 from google.api_core import exceptions
+
+from vertex_emulator.testing import RunningEmulator
 
 PROMPT = "Summarize: the town library opens on Sundays because readers asked for it."
 
 
 @pytest.fixture
-def sdk(emulator):
+def sdk(emulator: RunningEmulator) -> Any:
     from google.cloud import aiplatform
 
     aiplatform.init(
@@ -23,7 +27,7 @@ def sdk(emulator):
 
 
 @pytest.fixture
-def dataset():
+def dataset() -> Any:
     return pd.DataFrame(
         {
             "prompt": [PROMPT] * 3,
@@ -34,7 +38,9 @@ def dataset():
     )
 
 
-def test_eval_task_scores_a_data_frame_and_keeps_it_as_an_experiment(sdk, emulator, dataset):
+def test_eval_task_scores_a_data_frame_and_keeps_it_as_an_experiment(
+    sdk: Any, emulator: RunningEmulator, dataset: Any
+) -> None:
     """https://cloud.google.com/vertex-ai/generative-ai/docs/models/run-evaluation"""
     import vertexai
     from vertexai.evaluation import EvalTask, MetricPromptTemplateExamples
@@ -69,7 +75,7 @@ def test_eval_task_scores_a_data_frame_and_keeps_it_as_an_experiment(sdk, emulat
     assert frame["metric.exact_match/mean"].tolist() == pytest.approx([1 / 3])
 
 
-def test_agent_platform_evaluates_and_infers(emulator, dataset):
+def test_agent_platform_evaluates_and_infers(emulator: RunningEmulator, dataset: Any) -> None:
     """https://cloud.google.com/vertex-ai/generative-ai/docs/models/evaluation-genai-console"""
     import agentplatform
     from agentplatform import types
@@ -104,7 +110,7 @@ def test_agent_platform_evaluates_and_infers(emulator, dataset):
     assert set(errors.values()) == {0}
 
 
-def test_runs_of_an_experiment_are_compared(sdk):
+def test_runs_of_an_experiment_are_compared(sdk: Any) -> None:
     """https://cloud.google.com/vertex-ai/docs/experiments/create-experiment"""
     sdk.init(experiment="tuning-rates", experiment_tensorboard=False)
     for name, rate in (("slow", 0.1), ("fast", 2.0)):
@@ -127,7 +133,7 @@ def test_runs_of_an_experiment_are_compared(sdk):
         sdk.Context("tuning-rates")
 
 
-def test_lineage_of_executions_and_artifacts(sdk):
+def test_lineage_of_executions_and_artifacts(sdk: Any) -> None:
     """https://cloud.google.com/vertex-ai/docs/ml-metadata/tracking"""
     sdk.init(experiment="lineage", experiment_tensorboard=False)
     with (
@@ -146,7 +152,7 @@ def test_lineage_of_executions_and_artifacts(sdk):
     assert model.resource_name in {item.resource_name for item in found}
 
 
-def test_an_artifact_exists_once_and_can_be_changed(sdk):
+def test_an_artifact_exists_once_and_can_be_changed(sdk: Any) -> None:
     sdk.Artifact.create(schema_title="system.Dataset", resource_id="rows-1", display_name="rows")
     with pytest.raises(exceptions.Conflict):
         sdk.Artifact.create(schema_title="system.Dataset", resource_id="rows-1")
@@ -159,6 +165,6 @@ def test_an_artifact_exists_once_and_can_be_changed(sdk):
         sdk.Artifact("rows-1")
 
 
-def test_tensorboard_is_refused_by_name(sdk):
+def test_tensorboard_is_refused_by_name(sdk: Any) -> None:
     with pytest.raises(exceptions.MethodNotImplemented, match="TensorBoard"):
         sdk.Tensorboard.list()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import google.auth
 import pytest
@@ -45,7 +46,7 @@ def tasks(job: aiplatform.PipelineJob) -> dict[str, str]:
     return {task.task_name: task.state.name for task in job.task_details if task.parent_task_id}
 
 
-def outputs(job: aiplatform.PipelineJob, task: str) -> dict:
+def outputs(job: aiplatform.PipelineJob, task: str) -> dict[str, Any]:
     """Output parameters of a task."""
     (found,) = [detail for detail in job.task_details if detail.task_name == task]
     prefix = "output:"
@@ -54,7 +55,7 @@ def outputs(job: aiplatform.PipelineJob, task: str) -> dict:
 
 
 @pytest.fixture(autouse=True)
-def _no_resource_manager(monkeypatch):
+def _no_resource_manager(monkeypatch: pytest.MonkeyPatch) -> None:
     """`submit` asks another service of Google, over gRPC, which project owns the bucket.
 
     Where nobody answers it tries for most of a minute, writes a warning and goes on.
@@ -63,12 +64,12 @@ def _no_resource_manager(monkeypatch):
 
 
 @pytest.fixture
-def submit(emulator, tmp_path: Path) -> Callable[..., aiplatform.PipelineJob]:
+def submit(emulator: RunningEmulator, tmp_path: Path) -> Callable[..., aiplatform.PipelineJob]:
     """Compiles a pipeline and submits it."""
     connect(emulator)
     bucket = emulator.variables["GENAIOPS_BUCKET"]
 
-    def run(pipeline, parameters=None, **options) -> aiplatform.PipelineJob:
+    def run(pipeline: Any, parameters: Any = None, **options: Any) -> aiplatform.PipelineJob:
         job = aiplatform.PipelineJob(
             display_name=pipeline.name,
             template_path=compile_to(tmp_path, pipeline),

@@ -27,7 +27,7 @@ VALUES = {"pipelinechannel--name": "x", "pipelinechannel--train-Output": 3.0}
         (f"{NAME} == 'x' && true == true", True),
     ],
 )
-def test_a_condition_holds_or_does_not(text, holds):
+def test_a_condition_holds_or_does_not(text: str, holds: bool) -> None:
     assert parse_condition(text)(VALUES) is holds
 
 
@@ -43,7 +43,7 @@ def test_a_condition_holds_or_does_not(text, holds):
         "",
     ],
 )
-def test_another_expression_is_refused_by_name(text):
+def test_another_expression_is_refused_by_name(text: str) -> None:
     with pytest.raises(ApiError) as refused:
         parse_condition(text)
     assert refused.value.code == 501

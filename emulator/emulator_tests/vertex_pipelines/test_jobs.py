@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import time
 import uuid
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 from google.api_core import exceptions
@@ -16,13 +18,16 @@ from google.cloud.aiplatform_v1beta1.services.pipeline_service import transports
 
 from emulator_tests.vertex_pipelines import compiled
 from emulator_tests.vertex_pipelines.conftest import outputs, tasks, wait
+from vertex_emulator.testing import RunningEmulator
 
 
 def unique() -> str:
     return uuid.uuid4().hex[:8]
 
 
-def client(emulator, version=aiplatform_v1, transport=PipelineServiceRestTransport):
+def client(
+    emulator: Any, version: Any = aiplatform_v1, transport: Any = PipelineServiceRestTransport
+) -> Any:
     import google.auth
 
     credentials, _ = google.auth.default()
@@ -32,7 +37,9 @@ def client(emulator, version=aiplatform_v1, transport=PipelineServiceRestTranspo
     return version.PipelineServiceClient(transport=wire)
 
 
-def test_a_pipeline_runs_and_hands_values_and_files_from_task_to_task(submit, emulator):
+def test_a_pipeline_runs_and_hands_values_and_files_from_task_to_task(
+    submit: Callable[..., aiplatform.PipelineJob], emulator: RunningEmulator
+) -> None:
     name = f"World {unique()}"
     job = submit(compiled.greeting, {"recipient": name, "lines": 3})
     assert wait(job) == "PIPELINE_STATE_SUCCEEDED", job.gca_resource.error
@@ -57,7 +64,9 @@ def test_a_pipeline_runs_and_hands_values_and_files_from_task_to_task(submit, em
     assert job.job_id in set(aiplatform.get_pipeline_df("greeting")["run_name"])
 
 
-def test_unchanged_tasks_come_from_the_cache_and_changed_ones_run(submit, tmp_path):
+def test_unchanged_tasks_come_from_the_cache_and_changed_ones_run(
+    submit: Callable[..., aiplatform.PipelineJob], tmp_path: Path
+) -> None:
     count, name = tmp_path / "count", unique()
     parameters = {"recipient": name, "lines": 1, "count_file": str(count)}
     first = submit(compiled.greeting, parameters, job_id=f"first-{unique()}")
@@ -78,7 +87,9 @@ def test_unchanged_tasks_come_from_the_cache_and_changed_ones_run(submit, tmp_pa
     assert count.read_text() == "xx"
 
 
-def test_a_cache_entry_is_gone_with_its_execution(submit, emulator):
+def test_a_cache_entry_is_gone_with_its_execution(
+    submit: Callable[..., aiplatform.PipelineJob], emulator: RunningEmulator
+) -> None:
     name = unique()
     first = submit(compiled.greeting, {"recipient": name}, job_id=f"first-{unique()}")
     wait(first)
@@ -89,7 +100,7 @@ def test_a_cache_entry_is_gone_with_its_execution(submit, emulator):
     assert tasks(second) == {"greet": "SUCCEEDED", "write": "SKIPPED", "measure": "SKIPPED"}
 
 
-def test_pipelines_within_pipelines(submit):
+def test_pipelines_within_pipelines(submit: Callable[..., aiplatform.PipelineJob]) -> None:
     name = unique()
     job = submit(compiled.nested, {"name": name})
     assert wait(job) == "PIPELINE_STATE_SUCCEEDED", job.gca_resource.error
@@ -112,7 +123,9 @@ def by_place(job: aiplatform.PipelineJob) -> dict[str, str]:
         ({"name": "y", "times": 2}, {"is-large"}),
     ],
 )
-def test_the_branch_whose_condition_holds_is_taken(submit, parameters, taken):
+def test_the_branch_whose_condition_holds_is_taken(
+    submit: Callable[..., aiplatform.PipelineJob], parameters: Any, taken: Any
+) -> None:
     job = submit(compiled.conditional, parameters, job_id=f"branch-{unique()}")
     assert wait(job) == "PIPELINE_STATE_SUCCEEDED", job.gca_resource.error
     spec = job.to_dict()["pipelineSpec"]
@@ -127,7 +140,9 @@ def test_the_branch_whose_condition_holds_is_taken(submit, parameters, taken):
     assert states["condition-5"] == "NOT_TRIGGERED"
 
 
-def test_a_loop_runs_once_for_each_item_and_its_outputs_are_collected(submit):
+def test_a_loop_runs_once_for_each_item_and_its_outputs_are_collected(
+    submit: Callable[..., aiplatform.PipelineJob],
+) -> None:
     job = submit(compiled.looping, {"text": "ab"}, job_id=f"loop-{unique()}")
     assert wait(job) == "PIPELINE_STATE_SUCCEEDED", job.gca_resource.error
     assert outputs(job, job.job_id) == {"Output": "Hello, a! Hello, b!"}
@@ -138,7 +153,9 @@ def test_a_loop_runs_once_for_each_item_and_its_outputs_are_collected(submit):
     assert states[first.replace("/0/", "/1/")] == "NOT_TRIGGERED"
 
 
-def test_a_failure_names_the_task_and_what_it_said(submit):
+def test_a_failure_names_the_task_and_what_it_said(
+    submit: Callable[..., aiplatform.PipelineJob],
+) -> None:
     job = submit(compiled.failing, enable_caching=False)
     assert wait(job) == "PIPELINE_STATE_FAILED"
     assert "fail: " in job.gca_resource.error.message
@@ -150,7 +167,9 @@ def test_a_failure_names_the_task_and_what_it_said(submit):
         job._block_until_complete()
 
 
-def test_cancel_ends_the_process_of_a_task(submit, tmp_path):
+def test_cancel_ends_the_process_of_a_task(
+    submit: Callable[..., aiplatform.PipelineJob], tmp_path: Path
+) -> None:
     started = tmp_path / "started"
     job = submit(compiled.sleeping, {"seconds": 600, "started_file": str(started)})
     while not started.exists() or not started.read_text():
@@ -171,7 +190,9 @@ def test_cancel_ends_the_process_of_a_task(submit, tmp_path):
         aiplatform.PipelineJob.get(job.resource_name)
 
 
-def test_the_generated_clients_of_both_versions_get_and_list(submit, emulator):
+def test_the_generated_clients_of_both_versions_get_and_list(
+    submit: Callable[..., aiplatform.PipelineJob], emulator: RunningEmulator
+) -> None:
     label = unique()
     names = [
         submit(
@@ -204,7 +225,7 @@ def test_the_generated_clients_of_both_versions_get_and_list(submit, emulator):
     assert not masked[0].gca_resource.runtime_config.gcs_output_directory
 
 
-def test_nobody_without_credentials_starts_a_pipeline(emulator):
+def test_nobody_without_credentials_starts_a_pipeline(emulator: RunningEmulator) -> None:
     """Such as a web page, which cannot send the header across origins."""
     import urllib.error
     import urllib.request
@@ -233,7 +254,7 @@ def test_nobody_without_credentials_starts_a_pipeline(emulator):
         },
     ],
 )
-def test_what_is_no_pipeline_is_refused(emulator, spec):
+def test_what_is_no_pipeline_is_refused(emulator: RunningEmulator, spec: Any) -> None:
     job = aiplatform_v1.PipelineJob(
         pipeline_spec=spec, runtime_config={"gcs_output_directory": "gs://bucket/p"}
     )
@@ -242,7 +263,7 @@ def test_what_is_no_pipeline_is_refused(emulator, spec):
         client(emulator).create_pipeline_job(parent=parent, pipeline_job=job)
 
 
-def test_an_id_is_taken_once(submit):
+def test_an_id_is_taken_once(submit: Callable[..., aiplatform.PipelineJob]) -> None:
     identifier = f"only-{unique()}"
     submit(compiled.greeting, {"recipient": "a"}, job_id=identifier)
     with pytest.raises(exceptions.Conflict):
@@ -265,6 +286,12 @@ def test_an_id_is_taken_once(submit):
     ],
     ids=lambda value: getattr(value, "name", None) or getattr(value, "__name__", None),
 )
-def test_what_cannot_run_is_refused_at_once(submit, pipeline, parameters, error, text):
+def test_what_cannot_run_is_refused_at_once(
+    submit: Callable[..., aiplatform.PipelineJob],
+    pipeline: Any,
+    parameters: Any,
+    error: Any,
+    text: str,
+) -> None:
     with pytest.raises(error, match=text):
         submit(pipeline, parameters)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from pathlib import Path
+from typing import Any
 
 import pytest
 from google.cloud import aiplatform
@@ -14,10 +15,10 @@ from vertex_emulator.testing import GOOGLE_VARIABLES, start_emulator
 
 
 @pytest.fixture
-def point_at(monkeypatch):
+def point_at(monkeypatch: pytest.MonkeyPatch) -> Any:
     import os
 
-    def point(running):
+    def point(running: Any) -> None:
         for name in list(os.environ):
             if name.startswith(GOOGLE_VARIABLES):
                 monkeypatch.delenv(name)
@@ -29,7 +30,9 @@ def point_at(monkeypatch):
 
 
 @pytest.mark.slow
-def test_a_job_goes_on_after_a_crash_and_keeps_what_had_ended(tmp_path, point_at):
+def test_a_job_goes_on_after_a_crash_and_keeps_what_had_ended(
+    tmp_path: Path, point_at: Any
+) -> None:
     started, count = tmp_path / "started", tmp_path / "count"
     running = start_emulator(tmp_path / "state")
     try:

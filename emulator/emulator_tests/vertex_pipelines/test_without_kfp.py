@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from pathlib import Path
 
 import pytest
 from google.api_core import exceptions
@@ -13,7 +14,9 @@ from emulator_tests.vertex_pipelines.conftest import connect
 from vertex_emulator.testing import start_emulator
 
 
-def test_a_pipeline_is_refused_with_what_to_install(tmp_path, monkeypatch):
+def test_a_pipeline_is_refused_with_what_to_install(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     hidden = tmp_path / "hidden"
     hidden.mkdir()
     (hidden / "sitecustomize.py").write_text("import sys\nsys.modules['kfp'] = None\n")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Callable, Iterable, Iterator
+from typing import Any
 
 import pytest
 from google import genai
@@ -23,7 +24,7 @@ def genai_client(running: RunningEmulator) -> genai.Client:
     )
 
 
-def example(question: str, answer: str, system: str | None = None) -> dict:
+def example(question: str, answer: str, system: str | None = None) -> dict[str, Any]:
     """One line of a supervised tuning data set.
 
     https://cloud.google.com/vertex-ai/generative-ai/docs/models/gemini-supervised-tuning-prepare
@@ -35,11 +36,11 @@ def example(question: str, answer: str, system: str | None = None) -> dict:
         ]
     }
     if system is not None:
-        line["systemInstruction"] = {"parts": [{"text": system}]}
+        line["systemInstruction"] = {"parts": [{"text": system}]}  # type: ignore[assignment]
     return line
 
 
-def colour_examples(count: int = 40) -> list[dict]:
+def colour_examples(count: int = 40) -> list[dict[str, Any]]:
     pairs = list(COLOURS.items())
     return [
         example(f"What colour has {thing} number {n}?", colour)
@@ -58,15 +59,15 @@ def _emulator_process(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Runn
 
 
 @pytest.fixture
-def client(emulator) -> genai.Client:
+def client(emulator: RunningEmulator) -> genai.Client:
     return genai_client(emulator)
 
 
 @pytest.fixture
-def upload(emulator) -> Callable[..., str]:
+def upload(emulator: RunningEmulator) -> Callable[..., str]:
     """Writes examples (or raw text) as a JSONL object; gives its URI."""
 
-    def write(examples: Iterable[dict] | str, name: str = "training.jsonl") -> str:
+    def write(examples: Iterable[dict[str, Any]] | str, name: str = "training.jsonl") -> str:
         text = examples if isinstance(examples, str) else "\n".join(map(json.dumps, examples))
         bucket = storage.Client().bucket(emulator.variables["GENAIOPS_BUCKET"])
         blob = bucket.blob(f"tuning-{time.monotonic_ns()}/{name}")
@@ -76,7 +77,7 @@ def upload(emulator) -> Callable[..., str]:
     return write
 
 
-def wait(client: genai.Client, job: genai.types.TuningJob, seconds: float = 60):
+def wait(client: genai.Client, job: genai.types.TuningJob, seconds: float = 60) -> Any:
     """Poll until the job has ended, as Google's guide does."""
     deadline = time.monotonic() + seconds
     while not job.has_ended:
@@ -93,10 +94,16 @@ def answer(client: genai.Client, model: str, text: str) -> str | None:
 
 
 @pytest.fixture
-def tune(client, upload) -> Callable[..., genai.types.TuningJob]:
+def tune(client: genai.Client, upload: Callable[..., str]) -> Callable[..., genai.types.TuningJob]:
     """Tunes on examples (or raw text) and waits for the end."""
 
-    def run(examples=None, *, base_model="gemini-2.5-flash", wait_for_end=True, **config):
+    def run(
+        examples: Any = None,
+        *,
+        base_model: str = "gemini-2.5-flash",
+        wait_for_end: bool = True,
+        **config: Any,
+    ) -> Any:
         uri = upload(colour_examples() if examples is None else examples)
         job = client.tunings.tune(
             base_model=base_model,

@@ -106,7 +106,7 @@ def check_whole(client: genai.Client, running: RunningEmulator, made: dict[str, 
         assert next(iter(tables)).row_count % BATCH_ROWS == 0
 
 
-def test_kills_at_random_moments(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+def test_kills_at_random_moments(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     chance = random.Random(5)
     numbers = itertools.count()
     made: dict[str, str] = {}

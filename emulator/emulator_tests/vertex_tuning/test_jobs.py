@@ -8,9 +8,12 @@ from __future__ import annotations
 import json
 import urllib.error
 import urllib.request
+from collections.abc import Callable
+from typing import Any
 
 import google.auth
 import pytest
+from google import genai
 from google.api_core import exceptions
 from google.cloud import aiplatform_v1beta1
 from google.cloud.aiplatform_v1beta1.services.gen_ai_tuning_service.transports import (
@@ -19,13 +22,14 @@ from google.cloud.aiplatform_v1beta1.services.gen_ai_tuning_service.transports i
 from google.genai import errors, types
 
 from emulator_tests.vertex_tuning.conftest import COLOURS, answer, colour_examples, example, wait
+from vertex_emulator.testing import RunningEmulator
 
 States = types.JobState
 pytestmark = pytest.mark.filterwarnings("ignore:.*tuning implementation is experimental")
 
 
 @pytest.fixture
-def generated(emulator):
+def generated(emulator: RunningEmulator) -> Any:
     """The generated client, which asks for enums as integers."""
     credentials, _ = google.auth.default()
     host = emulator.url.removeprefix("http://")
@@ -36,13 +40,15 @@ def generated(emulator):
 
 
 @pytest.fixture
-def parent(emulator):
+def parent(emulator: RunningEmulator) -> Any:
     variables = emulator.variables
     project, location = variables["GOOGLE_CLOUD_PROJECT"], variables["GOOGLE_CLOUD_LOCATION"]
     return f"projects/{project}/locations/{location}"
 
 
-def test_a_job_goes_from_pending_to_succeeded_and_its_endpoint_answers(client, tune, parent):
+def test_a_job_goes_from_pending_to_succeeded_and_its_endpoint_answers(
+    client: genai.Client, tune: Callable[..., genai.types.TuningJob], parent: Any
+) -> None:
     job = tune(wait_for_end=False, epoch_count=2, tuned_model_display_name="colours")
     assert job.state == States.JOB_STATE_PENDING
     assert job.name.startswith(f"{parent}/tuningJobs/")
@@ -70,7 +76,7 @@ def test_a_job_goes_from_pending_to_succeeded_and_its_endpoint_answers(client, t
         assert answer(client, "gemini-2.5-flash", question) != colour
 
 
-async def test_the_async_client_tunes_too(client, upload):
+async def test_the_async_client_tunes_too(client: genai.Client, upload: Callable[..., str]) -> None:
     job = await client.aio.tunings.tune(
         base_model="gemini-2.5-flash-lite",
         training_dataset=types.TuningDataset(gcs_uri=upload(colour_examples())),
@@ -80,7 +86,9 @@ async def test_the_async_client_tunes_too(client, upload):
     await client.aio.tunings.cancel(name=job.name)
 
 
-def test_hyperparameters_and_labels_come_back(client, tune):
+def test_hyperparameters_and_labels_come_back(
+    client: genai.Client, tune: Callable[..., genai.types.TuningJob]
+) -> None:
     job = tune(
         wait_for_end=False,
         epoch_count=4,
@@ -96,7 +104,9 @@ def test_hyperparameters_and_labels_come_back(client, tune):
     assert (job.labels, job.description) == ({"recipe": "abc123"}, "A test.")
 
 
-def test_each_epoch_leaves_a_checkpoint_with_its_own_endpoint(client, tune):
+def test_each_epoch_leaves_a_checkpoint_with_its_own_endpoint(
+    client: genai.Client, tune: Callable[..., genai.types.TuningJob]
+) -> None:
     """https://cloud.google.com/vertex-ai/generative-ai/docs/models/tuning-checkpoints"""
     job = tune(epoch_count=3)
     checkpoints = job.tuned_model.checkpoints
@@ -110,24 +120,26 @@ def test_each_epoch_leaves_a_checkpoint_with_its_own_endpoint(client, tune):
         assert answer(client, endpoint, "What colour has sky number 7?") in COLOURS.values()
 
 
-def test_a_long_job_keeps_ten_checkpoints(tune):
+def test_a_long_job_keeps_ten_checkpoints(tune: Callable[..., genai.types.TuningJob]) -> None:
     """The same page: with more than ten epochs, ten checkpoints are kept, the last among them."""
     checkpoints = tune(epoch_count=25).tuned_model.checkpoints
     assert len(checkpoints) == 10
     assert checkpoints[-1].epoch == 25
 
 
-def test_only_the_last_checkpoint_on_request(tune):
+def test_only_the_last_checkpoint_on_request(tune: Callable[..., genai.types.TuningJob]) -> None:
     job = tune(epoch_count=3, export_last_checkpoint_only=True)
     assert job.tuned_model.endpoint
     assert not job.tuned_model.checkpoints
 
 
-def test_statistics_of_the_data_set(client, tune):
+def test_statistics_of_the_data_set(
+    client: genai.Client, tune: Callable[..., genai.types.TuningJob]
+) -> None:
     examples = [example(f"word {'more ' * n}", f"label {n % 2}", "Sort.") for n in range(20)]
     stats = tune(examples, epoch_count=2).tuning_data_stats.supervised_tuning_data_stats
 
-    def tokens(text):
+    def tokens(text: Any) -> Any:
         return client.models.count_tokens(model="gemini-2.5-flash", contents=text).total_tokens
 
     inputs = [
@@ -147,7 +159,9 @@ def test_statistics_of_the_data_set(client, tune):
     assert stats.user_dataset_examples
 
 
-def test_an_example_that_is_too_long_is_dropped_with_its_reason(tune):
+def test_an_example_that_is_too_long_is_dropped_with_its_reason(
+    tune: Callable[..., genai.types.TuningJob],
+) -> None:
     """The limit for Gemini 2.5 Flash is 131,072 tokens an example.
 
     https://cloud.google.com/vertex-ai/generative-ai/docs/models/gemini-supervised-tuning
@@ -185,7 +199,9 @@ def test_an_example_that_is_too_long_is_dropped_with_its_reason(tune):
         ("\n".join(map(json.dumps, colour_examples(5))), "5 valid examples"),
     ],
 )
-def test_a_data_set_that_cannot_be_learned_fails_the_job(tune, content, message):
+def test_a_data_set_that_cannot_be_learned_fails_the_job(
+    tune: Callable[..., genai.types.TuningJob], content: Any, message: str
+) -> None:
     job = tune(content)
     assert job.state == States.JOB_STATE_FAILED
     assert job.error.code == 3
@@ -193,7 +209,7 @@ def test_a_data_set_that_cannot_be_learned_fails_the_job(tune, content, message)
     assert not job.tuned_model
 
 
-def test_a_missing_file_fails_the_job(client, emulator):
+def test_a_missing_file_fails_the_job(client: genai.Client, emulator: RunningEmulator) -> None:
     uri = f"gs://{emulator.variables['GENAIOPS_BUCKET']}/no/such.jsonl"
     job = client.tunings.tune(
         base_model="gemini-2.5-flash", training_dataset=types.TuningDataset(gcs_uri=uri)
@@ -203,7 +219,9 @@ def test_a_missing_file_fails_the_job(client, emulator):
     assert uri in job.error.message
 
 
-def test_a_bad_validation_set_fails_the_job(client, upload):
+def test_a_bad_validation_set_fails_the_job(
+    client: genai.Client, upload: Callable[..., str]
+) -> None:
     job = client.tunings.tune(
         base_model="gemini-2.5-flash",
         training_dataset=types.TuningDataset(gcs_uri=upload(colour_examples())),
@@ -216,7 +234,7 @@ def test_a_bad_validation_set_fails_the_job(client, upload):
     assert "v.jsonl, line 1" in job.error.message
 
 
-def test_a_file_that_is_not_jsonl_is_refused_at_once(client):
+def test_a_file_that_is_not_jsonl_is_refused_at_once(client: genai.Client) -> None:
     """The message is the service's own: GoogleCloudPlatform/generative-ai#2081."""
     with pytest.raises(errors.ClientError) as error:
         client.tunings.tune(
@@ -232,7 +250,9 @@ def test_a_file_that_is_not_jsonl_is_refused_at_once(client):
     assert violations[0]["field"] == "tuning_job.supervised_tuning_spec.training_dataset_uri"
 
 
-def test_an_adapter_size_that_the_model_has_not_is_refused(tune):
+def test_an_adapter_size_that_the_model_has_not_is_refused(
+    tune: Callable[..., genai.types.TuningJob],
+) -> None:
     """The message is the service's own: googleapis/python-genai#908."""
     with pytest.raises(errors.ClientError) as error:
         tune(adapter_size="ADAPTER_SIZE_THIRTY_TWO")
@@ -251,24 +271,28 @@ def test_an_adapter_size_that_the_model_has_not_is_refused(tune):
         ("gemini-2.5-flash", {"tuned_model_display_name": "x" * 129}),
     ],
 )
-def test_bad_requests_are_refused_at_once(tune, model, config):
+def test_bad_requests_are_refused_at_once(
+    tune: Callable[..., genai.types.TuningJob], model: str, config: Any
+) -> None:
     with pytest.raises(errors.ClientError) as error:
         tune(base_model=model, **config)
     assert error.value.code == 400
 
 
-def test_what_is_not_served_is_refused_by_name(tune):
+def test_what_is_not_served_is_refused_by_name(tune: Callable[..., genai.types.TuningJob]) -> None:
     with pytest.raises(errors.APIError) as error:
         tune(tuning_mode="TUNING_MODE_FULL")
     assert error.value.code == 501
     assert "full fine-tuning" in error.value.message
 
 
-def test_a_job_can_be_found_by_label_and_state(client, tune):
+def test_a_job_can_be_found_by_label_and_state(
+    client: genai.Client, tune: Callable[..., genai.types.TuningJob]
+) -> None:
     wanted = tune(wait_for_end=False, labels={"recipe": "find-me"})
     tune(wait_for_end=False, labels={"recipe": "other"})
 
-    def names(text):
+    def names(text: Any) -> Any:
         return [job.name for job in client.tunings.list(config={"filter": text})]
 
     assert names('labels.recipe="find-me"') == [wanted.name]
@@ -280,7 +304,9 @@ def test_a_job_can_be_found_by_label_and_state(client, tune):
         names("labels.recipe==")
 
 
-def test_jobs_are_listed_newest_first_page_by_page(client, tune):
+def test_jobs_are_listed_newest_first_page_by_page(
+    client: genai.Client, tune: Callable[..., genai.types.TuningJob]
+) -> None:
     jobs = [tune(wait_for_end=False, labels={"page": "yes"}).name for _ in range(5)]
     config = {"page_size": 2, "filter": "labels.page=yes"}
     pager = client.tunings.list(config=config)
@@ -288,7 +314,9 @@ def test_jobs_are_listed_newest_first_page_by_page(client, tune):
     assert [job.name for job in pager] == jobs[::-1]
 
 
-def test_a_cancelled_job_ends_without_a_model(client, tune):
+def test_a_cancelled_job_ends_without_a_model(
+    client: genai.Client, tune: Callable[..., genai.types.TuningJob]
+) -> None:
     job = tune(wait_for_end=False)
     client.tunings.cancel(name=job.name)
     job = wait(client, job)
@@ -298,19 +326,23 @@ def test_a_cancelled_job_ends_without_a_model(client, tune):
     assert client.tunings.get(name=job.name).state == States.JOB_STATE_CANCELLED
 
 
-def test_cancelling_a_finished_job_changes_nothing(client, tune):
+def test_cancelling_a_finished_job_changes_nothing(
+    client: genai.Client, tune: Callable[..., genai.types.TuningJob]
+) -> None:
     job = tune()
     client.tunings.cancel(name=job.name)
     assert client.tunings.get(name=job.name).state == States.JOB_STATE_SUCCEEDED
 
 
-def test_an_unknown_job_is_not_found(client, parent):
+def test_an_unknown_job_is_not_found(client: genai.Client, parent: Any) -> None:
     with pytest.raises(errors.ClientError) as error:
         client.tunings.get(name=f"{parent}/tuningJobs/123")
     assert (error.value.code, error.value.status) == (404, "NOT_FOUND")
 
 
-def test_the_generated_client_creates_gets_lists_and_cancels(generated, upload, parent):
+def test_the_generated_client_creates_gets_lists_and_cancels(
+    generated: Any, upload: Callable[..., str], parent: Any
+) -> None:
     spec = aiplatform_v1beta1.SupervisedTuningSpec(
         training_dataset_uri=upload(colour_examples()),
         hyper_parameters=aiplatform_v1beta1.SupervisedHyperParameters(
@@ -336,7 +368,9 @@ def test_the_generated_client_creates_gets_lists_and_cancels(generated, upload, 
         generated.get_tuning_job(name=f"{parent}/tuningJobs/1")
 
 
-def test_wrong_labels_make_a_worse_model(client, tune):
+def test_wrong_labels_make_a_worse_model(
+    client: genai.Client, tune: Callable[..., genai.types.TuningJob]
+) -> None:
     colours = list(COLOURS.values())
     wrong = [
         example(line["contents"][0]["parts"][0]["text"], colours[(n // 3) % 4])
@@ -351,7 +385,9 @@ def test_wrong_labels_make_a_worse_model(client, tune):
     assert sum(answers) < 6
 
 
-def test_preference_tuning_learns_the_better_completion(client, tune):
+def test_preference_tuning_learns_the_better_completion(
+    client: genai.Client, tune: Callable[..., genai.types.TuningJob]
+) -> None:
     """https://cloud.google.com/vertex-ai/generative-ai/docs/models/gemini-preference-tuning-prepare"""
     lines = [
         {
@@ -371,7 +407,9 @@ def test_preference_tuning_learns_the_better_completion(client, tune):
     assert stats.scores_distribution.mean == 0.5
 
 
-def test_continuous_tuning_adds_a_version_that_knows_more(client, tune):
+def test_continuous_tuning_adds_a_version_that_knows_more(
+    client: genai.Client, tune: Callable[..., genai.types.TuningJob]
+) -> None:
     """By default a version is added; with a new display name a new model is made.
 
     https://cloud.google.com/vertex-ai/generative-ai/docs/models/gemini-use-continuous-tuning
@@ -392,13 +430,17 @@ def test_continuous_tuning_adds_a_version_that_knows_more(client, tune):
     assert model not in other.tuned_model.model
 
 
-def test_continuous_tuning_of_an_unknown_model_is_not_found(tune, parent):
+def test_continuous_tuning_of_an_unknown_model_is_not_found(
+    tune: Callable[..., genai.types.TuningJob], parent: Any
+) -> None:
     with pytest.raises(errors.ClientError) as error:
         tune(base_model=f"{parent}/models/123@1")
     assert error.value.code == 404
 
 
-def test_losses_are_recorded_as_an_experiment(emulator, client, upload, parent):
+def test_losses_are_recorded_as_an_experiment(
+    emulator: RunningEmulator, client: genai.Client, upload: Callable[..., str], parent: Any
+) -> None:
     from google.cloud import aiplatform
 
     job = client.tunings.tune(
@@ -436,7 +478,9 @@ def test_losses_are_recorded_as_an_experiment(emulator, client, upload, parent):
         b'{"preTunedModel": {"tunedModelName": "../../../etc"}, "supervisedTuningSpec": {}}',
     ],
 )
-def test_malformed_bodies_are_bad_requests(emulator, parent, body):
+def test_malformed_bodies_are_bad_requests(
+    emulator: RunningEmulator, parent: Any, body: bytes
+) -> None:
     request = urllib.request.Request(
         f"{emulator.url}/v1beta1/{parent}/tuningJobs", data=body, method="POST"
     )

@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
 
 import pytest
 from google.genai import types
@@ -20,7 +22,7 @@ EPOCHS = 4
 
 
 @pytest.fixture
-def slow(tmp_path, monkeypatch: pytest.MonkeyPatch) -> Iterator[RunningEmulator]:
+def slow(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[RunningEmulator]:
     """An emulator whose jobs take long, so that the clock is moved by hand."""
     running = start_emulator(tmp_path / "state", "--tuning-seconds", str(SECONDS))
     for name, value in running.variables.items():
@@ -39,7 +41,7 @@ def move_clock(emulator: RunningEmulator, seconds: float) -> None:
     emulator.ask("PUT", "faults", {"kind": "clock", "offset_seconds": seconds})
 
 
-def until(client, job, done: Callable[[types.TuningJob], bool]) -> types.TuningJob:
+def until(client: Any, job: Any, done: Callable[[types.TuningJob], bool]) -> types.TuningJob:
     deadline = time.monotonic() + 60
     while not done(job):
         assert time.monotonic() < deadline, job
@@ -48,7 +50,9 @@ def until(client, job, done: Callable[[types.TuningJob], bool]) -> types.TuningJ
     return job
 
 
-def test_epochs_checkpoints_and_losses_come_one_after_another(slow, upload):
+def test_epochs_checkpoints_and_losses_come_one_after_another(
+    slow: RunningEmulator, upload: Callable[..., str]
+) -> None:
     from google.cloud import aiplatform
 
     client = genai_client(slow)
@@ -85,7 +89,7 @@ def test_epochs_checkpoints_and_losses_come_one_after_another(slow, upload):
     running = aiplatform.get_experiment_df(experiment)
     losses = {"train_total_loss", "eval_total_loss"}
 
-    def told(frame) -> set[str]:
+    def told(frame: Any) -> set[str]:
         return {column for column in frame.columns if "loss" in column}
 
     assert told(running) == {f"metric.{loss}_epoch_{n}" for loss in losses for n in (1, 2)}

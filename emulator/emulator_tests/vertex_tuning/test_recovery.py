@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import json
 import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
 
 import pytest
 from google.cloud import storage
@@ -17,11 +20,11 @@ pytestmark = pytest.mark.filterwarnings("ignore:.*tuning implementation is exper
 
 
 @pytest.fixture
-def own_emulator(tmp_path, monkeypatch):
+def own_emulator(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
     """Starts emulators on one state folder, with their variables set."""
     started = []
 
-    def start(*options):
+    def start(*options: Any) -> Any:
         running = start_emulator(tmp_path / "state", "--tuning-seconds", "0.6", *options)
         started.append(running)
         for name, value in running.variables.items():
@@ -33,7 +36,7 @@ def own_emulator(tmp_path, monkeypatch):
         running.kill()
 
 
-def start_job(running, client):
+def start_job(running: Any, client: Any) -> Any:
     bucket = storage.Client().bucket(running.variables["GENAIOPS_BUCKET"])
     lines = "\n".join(map(json.dumps, colour_examples()))
     bucket.blob("train.jsonl").upload_from_string(lines)
@@ -44,7 +47,7 @@ def start_job(running, client):
     )
 
 
-def test_a_job_goes_on_after_kill_9(own_emulator):
+def test_a_job_goes_on_after_kill_9(own_emulator: Any) -> None:
     running = own_emulator()
     job = start_job(running, genai_client(running))
     time.sleep(0.2)
@@ -64,7 +67,7 @@ def test_a_job_goes_on_after_kill_9(own_emulator):
     assert answer(client, job.tuned_model.endpoint, question) == "blue"
 
 
-def set_fault(running, outcome):
+def set_fault(running: Any, outcome: Any) -> None:
     running.clear_faults()
     plan = {
         "seed": 1,
@@ -73,7 +76,7 @@ def set_fault(running, outcome):
     running.ask("POST", "faults", plan)
 
 
-def test_jobs_fail_or_wait_on_request(own_emulator):
+def test_jobs_fail_or_wait_on_request(own_emulator: Any) -> None:
     running = own_emulator()
     client = genai_client(running)
     set_fault(running, "fail")

@@ -6,8 +6,12 @@ https://cloud.google.com/vertex-ai/docs/model-registry/versioning
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from typing import Any
+
 import google.auth
 import pytest
+from google import genai
 from google.api_core import exceptions
 from google.cloud import aiplatform, aiplatform_v1
 from google.cloud.aiplatform_v1.services.endpoint_service.transports import (
@@ -17,11 +21,13 @@ from google.cloud.aiplatform_v1.services.model_service.transports import ModelSe
 from google.genai import errors, types
 from google.protobuf import field_mask_pb2
 
+from vertex_emulator.testing import RunningEmulator
+
 pytestmark = pytest.mark.filterwarnings("ignore:.*tuning implementation is experimental")
 
 
 @pytest.fixture
-def sdk(emulator):
+def sdk(emulator: RunningEmulator) -> Any:
     """The high-level SDK over REST."""
     aiplatform.init(
         project=emulator.variables["GOOGLE_CLOUD_PROJECT"],
@@ -33,7 +39,7 @@ def sdk(emulator):
 
 
 @pytest.fixture
-def models(emulator):
+def models(emulator: RunningEmulator) -> Any:
     credentials, _ = google.auth.default()
     host = emulator.url.removeprefix("http://")
     transport = ModelServiceRestTransport(host=host, url_scheme="http", credentials=credentials)
@@ -41,7 +47,7 @@ def models(emulator):
 
 
 @pytest.fixture
-def endpoints(emulator):
+def endpoints(emulator: RunningEmulator) -> Any:
     credentials, _ = google.auth.default()
     host = emulator.url.removeprefix("http://")
     transport = EndpointServiceRestTransport(host=host, url_scheme="http", credentials=credentials)
@@ -49,18 +55,20 @@ def endpoints(emulator):
 
 
 @pytest.fixture
-def tuned(tune):
+def tuned(tune: Callable[..., genai.types.TuningJob]) -> Any:
     return tune(epoch_count=2, tuned_model_display_name="colours").tuned_model
 
 
 @pytest.fixture
-def two_versions(tuned, tune):
+def two_versions(tuned: Any, tune: Callable[..., genai.types.TuningJob]) -> Any:
     """A model with two versions: its name without a version."""
     tune(base_model=tuned.model, epoch_count=1)
     return tuned.model.partition("@")[0]
 
 
-def test_a_tuned_model_is_registered_with_its_endpoints(models, endpoints, tuned):
+def test_a_tuned_model_is_registered_with_its_endpoints(
+    models: Any, endpoints: Any, tuned: Any
+) -> None:
     model = models.get_model(name=tuned.model)
     assert model.name == tuned.model.partition("@")[0]
     assert (model.display_name, model.version_id) == ("colours", "1")
@@ -75,8 +83,8 @@ def test_a_tuned_model_is_registered_with_its_endpoints(models, endpoints, tuned
     assert endpoint.deployed_models[0].model_version_id == "1"
 
 
-def test_an_alias_names_one_version_at_a_time(models, two_versions):
-    def aliases():
+def test_an_alias_names_one_version_at_a_time(models: Any, two_versions: Any) -> None:
+    def aliases() -> Any:
         versions = models.list_model_versions(name=two_versions)
         return {version.version_id: set(version.version_aliases) for version in versions}
 
@@ -94,12 +102,12 @@ def test_an_alias_names_one_version_at_a_time(models, two_versions):
 
 
 @pytest.mark.parametrize("aliases", [[], ["-default"], ["1"], ["Upper"], ["a_b"]])
-def test_a_bad_alias_is_refused(models, tuned, aliases):
+def test_a_bad_alias_is_refused(models: Any, tuned: Any, aliases: Any) -> None:
     with pytest.raises(exceptions.BadRequest):
         models.merge_version_aliases(name=tuned.model, version_aliases=aliases)
 
 
-def test_the_registry_of_the_sdk_moves_aliases(sdk, two_versions):
+def test_the_registry_of_the_sdk_moves_aliases(sdk: Any, two_versions: Any) -> None:
     registry = sdk.models.ModelRegistry(two_versions)
     registry.add_version_aliases(["challenger"], version="1")
     versions = {info.version_id: info.version_aliases for info in registry.list_versions()}
@@ -110,7 +118,9 @@ def test_the_registry_of_the_sdk_moves_aliases(sdk, two_versions):
         sdk.Model(two_versions, version="challenger")
 
 
-def test_models_are_found_by_name_and_label(sdk, tune):
+def test_models_are_found_by_name_and_label(
+    sdk: Any, tune: Callable[..., genai.types.TuningJob]
+) -> None:
     job = tune(tuned_model_display_name="findable", labels={"team": "blue"})
     name = job.tuned_model.model.partition("@")[0]
     for text in ('display_name="findable"', "labels.team=blue", 'display_name:"indabl"'):
@@ -118,7 +128,7 @@ def test_models_are_found_by_name_and_label(sdk, tune):
     assert sdk.Model.list(filter='display_name="nothing"') == []
 
 
-def test_name_description_and_labels_can_be_changed(sdk, models, tuned):
+def test_name_description_and_labels_can_be_changed(sdk: Any, models: Any, tuned: Any) -> None:
     sdk.Model(tuned.model).update(display_name="renamed", description="New", labels={"a": "b"})
     model = models.get_model(name=tuned.model)
     assert (model.display_name, model.description) == ("renamed", "New")
@@ -131,7 +141,7 @@ def test_name_description_and_labels_can_be_changed(sdk, models, tuned):
     assert (model.display_name, model.description) == ("again", "New")
 
 
-def test_the_default_checkpoint_can_be_chosen(client, tuned):
+def test_the_default_checkpoint_can_be_chosen(client: genai.Client, tuned: Any) -> None:
     """https://cloud.google.com/vertex-ai/generative-ai/docs/models/tuning-checkpoints"""
     model = client.models.get(model=tuned.model)
     assert [checkpoint.checkpoint_id for checkpoint in model.checkpoints] == ["1", "2"]
@@ -144,7 +154,9 @@ def test_the_default_checkpoint_can_be_chosen(client, tuned):
         )
 
 
-def test_a_model_is_deleted_after_its_endpoints(sdk, client, two_versions):
+def test_a_model_is_deleted_after_its_endpoints(
+    sdk: Any, client: genai.Client, two_versions: Any
+) -> None:
     model = sdk.Model(two_versions)
     with pytest.raises(exceptions.GoogleAPICallError, match="undeploy it first"):
         model.delete()
@@ -172,7 +184,9 @@ def test_a_model_is_deleted_after_its_endpoints(sdk, client, two_versions):
         sdk.Model(two_versions)
 
 
-def test_endpoints_are_listed_and_an_undeployed_one_answers_no_more(client, endpoints, tuned):
+def test_endpoints_are_listed_and_an_undeployed_one_answers_no_more(
+    client: genai.Client, endpoints: Any, tuned: Any
+) -> None:
     parent = tuned.endpoint.rpartition("/endpoints/")[0]
     listed = endpoints.list_endpoints(parent=parent)
     assert tuned.endpoint in {endpoint.name for endpoint in listed}
@@ -187,7 +201,7 @@ def test_endpoints_are_listed_and_an_undeployed_one_answers_no_more(client, endp
     assert error.value.code == 404
 
 
-def test_what_is_not_served_says_so(models, endpoints, tuned):
+def test_what_is_not_served_says_so(models: Any, endpoints: Any, tuned: Any) -> None:
     parent = tuned.endpoint.rpartition("/endpoints/")[0]
     with pytest.raises(exceptions.MethodNotImplemented, match="uploading models"):
         models.upload_model(parent=parent, model=aiplatform_v1.Model(display_name="x"))

@@ -122,7 +122,7 @@ class Access:
         return bool(audience) and not audience.endswith(_TOKEN_PATH)
 
     def _audience(self, jwt: str) -> str:
-        """For whom the key of the credentials signed `jwt`; empty if it did not."""
+        """The account for which the key of the credentials signed `jwt`; empty if it did not."""
         from google.auth import exceptions
         from google.auth import jwt as google_jwt
 

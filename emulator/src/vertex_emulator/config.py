@@ -15,7 +15,7 @@ class EmulatorConfig:
         host: Loopback address to listen on.
         port: TCP port; 0 takes a free one.
         project: Google Cloud project the emulator's own credentials and bucket belong to.
-        location: Vertex AI location that clients are told to use.
+        location: Vertex AI location that clients use.
         bucket: Bucket that exists from the start.
         tuning_seconds: How long a tuning job takes at least, from creation to its end.
         batch_seconds: How long a batch prediction job takes at least.

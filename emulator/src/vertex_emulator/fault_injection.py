@@ -112,7 +112,7 @@ def quota_error(quota: Quota, wait_seconds: int) -> ApiError:
 
 def _error(fault: Error) -> ApiError:
     headers = {} if fault.retry_after is None else {"Retry-After": str(fault.retry_after)}
-    message = fault.message or f"The emulator was told to answer {fault.status} here."
+    message = fault.message or f"The emulator was configured to answer {fault.status} here."
     return ApiError(fault.status, message, headers=headers)
 
 

@@ -180,7 +180,7 @@ class Job(AnyFault):
 
     kind: Literal["job"]
     outcome: Literal["fail", "pause", "pending"]
-    message: str = "The emulator was told to fail this job."
+    message: str = "The emulator was configured to fail this job."
 
 
 class Block(AnyFault):

@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-import datetime as dt
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from genaiops_dagster.cli.options import FOLDER, fail
-from genaiops_dagster.cli.session import SessionError, open_session
+from genaiops_dagster.cli.options import FOLDER
 from genaiops_dagster.cli.terminal import Terminal, progress, styled
-from genaiops_dagster.use_case import UseCase, UseCaseError, known_use_case
+from genaiops_dagster.cli.working import reporting, workspace
+from genaiops_dagster.records.clock import SYSTEM_CLOCK
+from genaiops_dagster.use_case import UseCase, known_use_case
 
 if TYPE_CHECKING:
     from genaiops_dagster.data.delivery import Inspection
@@ -28,20 +28,17 @@ def deliver(
     """Upload files to the inbox of a use case, after a look that the columns it names are there.
 
     A file of the same name is replaced. Nothing is uploaded when one of the files does not fit;
-    rows that cannot be read are told, and rejected later with their reason.
+    unreadable rows are reported, and rejected later with their reason.
     """
-    from genaiops_dagster.cli.clients import object_store
     from genaiops_dagster.data.delivery import DeliveryError, inspect, object_names
 
     console = Terminal()
-    try:
+    with reporting(mistakes=(DeliveryError,)):
         chosen = known_use_case(use_case)
         inspected = [inspect(chosen, file) for file in files]
-        names = object_names(chosen, files, dt.datetime.now(dt.UTC))
-        with open_session(folder) as session:
-            _upload(object_store(session), chosen, inspected, names, console)
-    except (UseCaseError, SessionError, DeliveryError) as error:
-        fail(str(error), code=2)
+        names = object_names(chosen, files, SYSTEM_CLOCK.now())
+        with workspace(chosen, folder) as here:
+            _upload(here.store, chosen, inspected, names, console)
     _tell_next(console, chosen)
 
 

@@ -43,7 +43,7 @@ _VARIABLES = {
 
 
 @dataclass(frozen=True)
-class Finding:
+class Diagnosis:
     """What one check found: `remedy` says what to do when it failed, and is empty otherwise."""
 
     name: str
@@ -67,7 +67,7 @@ def doctor() -> None:
             "Until then `genaiops run` and `genaiops dev` use an emulator on this machine."
         )
         raise typer.Exit(1) from error
-    checks: list[Callable[[GoogleCloudSettings], Finding]] = [
+    checks: list[Callable[[GoogleCloudSettings], Diagnosis]] = [
         _bucket,
         _bucket_permissions,
         _bigquery,
@@ -127,16 +127,16 @@ def _base_models() -> Table:
     return table
 
 
-def _finding(name: str, remedy: str, attempt: Callable[[], str]) -> Finding:
+def _finding(name: str, remedy: str, attempt: Callable[[], str]) -> Diagnosis:
     """Try something; any failure becomes a finding with its remedy."""
     try:
-        return Finding(name, attempt())
+        return Diagnosis(name, attempt())
     except Exception as error:  # noqa: BLE001 - whatever fails is what the user asked to see
         text = str(error).splitlines()
-        return Finding(name, text[0] if text else type(error).__name__, remedy)
+        return Diagnosis(name, text[0] if text else type(error).__name__, remedy)
 
 
-def _bucket(settings: GoogleCloudSettings) -> Finding:
+def _bucket(settings: GoogleCloudSettings) -> Diagnosis:
     from google.cloud import storage
 
     def attempt() -> str:
@@ -148,7 +148,7 @@ def _bucket(settings: GoogleCloudSettings) -> Finding:
     return _finding("Bucket", create, attempt)
 
 
-def _bucket_permissions(settings: GoogleCloudSettings) -> Finding:
+def _bucket_permissions(settings: GoogleCloudSettings) -> Diagnosis:
     from google.cloud import storage
 
     def attempt() -> str:
@@ -162,7 +162,7 @@ def _bucket_permissions(settings: GoogleCloudSettings) -> Finding:
     return _finding("Bucket permissions", "grant roles/storage.objectUser on the bucket", attempt)
 
 
-def _bigquery(settings: GoogleCloudSettings) -> Finding:
+def _bigquery(settings: GoogleCloudSettings) -> Diagnosis:
     from google.cloud import bigquery
 
     def attempt() -> str:
@@ -175,7 +175,7 @@ def _bigquery(settings: GoogleCloudSettings) -> Finding:
     return _finding("BigQuery jobs", remedy, attempt)
 
 
-def _dataset(settings: GoogleCloudSettings) -> Finding:
+def _dataset(settings: GoogleCloudSettings) -> Diagnosis:
     from google.api_core.exceptions import NotFound
     from google.cloud import bigquery
 
@@ -190,7 +190,7 @@ def _dataset(settings: GoogleCloudSettings) -> Finding:
     return _finding("BigQuery dataset", "grant roles/bigquery.dataEditor", attempt)
 
 
-def _models(settings: GoogleCloudSettings) -> Finding:
+def _models(settings: GoogleCloudSettings) -> Diagnosis:
     from genaiops_dagster.google_cloud.vertex_ai import VertexAI
 
     def attempt() -> str:
@@ -204,7 +204,7 @@ def _models(settings: GoogleCloudSettings) -> Finding:
     return _finding("Vertex AI models", remedy, attempt)
 
 
-def _tuning(settings: GoogleCloudSettings) -> Finding:
+def _tuning(settings: GoogleCloudSettings) -> Diagnosis:
     from google.genai import types
 
     from genaiops_dagster.google_cloud.vertex_ai import VertexAI

@@ -10,9 +10,8 @@ from typing import Annotated
 import typer
 
 from genaiops_dagster.cli.options import FOLDER, fail
-from genaiops_dagster.cli.session import SessionError, open_session
 from genaiops_dagster.cli.terminal import Terminal, styled
-from genaiops_dagster.use_case import UseCaseError, known_use_case
+from genaiops_dagster.cli.working import working_on
 
 
 def feedback(
@@ -29,22 +28,14 @@ def feedback(
     folder: FOLDER = Path(".genaiops"),
 ) -> None:
     """Rate an answer, or correct it: a corrected answer becomes a row of the inbox."""
-    from genaiops_dagster.cli.clients import object_store, warehouse
     from genaiops_dagster.serving.watching.feedback import Feedback, FeedbackError, give_feedback
 
     try:
-        asked = None if variables is None else json.loads(variables)
+        values = None if variables is None else json.loads(variables)
     except ValueError as error:
         fail(f"--variables is not JSON: {error}", code=2)
-    given = Feedback(request_id, rating, correct, asked, by or None)
-    try:
-        chosen = known_use_case(use_case)
-        with open_session(folder) as session:
-            try:
-                uri = give_feedback(chosen, object_store(session), warehouse(session), given)
-            except FeedbackError as error:
-                fail(str(error))
-    except (UseCaseError, SessionError) as error:
-        fail(str(error), code=2)
-    told = f"; the corrected answer is {uri}" if uri else ""
-    Terminal().print(styled("Recorded", "green"), f"for {request_id}{told}", soft_wrap=True)
+    given = Feedback(request_id, rating, correct, values, by or None)
+    with working_on(use_case, folder, refusals=(FeedbackError,)) as here:
+        uri = give_feedback(here.use_case, here.store, here.warehouse, given, here.clock)
+    row = f"; the corrected answer is {uri}" if uri else ""
+    Terminal().print(styled("Recorded", "green"), f"for {request_id}{row}", soft_wrap=True)

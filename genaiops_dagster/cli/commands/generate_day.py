@@ -12,14 +12,15 @@ import typer
 from rich.box import SIMPLE_HEAD
 from rich.table import Table
 
-from genaiops_dagster.cli.lifecycle import run_job
+from genaiops_dagster.cli.lifecycle import run_named_job
 from genaiops_dagster.cli.options import FOLDER, fail
-from genaiops_dagster.cli.session import Session, SessionError, open_session
 from genaiops_dagster.cli.terminal import Terminal
-from genaiops_dagster.use_case import UseCase, UseCaseError, known_use_case
+from genaiops_dagster.cli.working import working_on
+from genaiops_dagster.use_case import UseCase
 
 if TYPE_CHECKING:
     from genaiops_dagster.google_cloud.object_store import ObjectStore
+    from genaiops_dagster.orchestration.workspace import Workspace
 
 
 def generate_day(
@@ -34,35 +35,20 @@ def generate_day(
     folder: FOLDER = Path(".genaiops"),
 ) -> None:
     """Ask the champion for every prompt of a day; what was answered before is not paid again."""
-    chosen_day = (day or dt.datetime.now(dt.UTC)).date()
-    try:
-        chosen = known_use_case(use_case)
-        with open_session(folder) as session:
-            _generate_day(chosen, session, chosen_day, prompts or [], Terminal())
-    except (UseCaseError, SessionError) as error:
-        fail(str(error), code=2)
+    with working_on(use_case, folder) as here:
+        _generate_day(here, (day or here.clock.now()).date(), prompts or [], Terminal())
 
 
-def _generate_day(
-    use_case: UseCase, session: Session, day: dt.date, prompts: list[Path], console: Terminal
-) -> None:
-    import dagster as dg
-
-    from genaiops_dagster.cli.clients import object_store
-    from genaiops_dagster.orchestration.assembly import build_definitions
+def _generate_day(here: Workspace, day: dt.date, prompts: list[Path], console: Terminal) -> None:
     from genaiops_dagster.records.record import read_record
     from genaiops_dagster.records.serving import GeneratedContent
     from genaiops_dagster.serving.daily.assets import GENERATED, generate_job_name
     from genaiops_dagster.serving.daily.tables import from_parquet
 
-    store = object_store(session)
+    use_case, store = here.use_case, here.store
     for path in prompts:
         _put(store, use_case, day, path)
-    job = build_definitions([use_case]).resolve_job_def(generate_job_name(use_case.name))
-    with dg.DagsterInstance.get() as instance:
-        outcome = run_job(job, instance, lambda _: None, partition=str(day))
-    if not outcome.completed:
-        fail("\n".join(outcome.errors))
+    run_named_job(use_case, generate_job_name(use_case.name), partition=str(day))
     made = read_record(store, GeneratedContent, use_case.name, GENERATED, str(day))
     rows = from_parquet(store.read(store.name_of(made.uri)) or b"")
     table = Table(title=f"{use_case.name}, {day}: {made.rows} prompts", box=SIMPLE_HEAD)
@@ -82,7 +68,7 @@ def _generate_day(
 
 def _put(store: ObjectStore, use_case: UseCase, day: dt.date, path: Path) -> None:
     """Put a file into the day's inbox, under its digest: the same file twice is there once."""
-    from genaiops_dagster.serving.daily.incoming import day_prefix
+    from genaiops_dagster.serving.daily.day_prompts import day_prefix
 
     try:
         content = path.read_bytes()

@@ -11,10 +11,9 @@ import typer
 from rich.console import RenderableType
 from rich.table import Table
 
-from genaiops_dagster.cli.options import FOLDER, fail
-from genaiops_dagster.cli.session import SessionError, open_session
+from genaiops_dagster.cli.options import FOLDER
 from genaiops_dagster.cli.terminal import Terminal, joined, styled, write
-from genaiops_dagster.use_case import UseCaseError, known_use_case
+from genaiops_dagster.cli.working import working_on
 
 if TYPE_CHECKING:
     from genaiops_dagster.records.promotion import LogEntry
@@ -34,21 +33,14 @@ def history(
     Exits with 1 when an entry was changed or removed, or when the champion is not the one that the
     log says.
     """
-    from genaiops_dagster.cli.clients import places
+    from genaiops_dagster.promotion.assets import open_champion
     from genaiops_dagster.promotion.champion import ChampionError, settle
     from genaiops_dagster.promotion.log import BrokenLogError
 
-    try:
-        chosen = known_use_case(use_case)
-        with open_session(folder) as session:
-            here = places(session, chosen.name)
-            try:
-                _print(here.log.read(), as_json=as_json)
-                _, champion = settle(here)
-            except (BrokenLogError, ChampionError) as error:
-                fail(str(error))
-    except (UseCaseError, SessionError) as error:
-        fail(str(error), code=2)
+    with working_on(use_case, folder, refusals=(BrokenLogError, ChampionError)) as here:
+        books = open_champion(here)
+        _print(books.log.read(), as_json=as_json)
+        _, champion = settle(books)
     if not as_json:
         serves = (
             f"champion {champion.number} serves: {champion.model}"

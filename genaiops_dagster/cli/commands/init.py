@@ -14,11 +14,10 @@ from rich.table import Table
 
 from genaiops_dagster.cli.commands.schema import use_case_schema
 from genaiops_dagster.cli.options import FOLDER, fail
-from genaiops_dagster.cli.session import SessionError, open_session
-from genaiops_dagster.cli.starter import (
+from genaiops_dagster.cli.scaffold import (
     Column,
     Guess,
-    StarterError,
+    ScaffoldError,
     describe,
     guess_roles,
     instruction_of_turns,
@@ -26,6 +25,7 @@ from genaiops_dagster.cli.starter import (
     read_sample,
     use_case_text,
 )
+from genaiops_dagster.cli.session import SessionError, open_session
 from genaiops_dagster.cli.terminal import Terminal, ask, styled
 from genaiops_dagster.cli.umask import files_of_the_user
 from genaiops_dagster.use_case import EXTRA_FOLDER_VARIABLE, UseCaseError, load_use_case
@@ -57,7 +57,7 @@ def init(
 ) -> None:
     """Write a use case file: columns are guessed from the data, shown, and confirmed by you."""
     console = Terminal()
-    asked = not yes
+    interactive = not yes
     source = data or typer.prompt("Data: a CSV, JSONL or Parquet file, or a BigQuery table")
     table = source if _TABLE.fullmatch(source) and not Path(source).exists() else None
     try:
@@ -66,13 +66,13 @@ def init(
         _show(console, columns)
         turns = None if table else instruction_of_turns(Path(source))
         guess = guess_roles(columns, output=output, inputs=inputs or (), group=group, turns=turns)
-        if asked:
+        if interactive:
             guess = _confirm(columns, guess)
         chosen = name or _name_of(source)
-        if asked and not name:
+        if interactive and not name:
             chosen = ask("Name of the use case", chosen)
         task = instruction or _instruction(guess)
-        if asked and not instruction:
+        if interactive and not instruction:
             task = ask("What is the model to do?", task)
         path = _path(to, chosen)
         if path.exists() and not force:
@@ -80,7 +80,7 @@ def init(
         text = use_case_text(chosen, task, task, guess, source, len(rows), table)
         with files_of_the_user():
             _write(path, text)
-    except (StarterError, UseCaseError, SessionError) as error:
+    except (ScaffoldError, UseCaseError, SessionError) as error:
         fail(str(error), code=2)
     _tell_next(console, path, chosen, None if table else source)
 
@@ -89,13 +89,13 @@ def _table_rows(table: str, folder: Path) -> list[dict[str, Any]]:
     """The first rows of a BigQuery table, on the cloud or the emulator, whichever is configured."""
     from google.api_core.exceptions import GoogleAPICallError
 
-    from genaiops_dagster.cli.clients import warehouse
+    from genaiops_dagster.google_cloud.warehouse import Warehouse
 
     with open_session(folder) as session:
         try:
-            return warehouse(session).head(table, rows=1_000)
+            return Warehouse.connect(session.settings).head(table, rows=1_000)
         except GoogleAPICallError as error:
-            raise StarterError(f"{table}: {error.message}") from error
+            raise ScaffoldError(f"{table}: {error.message}") from error
 
 
 def _show(console: Terminal, columns: dict[str, Column]) -> None:
@@ -157,7 +157,7 @@ def _path(to: Path | None, name: str) -> Path:
 
 
 def _write(path: Path, text: str) -> None:
-    """Write the file and the schema for editors beside it; a file that is not valid is not kept.
+    """Write the file and the schema for editors next to it; a file that is not valid is not kept.
 
     Raises:
         UseCaseError: the name is not one a use case may have, or a column not one of a template.

@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 from rich.table import Table
 
-from genaiops_dagster.cli.options import FOLDER, fail
-from genaiops_dagster.cli.session import SessionError, open_session
+from genaiops_dagster.cli.options import FOLDER
 from genaiops_dagster.cli.terminal import Terminal, joined, styled
-from genaiops_dagster.use_case import UseCaseError, known_use_case
+from genaiops_dagster.cli.working import reporting, workspace
+from genaiops_dagster.use_case import known_use_case
 from genaiops_dagster.use_case.serving import LoadTestPolicy
 
 if TYPE_CHECKING:
@@ -29,31 +29,21 @@ def load_test(
 
     Exits with 1 when the objective is missed. Costs are reserved in the budget first.
     """
-    import dagster as dg
-
-    from genaiops_dagster.cli.clients import object_store
-    from genaiops_dagster.cli.lifecycle import run_job
-    from genaiops_dagster.orchestration.assembly import build_definitions
+    from genaiops_dagster.cli.lifecycle import run_named_job
     from genaiops_dagster.records.record import read_record
     from genaiops_dagster.records.serving import LoadTest
     from genaiops_dagster.serving.load_testing.assets import load_test_job_name
 
     console = Terminal()
-    try:
+    with reporting():
         chosen = known_use_case(use_case)
         if chosen.serving.load_test is None:
             serving = chosen.serving.model_copy(update={"load_test": LoadTestPolicy()})
             chosen = chosen.model_copy(update={"serving": serving})
-        with open_session(folder) as session:
-            job = build_definitions([chosen]).resolve_job_def(load_test_job_name(chosen.name))
+        with workspace(chosen, folder) as here:
             configured = {f"{chosen.name}__load_test": {"candidate": candidate}}
-            with dg.DagsterInstance.get() as instance:
-                outcome = run_job(job, instance, lambda _: None, config=configured)
-            if not outcome.completed:
-                fail("\n".join(outcome.errors))
-            test = read_record(object_store(session), LoadTest, chosen.name, "load_test")
-    except (UseCaseError, SessionError) as error:
-        fail(str(error), code=2)
+            run_named_job(chosen, load_test_job_name(chosen.name), config=configured)
+            test = read_record(here.store, LoadTest, chosen.name, "load_test")
     _print(test, console)
     if test.met is False:
         raise typer.Exit(1)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import datetime as dt
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -13,15 +12,16 @@ from genaiops_dagster.budget.ledger import Ledger
 from genaiops_dagster.budget.limits import refusals, sweep_refusals
 from genaiops_dagster.cli.lifecycle import run_job
 from genaiops_dagster.cli.options import FOLDER, fail
-from genaiops_dagster.cli.session import SessionError, open_session
 from genaiops_dagster.cli.terminal import Terminal, styled
 from genaiops_dagster.cli.umask import files_of_the_user
+from genaiops_dagster.cli.working import reporting, workspace
 from genaiops_dagster.google_cloud.base_models import concerns
 from genaiops_dagster.planning.estimate import models_of
-from genaiops_dagster.planning.kept import kept_stages, stage_name, without
+from genaiops_dagster.planning.finished import finished_stages, stage_name, without
 from genaiops_dagster.records.budget import CostEstimate
+from genaiops_dagster.records.clock import Clock
 from genaiops_dagster.records.record import Record, read_record
-from genaiops_dagster.use_case import UseCase, UseCaseError, known_use_case
+from genaiops_dagster.use_case import UseCase, known_use_case
 
 if TYPE_CHECKING:
     from genaiops_dagster.google_cloud.object_store import ObjectStore
@@ -64,20 +64,16 @@ def plan(
     allow it or the data could not be made.
     """
     console = Terminal()
-    try:
+    with reporting():
         chosen = known_use_case(use_case)
         if exact:
             counted = chosen.budget.model_copy(update={"token_sample_rows": None})
             chosen = chosen.model_copy(update={"budget": counted})
-        with open_session(folder) as session:
+        with workspace(chosen, folder) as here:
             errors = _make_data(chosen)
             if errors:
                 fail("\n".join(errors))
-            from genaiops_dagster.cli.clients import object_store
-
-            planned = plan_run(chosen, object_store(session), dt.datetime.now(dt.UTC).date())
-    except (UseCaseError, SessionError) as error:
-        fail(str(error), code=2)
+            planned = plan_run(chosen, here.store, here.clock)
     _show(planned, console)
     if json_file is not None:
         with files_of_the_user():
@@ -86,36 +82,36 @@ def plan(
         raise typer.Exit(1)
 
 
-def plan_run(use_case: UseCase, store: ObjectStore, today: dt.date) -> Plan:
+def plan_run(use_case: UseCase, store: ObjectStore, clock: Clock) -> Plan:
     """The plan of a use case whose data and estimate are in the bucket.
 
     Args:
         use_case: Whose run.
         store: Its bucket.
-        today: By which base models are judged.
+        clock: Tells month and day.
 
     Raises:
         FileNotFoundError: the estimate was never made.
     """
     estimate = read_record(store, CostEstimate, use_case.name, "cost_estimate")
-    kept = kept_stages(use_case, store, estimate)
-    to_pay = without(estimate, kept)
-    spent = Ledger(store, use_case.name, use_case.budget).read().taken()
+    done = finished_stages(use_case, store, estimate)
+    to_pay = without(estimate, done)
+    spent = Ledger(store, use_case.name, use_case.budget, clock).read().taken()
     return Plan(
         estimate=estimate,
-        kept=sorted(kept),
+        kept=sorted(done),
         to_pay=to_pay,
         refusals=[
             *refusals(estimate, use_case.budget, month=spent, left=to_pay),
             *sweep_refusals(estimate, use_case.tuning.sweep),
         ],
         spent_this_month_usd=spent.usd,
-        concerns=[concern.sentence for concern in concerns(models_of(use_case), today)],
+        concerns=[concern.sentence for concern in concerns(models_of(use_case), clock.today())],
     )
 
 
 def _make_data(use_case: UseCase) -> list[str]:
-    """Materialize everything up to the estimate; what went wrong, but for the budget."""
+    """Materialize everything up to the estimate; what went wrong, except the budget."""
     import dagster as dg
 
     from genaiops_dagster.orchestration.assembly import build_definitions

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.table import Table
 
-from genaiops_dagster.cli.options import FOLDER, fail
-from genaiops_dagster.cli.session import SessionError, open_session
+from genaiops_dagster.cli.options import FOLDER
 from genaiops_dagster.cli.terminal import Terminal
-from genaiops_dagster.use_case import UseCaseError, known_use_case
+from genaiops_dagster.cli.working import working_on
+
+if TYPE_CHECKING:
+    from genaiops_dagster.promotion.prune import StaleModel
 
 
 def prune(
@@ -24,34 +26,29 @@ def prune(
 
     Never the champion or its predecessor.
     """
-    from genaiops_dagster.cli.clients import places, vertex_ai
-    from genaiops_dagster.promotion.log import BrokenLogError
+    from genaiops_dagster.promotion.log import BrokenLogError, read_log
     from genaiops_dagster.promotion.prune import delete_model, stale_models
 
     console = Terminal()
-    try:
-        chosen = known_use_case(use_case)
-        with open_session(folder) as session:
-            log, clients = places(session, chosen.name).log, vertex_ai(session)
-            try:
-                stale = stale_models(clients, chosen.name, log.read(), keep)
-                if not stale:
-                    console.print("Nothing to prune.")
-                    return
-                table = Table("model", "made", "endpoints", box=None, pad_edge=False)
-                for found in stale:
-                    table.add_row(found.model, found.created[:19], str(len(found.deployments)))
-                console.print(table)
-                if not yes and not typer.confirm("Delete these models?"):
-                    console.print("Nothing was deleted.")
-                    return
-                for found in stale:
-                    if found not in stale_models(clients, chosen.name, log.read(), keep):
-                        console.print(f"Kept, because it is needed now: {found.model}")
-                        continue
-                    delete_model(clients, found)
-                    console.print(f"Deleted {found.model}")
-            except BrokenLogError as error:
-                fail(str(error))
-    except (UseCaseError, SessionError) as error:
-        fail(str(error), code=2)
+    with working_on(use_case, folder, refusals=(BrokenLogError,)) as here:
+
+        def stale() -> list[StaleModel]:
+            return stale_models(here.models, use_case, read_log(here.store, use_case), keep)
+
+        found = stale()
+        if not found:
+            console.print("Nothing to prune.")
+            return
+        table = Table("model", "made", "endpoints", box=None, pad_edge=False)
+        for one in found:
+            table.add_row(one.model, one.created[:19], str(len(one.deployments)))
+        console.print(table)
+        if not yes and not typer.confirm("Delete these models?"):
+            console.print("Nothing was deleted.")
+            return
+        for one in found:
+            if one not in stale():
+                console.print(f"Kept, because it is needed now: {one.model}")
+                continue
+            delete_model(here.models, one)
+            console.print(f"Deleted {one.model}")

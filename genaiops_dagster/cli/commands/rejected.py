@@ -14,12 +14,11 @@ from rich.box import SIMPLE
 from rich.table import Table
 
 from genaiops_dagster.cli.options import FOLDER, fail
-from genaiops_dagster.cli.session import SessionError, open_session
 from genaiops_dagster.cli.terminal import Terminal
 from genaiops_dagster.cli.umask import files_of_the_user
+from genaiops_dagster.cli.working import working_on
 from genaiops_dagster.records.data import StoredRows
 from genaiops_dagster.records.record import find_record
-from genaiops_dagster.use_case import UseCaseError, known_use_case
 
 if TYPE_CHECKING:
     from duckdb import DuckDBPyRelation
@@ -40,23 +39,17 @@ def rejected(
 
     The rows' own text is not shown: it may be what they were rejected for.
     """
-    from genaiops_dagster.cli.clients import object_store
-
     console = Terminal()
-    try:
-        chosen = known_use_case(use_case)
-        with open_session(folder) as session, tempfile.TemporaryDirectory() as place:
-            found = _fetch(object_store(session), chosen.name, Path(place))
-            if found is None:
-                fail(f"no rows of {chosen.name} were curated yet; `genaiops run {chosen.name}`")
-            with _rows(found, reason) as relation:
-                _print(console, relation, rows)
-                if output is not None:
-                    with files_of_the_user():
-                        relation.to_csv(str(output))
-                    console.print(f"Written {output}")
-    except (UseCaseError, SessionError) as error:
-        fail(str(error), code=2)
+    with working_on(use_case, folder) as here, tempfile.TemporaryDirectory() as scratch:
+        found = _fetch(here.store, use_case, Path(scratch))
+        if found is None:
+            fail(f"no rows of {use_case} were curated yet; `genaiops run {use_case}`")
+        with _rows(found, reason) as relation:
+            _print(console, relation, rows)
+            if output is not None:
+                with files_of_the_user():
+                    relation.to_csv(str(output))
+                console.print(f"Written {output}")
 
 
 def _fetch(store: ObjectStore, use_case: str, folder: Path) -> Path | None:

@@ -10,12 +10,12 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from genaiops_dagster.cli.options import FOLDER, fail
-from genaiops_dagster.cli.session import Session, SessionError, open_session
 from genaiops_dagster.cli.terminal import Terminal, styled
 from genaiops_dagster.cli.umask import files_of_the_user
-from genaiops_dagster.use_case import UseCase, UseCaseError, known_use_case
+from genaiops_dagster.cli.working import working_on
 
 if TYPE_CHECKING:
+    from genaiops_dagster.orchestration.workspace import Workspace
     from genaiops_dagster.promotion.page import PageContent
 
 
@@ -33,18 +33,11 @@ def report(
     from genaiops_dagster.promotion.champion import ChampionError
     from genaiops_dagster.promotion.page import report_page
 
-    try:
-        chosen = known_use_case(use_case)
-        with open_session(folder) as session:
-            try:
-                content = _content(chosen, session)
-            except ChampionError as error:
-                fail(str(error))
-    except (UseCaseError, SessionError) as error:
-        fail(str(error), code=2)
+    with working_on(use_case, folder, refusals=(ChampionError,)) as here:
+        content = _content(here)
     if content is None:
-        fail(f"{chosen.name} was not compared yet; `genaiops run {chosen.name}` does that")
-    page = (output or folder / f"{chosen.name}.html").resolve()
+        fail(f"{use_case} was not compared yet; `genaiops run {use_case}` does that")
+    page = (output or folder / f"{use_case}.html").resolve()
     with files_of_the_user() if output else contextlib.nullcontext():
         page.parent.mkdir(parents=True, exist_ok=True)
         page.write_text(report_page(content), encoding="utf-8")
@@ -54,9 +47,8 @@ def report(
             webbrowser.open(page.as_uri())
 
 
-def _content(use_case: UseCase, session: Session) -> PageContent | None:
+def _content(here: Workspace) -> PageContent | None:
     """What the page shows, from the bucket and the tables; None before the first comparison."""
-    from genaiops_dagster.cli.clients import object_store, warehouse
     from genaiops_dagster.comparison.trend import read_trend
     from genaiops_dagster.evaluation.report import read_rows
     from genaiops_dagster.promotion.champion import read_champion
@@ -65,7 +57,7 @@ def _content(use_case: UseCase, session: Session) -> PageContent | None:
     from genaiops_dagster.records.promotion import Decision
     from genaiops_dagster.records.record import find_record
 
-    store = object_store(session)
+    use_case, store = here.use_case, here.store
     comparison = find_record(store, Comparison, use_case.name, "model_comparison")
     if comparison is None:
         return None
@@ -76,5 +68,5 @@ def _content(use_case: UseCase, session: Session) -> PageContent | None:
         rows={r.candidate: read_rows(store, r) for r in comparison.leaderboard},
         decision=decision if decision and decision.comparison_id == comparison.id else None,
         champion=read_champion(store, use_case.name),
-        trend=read_trend(warehouse(session), use_case.name, comparison.primary_metric),
+        trend=read_trend(here.warehouse, use_case.name, comparison.primary_metric),
     )

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import getpass
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from genaiops_dagster.cli.options import FOLDER, fail
-from genaiops_dagster.cli.session import SessionError, open_session
 from genaiops_dagster.cli.terminal import Terminal, joined, styled
-from genaiops_dagster.use_case import UseCaseError, known_use_case
+from genaiops_dagster.cli.working import working_on
+
+if TYPE_CHECKING:
+    from genaiops_dagster.records.promotion import Champion
 
 
 def rollback(
@@ -31,7 +33,7 @@ def rollback(
     is being rolled out, and without --to, its rollout is ended instead.
     """
     from genaiops_dagster.cli.account import account
-    from genaiops_dagster.cli.clients import places, vertex_ai, warehouse
+    from genaiops_dagster.promotion.assets import open_champion
     from genaiops_dagster.promotion.champion import ChampionError
     from genaiops_dagster.promotion.log import BrokenLogError
     from genaiops_dagster.promotion.rollback import RollbackError
@@ -39,28 +41,20 @@ def rollback(
     from genaiops_dagster.promotion.smoke_test import SmokeTestError, smoke_test
     from genaiops_dagster.promotion.tables import publish_log
 
-    try:
-        chosen = known_use_case(use_case)
-        with open_session(folder) as session:
-            here, clients = places(session, chosen.name), vertex_ai(session)
-            try:
-                champion = roll_back(
-                    here,
-                    lambda former: smoke_test(clients, chosen, former),
-                    by=by,
-                    reason=reason,
-                    to=to,
-                    account=account(session),
-                )
-            except (RollbackError, ChampionError, BrokenLogError, SmokeTestError) as error:
-                fail(str(error))
-            publish_log(warehouse(session), here.log)
-            try:  # once more, as what answers production now
-                smoke_test(clients, chosen, champion)
-            except SmokeTestError as error:
-                fail(f"rolled back, but {error}")
-    except (UseCaseError, SessionError) as error:
-        fail(str(error), code=2)
+    refusals = (RollbackError, ChampionError, BrokenLogError, SmokeTestError)
+    with working_on(use_case, folder, refusals=refusals) as here:
+        books = open_champion(here)
+
+        def ask(champion: Champion) -> object:
+            return smoke_test(here.models, here.use_case.serving.samples, here.clock, champion)
+
+        who = account(here.models.settings)
+        champion = roll_back(books, ask, by=by, reason=reason, to=to, account=who)
+        publish_log(here.warehouse, books.log)
+        try:  # once more, as what answers production now
+            ask(champion)
+        except SmokeTestError as error:
+            fail(f"rolled back, but {error}")
     done, now = (
         (f"Champion {champion.restores} serves again", f" as champion {champion.number}")
         if champion.restores

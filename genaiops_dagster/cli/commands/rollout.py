@@ -8,9 +8,9 @@ from typing import Annotated
 import typer
 
 from genaiops_dagster.cli.options import FOLDER, fail
-from genaiops_dagster.cli.session import SessionError, open_session
 from genaiops_dagster.cli.terminal import Terminal, styled
-from genaiops_dagster.use_case import UseCaseError, known_use_case
+from genaiops_dagster.cli.working import reporting, workspace
+from genaiops_dagster.use_case import known_use_case
 
 
 def rollout(
@@ -22,28 +22,18 @@ def rollout(
     Exits with 1 when the candidate had to be withdrawn. The schedule `<use case>_rollout` does the
     same at intervals; `genaiops rollback` ends a rollout by hand.
     """
-    import dagster as dg
-
-    from genaiops_dagster.cli.clients import object_store
-    from genaiops_dagster.cli.lifecycle import run_job
-    from genaiops_dagster.orchestration.assembly import build_definitions
+    from genaiops_dagster.cli.lifecycle import run_named_job
     from genaiops_dagster.records.record import read_record
     from genaiops_dagster.serving.watching.rollout import RolloutLook
     from genaiops_dagster.serving.watching.rollout_assets import look_job_name
 
-    try:
+    with reporting():
         chosen = known_use_case(use_case)
         if chosen.serving.rollout is None:
             fail(f"{chosen.name} has no serving.rollout: a promotion changes all users at once")
-        with open_session(folder) as session:
-            job = build_definitions([chosen]).resolve_job_def(look_job_name(chosen.name))
-            with dg.DagsterInstance.get() as instance:
-                outcome = run_job(job, instance, lambda _: None)
-            if not outcome.completed:
-                fail("\n".join(outcome.errors))
-            look = read_record(object_store(session), RolloutLook, chosen.name, "rollout")
-    except (UseCaseError, SessionError) as error:
-        fail(str(error), code=2)
+        with workspace(chosen, folder) as here:
+            run_named_job(chosen, look_job_name(chosen.name))
+            look = read_record(here.store, RolloutLook, chosen.name, "rollout")
     console = Terminal()
     if look.rollout:
         console.print(

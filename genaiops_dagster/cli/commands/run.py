@@ -18,19 +18,20 @@ from genaiops_dagster.cli.lifecycle import (
     run_job,
 )
 from genaiops_dagster.cli.options import FOLDER, fail
-from genaiops_dagster.cli.session import Session, SessionError, open_session
 from genaiops_dagster.cli.summary import print_summary, progress_table, summarize
 from genaiops_dagster.cli.terminal import Terminal, styled
 from genaiops_dagster.cli.umask import files_of_the_user
+from genaiops_dagster.cli.working import reporting, workspace
 from genaiops_dagster.records.pipelines import PipelineRunRecord
 from genaiops_dagster.records.record import find_record
-from genaiops_dagster.use_case import UseCase, UseCaseError, known_use_case
+from genaiops_dagster.use_case import UseCase, known_use_case
 from genaiops_dagster.use_case.pipelines import LIFECYCLE, PipelineRun
 
 if TYPE_CHECKING:
     import dagster as dg
 
     from genaiops_dagster.google_cloud.object_store import ObjectStore
+    from genaiops_dagster.orchestration.workspace import Workspace
 
 INTERRUPTED = 130
 STILL_RUNNING = 3
@@ -63,15 +64,12 @@ def run(
     """
     console = Terminal()
     try:
-        chosen = known_use_case(use_case)
-        if via_pipelines:
-            chosen = _with_pipeline(chosen)
-        with open_session(folder) as session:
-            completed, tuning = _run(
-                chosen, session, json_file, verbose, console, again=via_pipelines
-            )
-    except (UseCaseError, SessionError) as error:
-        fail(str(error), code=2)
+        with reporting():
+            chosen = known_use_case(use_case)
+            if via_pipelines:
+                chosen = _with_pipeline(chosen)
+            with workspace(chosen, folder) as here:
+                completed, tuning = _run(here, json_file, verbose, console, again=via_pipelines)
     except KeyboardInterrupt:
         fail("interrupted; what was finished is kept, run again to go on", code=INTERRUPTED)
     for job in tuning:
@@ -85,8 +83,7 @@ def run(
 
 
 def _run(
-    use_case: UseCase,
-    session: Session,
+    here: Workspace,
     json_file: Path | None,
     verbose: bool,
     console: Terminal,
@@ -96,8 +93,7 @@ def _run(
     """Run the lifecycle and print what came of it.
 
     Args:
-        use_case: Whose.
-        session: Where.
+        here: Use case and services.
         json_file: Where the results are written, too.
         verbose: Whether log lines are printed.
         console: Where progress and results are printed.
@@ -107,15 +103,14 @@ def _run(
         Whether nothing failed, and the names of tuning jobs that outlast the run.
     """
     import dagster as dg
-    from google.cloud import storage
 
-    from genaiops_dagster.google_cloud.object_store import ObjectStore
     from genaiops_dagster.orchestration.assembly import build_definitions, lifecycle_job_name
     from genaiops_dagster.orchestration.asset_options import pipeline_keys
     from genaiops_dagster.tuning.pending import pending_jobs
 
-    where = f"the emulator at {session.emulator_url}" if session.emulator_url else "Google Cloud"
-    console.print(styled(use_case.name, "bold"), f"on {where}, project {session.settings.project}")
+    use_case, store, settings = here.use_case, here.store, here.models.settings
+    where = f"the emulator at {settings.vertex_url}" if settings.vertex_url else "Google Cloud"
+    console.print(styled(use_case.name, "bold"), f"on {where}, project {settings.project}")
     definitions = build_definitions([use_case])
     job = definitions.resolve_job_def(lifecycle_job_name(use_case.name))
     names, checks = _step_names(definitions, job)
@@ -129,7 +124,6 @@ def _run(
             }
             level = "INFO" if verbose else "CRITICAL"
             outcome = run_job(job, instance, on_progress, level, config)
-    store = ObjectStore(storage.Client(session.settings.project), session.settings.bucket)
     summary = summarize(use_case.name, outcome, names, store)
     print_summary(summary, console)
     _tell_of_pipelines(use_case, store, console)
@@ -189,12 +183,12 @@ def _progress(
         with Live(console=console, refresh_per_second=8) as live:
             yield lambda steps: live.update(progress_table(steps, names, checks))
         return
-    told: set[str] = set()
+    printed: set[str] = set()
 
     def tell(steps: dict[str, StepProgress]) -> None:
         for key, step in steps.items():
-            if step.status in ("done", "failed") and key not in told:
-                told.add(key)
+            if step.status in ("done", "failed") and key not in printed:
+                printed.add(key)
                 if key not in checks or step.status == "failed":
                     console.print(f"{step.status:6} {names.get(key, key)} {step.seconds:.1f} s")
 

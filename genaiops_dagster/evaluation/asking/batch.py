@@ -12,12 +12,11 @@ from __future__ import annotations
 import io
 import json
 import logging
-import time
 from collections.abc import Iterable, Iterator, Mapping
 from hashlib import sha256
 from typing import TYPE_CHECKING, Any
 
-from genaiops_dagster.evaluation.asking.batch_places import BatchPlace, NoAnswersError
+from genaiops_dagster.evaluation.asking.batch_locations import BatchLocation, NoAnswersError
 from genaiops_dagster.evaluation.asking.inference import (
     Contents,
     Model,
@@ -25,6 +24,7 @@ from genaiops_dagster.evaluation.asking.inference import (
     read_answer,
     request_body,
 )
+from genaiops_dagster.records.clock import Clock
 from genaiops_dagster.records.evaluation import Answer
 from genaiops_dagster.records.fingerprint import fingerprint
 
@@ -43,11 +43,12 @@ class BatchFailedError(RuntimeError):
 
 def answer_in_batch(
     client: genai.Client,
-    place: BatchPlace,
+    location: BatchLocation,
     model: Model,
     system_instruction: str,
     questions: Iterable[Contents],
     wait_seconds: float,
+    clock: Clock,
     log: logging.Logger,
     *,
     afresh: bool = False,
@@ -56,25 +57,28 @@ def answer_in_batch(
 
     Args:
         client: Gen AI client.
-        place: Where requests and answers are.
+        location: Where requests and answers are.
         model: What answers.
-        system_instruction: As it is told.
-        questions: What is asked; the same is asked once.
+        system_instruction: Part of every request.
+        questions: The requests; repeated ones are sent once.
         wait_seconds: How long to wait for the job.
-        log: Told of the job and its state.
-        afresh: Whether the answers of a job that has ended are of no use.
+        clock: Tells how long that was.
+        log: Receives the job's name and its states.
+        afresh: Whether to ignore the answers of a job that has ended.
 
     Raises:
         BatchFailedError: the job failed, or is still running after `wait_seconds`.
     """
     shared = request_body([], system_instruction, model.generation, model.filters)
     requests = _request_lines(shared, questions)
-    name = f"answers-{fingerprint(place.address, model.address, sha256(requests).hexdigest())[:40]}"
+    name = (
+        f"answers-{fingerprint(location.address, model.address, sha256(requests).hexdigest())[:40]}"
+    )
     job = _find(client, name, _RUNNING if afresh else _RUNNING | _USABLE)
     if job is None:
-        job = _create(client, model.address, name, *place.put(name, requests))
+        job = _create(client, model.address, name, *location.put(name, requests))
     del requests
-    yield from _read(place, _wait(client, job, wait_seconds, log))
+    yield from _read(location, _wait(client, job, wait_seconds, clock, log))
 
 
 def _request_lines(shared: Mapping[str, Any], questions: Iterable[Contents]) -> bytes:
@@ -112,14 +116,14 @@ def _create(
 
 
 def _wait(
-    client: genai.Client, job: types.BatchJob, seconds: float, log: logging.Logger
+    client: genai.Client, job: types.BatchJob, seconds: float, clock: Clock, log: logging.Logger
 ) -> types.BatchJob:
-    deadline, pause, told = time.monotonic() + seconds, 0.25, ""
+    deadline, pause, logged = clock.elapsed() + seconds, 0.25, ""
     while True:
         state = _state(job)
-        if state != told:
+        if state != logged:
             log.info("Batch job %s: %s", job.name, state)
-            told = state
+            logged = state
         if state in _USABLE:
             return job
         if state not in _RUNNING:
@@ -128,12 +132,12 @@ def _wait(
                 f"batch job {job.name} ended as {state}: {message}; "
                 "raise batch_from_rows in the use case file to ask row by row"
             )
-        if time.monotonic() >= deadline:
+        if clock.elapsed() >= deadline:
             raise BatchFailedError(
                 f"batch job {job.name} is still {state} after {seconds:g} seconds; it goes on: "
                 "materialize again later to use its answers"
             )
-        time.sleep(min(pause, max(0.0, deadline - time.monotonic())))
+        clock.sleep(min(pause, max(0.0, deadline - clock.elapsed())))
         pause = min(_LONGEST_PAUSE, pause * 1.5)
         job = client.batches.get(name=job.name)
 
@@ -142,12 +146,12 @@ def _state(job: types.BatchJob) -> str:
     return job.state.name if job.state else "JOB_STATE_UNSPECIFIED"
 
 
-def _read(place: BatchPlace, job: types.BatchJob) -> Iterator[tuple[str, Answer]]:
+def _read(location: BatchLocation, job: types.BatchJob) -> Iterator[tuple[str, Answer]]:
     """Answers of all rows of the job's output that have one."""
     from google.genai import types
 
     try:
-        for row in place.rows(job):
+        for row in location.rows(job):
             if row.get("status") or not row.get("response"):
                 continue
             response = types.GenerateContentResponse.model_validate(row["response"])

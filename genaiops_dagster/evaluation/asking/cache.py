@@ -10,7 +10,6 @@ from __future__ import annotations
 import json
 import re
 import threading
-import time
 import uuid
 from collections.abc import Collection, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -19,6 +18,7 @@ from typing import Generic, Literal, TypeVar
 
 from genaiops_dagster.evaluation.asking.journal import Journal
 from genaiops_dagster.google_cloud.object_store import ObjectStore
+from genaiops_dagster.records.clock import Clock
 from genaiops_dagster.records.record import Record, from_line, from_row
 
 R = TypeVar("R", bound=Record)
@@ -43,9 +43,10 @@ class RecordCache(Generic[R]):
         store: The bucket.
         prefix: Where the segments are, with its trailing slash; one for all that shares a model
             and its configuration, so that little more is read than needed.
-        record_type: What is kept.
-        wanted: Fingerprints that may be asked for; no others are held in memory.
-        mode: Whether kept records are used, and new ones may be made.
+        record_type: Type of the records.
+        clock: Tells when a segment is due.
+        wanted: Fingerprints that may be looked up; no others are held in memory.
+        mode: Whether cached records are used, and new ones may be made.
     """
 
     def __init__(
@@ -53,17 +54,19 @@ class RecordCache(Generic[R]):
         store: ObjectStore,
         prefix: str,
         record_type: type[R],
+        clock: Clock,
         wanted: Collection[str] | None = None,
         mode: CacheMode = "reuse",
     ) -> None:
         self.mode = mode
+        self._clock = clock
         self._store = store
         self._prefix = prefix
         self._lock = threading.Lock()
         self._record_type = record_type
         self._found: dict[str, bytes] = {}  # as JSON, which is a fifth of what records take
         self._pending: list[bytes] = []
-        self._last_write = time.monotonic()
+        self._last_write = self._clock.elapsed()
         self._writer = ThreadPoolExecutor(1, thread_name_prefix="response-cache")
         self._write: Future[None] | None = None
         self._journal = Journal(self._identity())
@@ -139,7 +142,7 @@ class RecordCache(Generic[R]):
             self._journal.append(line)
             self._found[key] = content
             self._pending.append(line)
-            waited = time.monotonic() - self._last_write
+            waited = self._clock.elapsed() - self._last_write
             due = len(self._pending) >= SEGMENT_ROWS or waited >= SEGMENT_SECONDS
             busy = self._write is not None and not self._write.done()
         if due and not busy:
@@ -151,16 +154,20 @@ class RecordCache(Generic[R]):
         """Write what the bucket does not have yet, as one segment."""
         with self._lock:
             lines, self._pending = self._pending, []
-            self._last_write = time.monotonic()
+            self._last_write = self._clock.elapsed()
         if not lines:
             return
-        name = f"{self._prefix}{time.time_ns():020}-{uuid.uuid4().hex}.jsonl"
+        name = f"{self._prefix}{self._nanoseconds():020}-{uuid.uuid4().hex}.jsonl"
         try:
             self._store.write_once(name, b"".join(lines), "application/x-ndjson")
         except BaseException:
             with self._lock:
                 self._pending = lines + self._pending
             raise
+
+    def _nanoseconds(self) -> int:
+        """Since 1970; segments are read in the order of their names."""
+        return int(self._clock.now().timestamp() * 1e6) * 1000
 
     def __enter__(self) -> RecordCache[R]:
         return self

@@ -16,13 +16,14 @@ from dataclasses import dataclass, field
 from typing import Generic, Literal, TypeVar
 
 from genaiops_dagster.evaluation.asking.cache import RecordCache
+from genaiops_dagster.evaluation.asking.counting import Counter
 from genaiops_dagster.records.record import Record
 
 T = TypeVar("T")
 R = TypeVar("R", bound=Record)
 
 Progress = Callable[[int, int], None]
-"""Told how many rows are done, of how many."""
+"""Takes how many rows are done, and of how many."""
 
 _TRANSPORT_LIBRARIES = {"aiohttp", "httpx", "httpx2", "requests", "urllib3"}
 _OVERLOAD = {429, 503}
@@ -180,22 +181,22 @@ class Patience:
 
 @dataclass
 class PaidService(Generic[R]):
-    """A service that is paid by request: asked only for what is not kept, and kept at once.
+    """A service that is paid by request: asked only on a cache miss, and cached at once.
 
     Attributes:
-        cache: What was paid for.
+        cache: What was paid for before.
         limit: Shared by all that use the same quota.
         patience: With this service.
-        on_paid: Called with each record that was paid for.
+        payment: Counts each record that is paid for; None where somebody else does.
     """
 
     cache: RecordCache[R]
     limit: AdaptiveLimit
     patience: Patience
-    on_paid: Callable[[R], None] = lambda _: None
+    payment: Counter[R] | None = None
 
     async def get(self, key: str, send: Callable[[float], Awaitable[R]]) -> R:
-        """The record filed under `key`, asked for with `send` where there is none.
+        """The record filed under `key`, or what `send` brings if there is none.
 
         Raises:
             RequestFailedError, ServiceUnusableError: as `persist` does.
@@ -208,9 +209,10 @@ class PaidService(Generic[R]):
         return found
 
     def keep(self, key: str, record: R) -> None:
-        """Keep and count a record that was paid for."""
+        """Cache and count a record that was paid for."""
         self.cache.put(key, record)
-        self.on_paid(record)
+        if self.payment is not None:
+            self.payment.count(record)
 
 
 async def persist(
@@ -270,11 +272,11 @@ async def map_in_order(
     The first exception ends all work under way and is raised.
     """
     results: dict[int, T] = {}
-    places = iter(range(count))
+    indexes = iter(range(count))
 
     async def run() -> None:
-        for place in places:
-            results[place] = await work(place)
+        for index in indexes:
+            results[index] = await work(index)
             progress(len(results), count)
 
     tasks = [asyncio.create_task(run()) for _ in range(min(workers, count))]
@@ -284,7 +286,7 @@ async def map_in_order(
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
-    return [results[place] for place in range(count)]
+    return [results[index] for index in range(count)]
 
 
 def _reason_to_give_up(

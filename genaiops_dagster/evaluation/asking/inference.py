@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
 import functools
-import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -41,7 +41,7 @@ def content_config(
     """The request's config: the same for evaluation and serving.
 
     Args:
-        system_instruction: As the model is told; empty for none.
+        system_instruction: Part of the request; empty for none.
         generation: As the model generates.
         filters: What the service is to block.
     """
@@ -129,7 +129,7 @@ def configuration_digest(
 
     Args:
         address: Resource name of the model or endpoint.
-        system_instruction: As the model is told.
+        system_instruction: Part of the request.
         generation: As the model generates.
         filters: What the service is to block.
     """
@@ -137,7 +137,7 @@ def configuration_digest(
 
 
 def contents_key(contents: Contents) -> str:
-    """Under what the answer to `contents` is kept, among those of one configuration.
+    """Key of the answer to `contents`, among those of one configuration.
 
     However the fields are spelled (`fileData`, `file_data`), the same contents have the same key.
     """
@@ -199,27 +199,27 @@ class Responder:
 
     Args:
         client: Client of this event loop, which sends each request once.
-        address: Resource name of the model or endpoint.
-        config: As `content_config` makes it.
+        model: Who is asked.
+        system_instruction: Part of every request.
         service: Quota, patience and cache.
-        prefix: What the service has of every request already.
+        prefix: The part of every request that the service has already.
     """
 
     def __init__(
         self,
         client: genai.Client,
-        address: str,
-        config: types.GenerateContentConfig,
+        model: Model,
+        system_instruction: str,
         service: PaidService[Answer],
         prefix: CachedPrefix | None = None,
     ) -> None:
         self._client = client
-        self._address = address
-        self._config = config
+        self._address = model.address
+        self._config = content_config(system_instruction, model.generation, model.filters)
         self._service = service
         self._prefix = prefix
         if prefix:  # the cached content has instruction and tools; a request must not repeat them
-            self._config = config.model_copy(
+            self._config = self._config.model_copy(
                 update={
                     "cached_content": prefix.name,
                     "system_instruction": None,
@@ -228,11 +228,11 @@ class Responder:
             )
 
     async def respond(self, contents: Contents) -> Answer:
-        """The answer to `contents`; `failed` with the reason when none was to be had.
+        """The answer to `contents`; `failed` with the reason if there is none.
 
         Raises:
             ServiceUnusableError: there is no such model, or no permission to call it.
-            CacheMissError: the run is strict and the answer is not kept.
+            CacheMissError: the run is strict and the answer is not cached.
         """
         try:
             return await self._service.get(
@@ -246,13 +246,14 @@ class Responder:
         from google.genai import types
 
         timeout = types.HttpOptions(timeout=int(timeout_seconds * 1000))
-        started = time.perf_counter()
+        loop = asyncio.get_running_loop()
+        started = loop.time()
         response = await self._client.aio.models.generate_content(
             model=self._address,
             contents=self._prefix.rest(contents) if self._prefix else list(contents),
             config=self._config.model_copy(update={"http_options": timeout}),
         )
-        return read_answer(response, time.perf_counter() - started)
+        return read_answer(response, loop.time() - started)
 
 
 def read_answer(response: types.GenerateContentResponse, latency_seconds: float) -> Answer:

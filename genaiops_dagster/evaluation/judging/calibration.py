@@ -1,6 +1,6 @@
-"""A judge beside people: how well its ratings agree with theirs on the same answers.
+"""A judge compared with people: how well its ratings agree with theirs on the same answers.
 
-People's ratings are JSON lines, in a file beside the use case files or in the bucket, one rating
+People's ratings are JSON lines, in a file next to the use case files or in the bucket, one rating
 each: `{"metric": ..., "rating": ..., "prompt": ..., "reference": ..., "response": ...}`.
 """
 

@@ -10,7 +10,7 @@ import asyncio
 import functools
 import json
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -22,7 +22,7 @@ from genaiops_dagster.records.fingerprint import fingerprint
 from genaiops_dagster.use_case.evaluation import Judge, JudgedMetric
 
 if TYPE_CHECKING:
-    from google.cloud.aiplatform_v1beta1 import EvaluationServiceClient
+    from genaiops_dagster.google_cloud.vertex_ai import VertexAI
 
 VERSION = 2
 """Raised when the same criteria would be put to the judge in other words than before."""
@@ -68,7 +68,7 @@ def judge_digest(judge: Judge | None) -> str:
 
 
 def prompt_template(metric: JudgedMetric) -> str | None:
-    """What the judge is told, with places for the fields; None for the service's own metrics.
+    """The judge's instruction, with fields to fill in; None for the service's own metrics.
 
     Raises:
         UnknownTemplateError: the SDK has no template of that name.
@@ -111,7 +111,7 @@ def template_fields(template: str) -> set[str]:
 
 @dataclass(frozen=True)
 class Rated:
-    """Ratings of one answer in one metric, as many as were to be had, and why the others failed."""
+    """Ratings of one answer in one metric, as many as could be had, and why the others failed."""
 
     ratings: list[float]
     explanation: str
@@ -128,25 +128,18 @@ class JudgePanel:
 
     Args:
         judge: Model, metrics and number of ratings.
-        client: Gives the client of the evaluation service; called in threads, because it takes
-            seconds to import.
-        location: `projects/<project>/locations/<location>`.
-        address: Resource name of the judge model.
+        models: Vertex AI. Its evaluation client is built in a thread: importing it takes seconds.
         service: Quota, patience and cache.
     """
 
     def __init__(
         self,
         judge: Judge,
-        client: Callable[[], EvaluationServiceClient],
-        location: str,
-        address: str,
+        models: VertexAI,
         service: PaidService[Judgement],
     ) -> None:
         self._judge = judge
-        self._client = client
-        self._location = location
-        self._address = address
+        self._models = models
         self._service = service
         self._templates = {name: prompt_template(m) for name, m in judge.metrics.items()}
 
@@ -208,9 +201,9 @@ class JudgePanel:
         """Send one request, once."""
         types = message_types()
         request = types.EvaluateInstancesRequest(
-            location=self._location,
+            location=self._models.parent,
             autorater_config=types.AutoraterConfig(
-                autorater_model=self._address,
+                autorater_model=self._models.model_address(self._judge.model),
                 sampling_count=1,
                 generation_config=types.GenerationConfig(seed=repeat),
             ),
@@ -223,7 +216,9 @@ class JudgePanel:
                 metric_spec=types.PointwiseMetricSpec(metric_prompt_template=template),
                 instance=types.PointwiseMetricInstance(json_instance=json.dumps(dict(instance))),
             )
-        response = self._client().evaluate_instances(request, retry=None, timeout=timeout_seconds)
+        response = self._models.evaluation.evaluate_instances(
+            request, retry=None, timeout=timeout_seconds
+        )
         if template is not None:
             return read_rating(response.pointwise_metric_result, metric.scale)
         if not response.metric_results:

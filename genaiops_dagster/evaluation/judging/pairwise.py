@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import combinations
 from typing import TYPE_CHECKING
@@ -29,7 +29,7 @@ from genaiops_dagster.records.fingerprint import fingerprint
 from genaiops_dagster.use_case.evaluation import Judge, PairwiseMetric
 
 if TYPE_CHECKING:
-    from google.cloud.aiplatform_v1beta1 import EvaluationServiceClient
+    from genaiops_dagster.google_cloud.vertex_ai import VertexAI
 
 VERSION = 2
 """Raised when the same criteria would be put to the judge in other words than before."""
@@ -110,7 +110,7 @@ def pairwise_digest(judge: Judge, metric: PairwiseMetric) -> str:
 
 
 def pairwise_template(metric: PairwiseMetric) -> str:
-    """What the judge is told, with places for the fields.
+    """The judge's instruction, with fields to fill in.
 
     Raises:
         UnknownTemplateError: the SDK has no template of that name.
@@ -126,9 +126,7 @@ class PairwiseJudge:
     Args:
         judge: Model and number of choices for each order.
         metric: Criteria.
-        client: Gives the client of the evaluation service; called in threads.
-        location: `projects/<project>/locations/<location>`.
-        address: Resource name of the judge model.
+        models: Vertex AI. Its evaluation client is built in a thread: importing it takes seconds.
         service: Quota, patience and cache.
     """
 
@@ -136,17 +134,14 @@ class PairwiseJudge:
         self,
         judge: Judge,
         metric: PairwiseMetric,
-        client: Callable[[], EvaluationServiceClient],
-        location: str,
-        address: str,
+        models: VertexAI,
         service: PaidService[Choice],
     ) -> None:
+        self._judge = judge
         self._repeats = range(judge.repeats)
         self._template = pairwise_template(metric)
         self._fields = template_fields(self._template)
-        self._client = client
-        self._location = location
-        self._address = address
+        self._models = models
         self._service = service
 
     async def judge(self, pair: Pair) -> Judged:
@@ -190,7 +185,7 @@ class PairwiseJudge:
         """Send one request, once."""
         types = message_types()
         request = types.EvaluateInstancesRequest(
-            location=self._location,
+            location=self._models.parent,
             pairwise_metric_input=types.PairwiseMetricInput(
                 metric_spec=types.PairwiseMetricSpec(
                     metric_prompt_template=self._template,
@@ -200,23 +195,25 @@ class PairwiseJudge:
                 instance=types.PairwiseMetricInstance(json_instance=json.dumps(dict(instance))),
             ),
             autorater_config=types.AutoraterConfig(
-                autorater_model=self._address,
+                autorater_model=self._models.model_address(self._judge.model),
                 sampling_count=1,
                 flip_enabled=False,  # both orders are asked for here, so that bias can be seen
                 generation_config=types.GenerationConfig(seed=repeat),
             ),
         )
-        response = self._client().evaluate_instances(request, retry=None, timeout=timeout_seconds)
+        response = self._models.evaluation.evaluate_instances(
+            request, retry=None, timeout=timeout_seconds
+        )
         result = response.pairwise_metric_result
-        places: dict[str, Choice] = {
+        choices_by_name: dict[str, Choice] = {
             "BASELINE": Choice(choice="first", explanation=result.explanation),
             "CANDIDATE": Choice(choice="second", explanation=result.explanation),
             "TIE": Choice(choice="tie", explanation=result.explanation),
         }
         name = types.PairwiseChoice(result.pairwise_choice).name
-        if name not in places:
+        if name not in choices_by_name:
             raise JudgeError("the judge made no choice")
-        return places[name]
+        return choices_by_name[name]
 
 
 _VOTES = {"first": 1, "second": -1, "tie": 0}

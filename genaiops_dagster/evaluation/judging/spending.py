@@ -1,8 +1,8 @@
-"""What a judge alone is paid: for preferences and calibration."""
+"""What a judge costs outside a report: for preferences, calibration and online evaluation."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 
 from genaiops_dagster.budget.payment import Purse
@@ -13,8 +13,8 @@ from genaiops_dagster.budget.stage_costs import (
     estimate_of,
     price_requests,
 )
+from genaiops_dagster.evaluation.asking.counting import JudgementCounter
 from genaiops_dagster.prompts.tokens import TokenTotal
-from genaiops_dagster.records.record import Record
 
 _CHARACTERS_PER_TOKEN = 4
 """Source: https://ai.google.dev/gemini-api/docs/tokens (about 4 characters of English text)."""
@@ -32,8 +32,8 @@ def spending_on_judge(
     calls: int,
     characters: int,
     emulated: bool,
-) -> Iterator[Callable[[Record], None]]:
-    """Reserve what a judge may cost; gives what counts each of its answers.
+) -> Iterator[JudgementCounter]:
+    """Reserve what a judge may cost; the counter of its answers.
 
     Args:
         purse: The run's.
@@ -50,7 +50,7 @@ def spending_on_judge(
     read = per_call // _CHARACTERS_PER_TOKEN + JUDGE_INSTRUCTION_TOKENS
     at_most = per_call // _FEWEST_CHARACTERS_PER_TOKEN + JUDGE_INSTRUCTION_TOKENS
     stage = price_requests(
-        purse.use_case.budget.prices,
+        purse.prices(),
         stage="judging",
         candidate="",
         model=judge_model,
@@ -61,8 +61,8 @@ def spending_on_judge(
         longest=(at_most, JUDGE_MAXIMUM_ANSWER_TOKENS) if calls else (0, 0),
         basis=f"{calls} judgements",
     )
-    estimate = estimate_of(purse.use_case.name, [stage], emulated=emulated)
+    estimate = estimate_of(purse.use_case, [stage], emulated=emulated)
     with purse.paying(
         f"judging/{work}", stage="judging", model=judge_model, estimate=estimate
     ) as payment:
-        yield lambda _: payment.add(input_tokens=read, output_tokens=JUDGE_ANSWER_TOKENS)
+        yield JudgementCounter(payment, read)

@@ -1,7 +1,7 @@
 """Computed metrics: an answer against the expected output, on this machine.
 
-Scores are shares, 0 to 1, but for functions of one's own. Text metrics are those of kept libraries;
-the evaluation service computes the same figures, and that both agree is tested.
+Scores are shares, 0 to 1, except those of your own functions. Text metrics are those of kept
+libraries; the evaluation service computes the same figures, and that both agree is tested.
 """
 
 from __future__ import annotations
@@ -90,7 +90,7 @@ def _user_score(function: Callable[..., Any]) -> Score:
 
 
 def exact_match(answer: str, reference: str) -> float:
-    """1 when both are the same but for white space around them, else 0."""
+    """1 when both are the same apart from white space around them, else 0."""
     return float(answer.strip() == reference.strip())
 
 

@@ -16,6 +16,7 @@ from genaiops_dagster.evaluation.asking.concurrency import (
     RequestFailedError,
     persist,
 )
+from genaiops_dagster.evaluation.asking.counting import Counter, Texts
 from genaiops_dagster.evaluation.asking.threads import in_thread
 from genaiops_dagster.evaluation.scoring.metrics import VERSION
 from genaiops_dagster.google_cloud.vertex_ai import message_types
@@ -23,7 +24,7 @@ from genaiops_dagster.records.evaluation import Judgement, RowResult
 from genaiops_dagster.records.fingerprint import fingerprint
 
 if TYPE_CHECKING:
-    from google.cloud.aiplatform_v1beta1 import EvaluationServiceClient
+    from genaiops_dagster.google_cloud.vertex_ai import VertexAI
 
 _ROUGE = {
     "rouge_1": "rouge1",
@@ -31,38 +32,34 @@ _ROUGE = {
     "rouge_l": "rougeL",
     "rouge_l_sum": "rougeLsum",
 }
-Texts = tuple[str, str]
-"""An answer and its expected output."""
 
 
 async def score_by_service(
     rows: Sequence[RowResult],
     metrics: Iterable[str],
-    client: Callable[[], EvaluationServiceClient],
-    location: str,
+    models: VertexAI,
     service: PaidService[Judgement],
-    on_paid: Callable[[Sequence[Texts]], None],
+    counter: Counter[Sequence[Texts]],
 ) -> list[RowResult]:
     """Rows with the service's scores in `metrics` besides those that they have.
 
     Args:
         rows: Rows with their answers; those without one stay as they are.
         metrics: Some of those that the service has.
-        client: Gives the client of the evaluation service; called in threads.
-        location: `projects/<project>/locations/<location>`.
+        models: Vertex AI, whose evaluation client is called in threads.
         service: Quota, patience and cache.
-        on_paid: Called with what each request that was answered had sent.
+        counter: Counts the texts of each request that was answered.
     """
     scored = list(rows)
     for metric in metrics:
-        ask = functools.partial(_scores, client, location, metric)
+        ask = functools.partial(_scores, models, metric)
         texts = {i: _texts(row) for i, row in enumerate(rows) if row.answer is not None}
         needed = [text for text in set(texts.values()) if service.cache.lacks(_key(metric, text))]
         service.cache.refuse_if_strict(len(needed), f"scores in {metric}")
-        failed = await _score_all(metric, sorted(needed), ask, service, on_paid)
-        for place, text in texts.items():
+        failed = await _score_all(metric, sorted(needed), ask, service, counter)
+        for index, text in texts.items():
             found = None if text in failed else service.cache.get(_key(metric, text))
-            scored[place] = _with_score(scored[place], metric, found, failed.get(text))
+            scored[index] = _with_score(scored[index], metric, found, failed.get(text))
     return scored
 
 
@@ -71,9 +68,9 @@ async def _score_all(
     texts: Sequence[Texts],
     ask: Callable[[Sequence[Texts], float], list[float]],
     service: PaidService[Judgement],
-    on_paid: Callable[[Sequence[Texts]], None],
+    counter: Counter[Sequence[Texts]],
 ) -> dict[Texts, str]:
-    """Keep the scores of all `texts`; why there is none, for those of failed requests."""
+    """Cache the scores of all `texts`; why there is none, for those of failed requests."""
     failed: dict[Texts, str] = {}
 
     async def score(chunk: Sequence[Texts]) -> None:
@@ -85,7 +82,7 @@ async def _score_all(
         except RequestFailedError as error:
             failed.update(dict.fromkeys(chunk, str(error)))
             return
-        on_paid(chunk)
+        counter.count(chunk)
         for text, value in zip(chunk, scores, strict=True):
             service.keep(_key(metric, text), Judgement(score=value))
 
@@ -95,15 +92,14 @@ async def _score_all(
 
 
 def _scores(
-    client: Callable[[], EvaluationServiceClient],
-    location: str,
+    models: VertexAI,
     metric: str,
     texts: Sequence[Texts],
     timeout_seconds: float,
 ) -> list[float]:
     """Send one request, once; a score for each text, in order."""
     types = message_types()
-    request = types.EvaluateInstancesRequest(location=location)
+    request = types.EvaluateInstancesRequest(location=models.parent)
     if metric == "exact_match":
         request.exact_match_input = types.ExactMatchInput(
             metric_spec=types.ExactMatchSpec(),
@@ -119,7 +115,7 @@ def _scores(
             metric_spec=types.RougeSpec(rouge_type=_ROUGE[metric]),
             instances=_instances(types.RougeInstance, texts),
         )
-    response = client().evaluate_instances(request, retry=None, timeout=timeout_seconds)
+    response = models.evaluation.evaluate_instances(request, retry=None, timeout=timeout_seconds)
     found = (
         response.exact_match_results.exact_match_metric_values
         or response.bleu_results.bleu_metric_values

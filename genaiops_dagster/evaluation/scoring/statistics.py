@@ -166,7 +166,7 @@ def bootstrap_interval(
 ) -> tuple[float, float] | None:
     """Interval of a figure of all rows together, by the percentile bootstrap over groups.
 
-    For figures that are no mean of rows, such as a macro F1. None with fewer than two groups.
+    For figures that are not means of rows, such as a macro F1. None with fewer than two groups.
 
     Args:
         statistic: From sums of counts (one row each: resamples x counts) to one figure each.

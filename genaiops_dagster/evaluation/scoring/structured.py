@@ -33,7 +33,7 @@ def json_valid(answer: str, _: str) -> float:
 def json_match(answer: str, reference: str) -> float:
     """How much of two JSON values is the same: F1 of their fields with their values.
 
-    An answer that is no JSON scores 0.
+    An answer that is not JSON scores 0.
 
     Raises:
         ExpectedOutputError: the expected output is no JSON.

@@ -1,6 +1,6 @@
 """Metrics that a user wrote: functions named `module:function` in the use case file.
 
-The module is one that Python finds, or a file beside the use case files.
+The module is one that Python finds, or a file next to the use case files.
 """
 
 from __future__ import annotations

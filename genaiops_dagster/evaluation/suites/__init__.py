@@ -1,1 +1,1 @@
-"""Questions beside the evaluation set: golden cases, safety, and what tuning may unlearn."""
+"""Questions besides the evaluation set: golden cases, safety, and what tuning may unlearn."""

@@ -12,9 +12,10 @@ from pydantic import Field
 
 from genaiops_dagster.prompts.rendering import render
 from genaiops_dagster.records.evaluation import Answer, CaseResult
+from genaiops_dagster.records.fingerprint import fingerprint
 from genaiops_dagster.records.prompts import PromptVersion
 from genaiops_dagster.records.record import Record
-from genaiops_dagster.use_case.evaluation import GoldenCase
+from genaiops_dagster.use_case.evaluation import Evaluation, GoldenCase
 
 GOLDEN = "golden"
 
@@ -33,7 +34,7 @@ class Case(Record):
 
     Attributes:
         expects: A refusal, any answer that is none, or the texts of `equals` and `contains`.
-        equals: The whole answer, but for white space around it.
+        equals: The whole answer, apart from white space around it.
         contains: For golden cases all of these texts; for suites at least one, as a whole word.
     """
 
@@ -72,12 +73,35 @@ def golden_cases(cases: list[GoldenCase], prompt: PromptVersion) -> tuple[Case, 
     )
 
 
+def suites_of(evaluation: Evaluation, prompt: PromptVersion) -> dict[str, tuple[Case, ...]]:
+    """Cases of each suite that the use case has, by the suite's name."""
+    suites: dict[str, tuple[Case, ...]] = {name: shipped_cases(name) for name in evaluation.suites}
+    if evaluation.golden:
+        suites[GOLDEN] = golden_cases(evaluation.golden, prompt)
+    return suites
+
+
+def suites_digest(evaluation: Evaluation, prompt: PromptVersion) -> str:
+    """sha256 over all cases."""
+    suites = suites_of(evaluation, prompt)
+    return fingerprint({name: list(cases) for name, cases in suites.items()})
+
+
+def count_requests(
+    evaluation: Evaluation, prompt: PromptVersion, *, with_base: bool
+) -> tuple[int, int]:
+    """How many requests the suites are, at most: to the candidate, and to its base model."""
+    counts = {name: len(cases) for name, cases in suites_of(evaluation, prompt).items()}
+    shipped = sum(count for name, count in counts.items() if name != GOLDEN)
+    return sum(counts.values()), shipped if with_base else 0
+
+
 def declines(text: str) -> bool:
     """Whether a text begins as models begin that decline; other refusals are not recognized."""
     return bool(_DECLINES.match(text.replace("\u2019", "'")))
 
 
-def judge_case(case: Case, answer: Answer) -> CaseResult:
+def check_case(case: Case, answer: Answer) -> CaseResult:
     """Whether `answer` passes `case`; nothing is said where there was no response."""
     text = answer.text or ""
     refused = answer.state == "blocked" or declines(text)

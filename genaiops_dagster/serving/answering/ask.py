@@ -1,9 +1,8 @@
-"""One question to one model, its answer told while it comes."""
+"""One question to one model, with its answer streamed."""
 
 from __future__ import annotations
 
 import hashlib
-import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from genaiops_dagster.evaluation.asking.inference import Contents, Model, content_config
 from genaiops_dagster.prompts.rendering import file_part, template_variables
+from genaiops_dagster.records.clock import Clock
 from genaiops_dagster.records.layout import Layout
 from genaiops_dagster.records.prompts import PromptVersion
 
@@ -31,7 +31,7 @@ class Question:
 
     Attributes:
         model: Who is asked, how it generates, and what the service is to block.
-        system_instruction: As it is told; empty for none.
+        system_instruction: Part of the request; empty for none.
         contents: The turns.
         candidates: How many answers.
         schema: JSON schema that the answer must have; None for any text.
@@ -158,13 +158,15 @@ def _address(file: str, store: ObjectStore, use_case: str) -> str:
     return store.uri(name)
 
 
-def stream(client: genai.Client, question: Question, on_text: Callable[[str], None]) -> Response:
-    """Ask, and tell the text of the first candidate as it comes.
+def stream(
+    client: genai.Client, question: Question, on_text: Callable[[str], None], clock: Clock
+) -> Response:
+    """Ask, and pass the text of the first candidate to `on_text` as it comes.
 
     Raises:
         google.genai.errors.APIError: the service did not answer.
     """
-    started = time.perf_counter()
+    started = clock.elapsed()
     first: float | None = None
     chunks = []
     for chunk in client.models.generate_content_stream(
@@ -172,14 +174,14 @@ def stream(client: genai.Client, question: Question, on_text: Callable[[str], No
         contents=list(question.contents),
         config=question.config(),
     ):
-        first = first or time.perf_counter()
+        first = first or clock.elapsed()
         chunks.append(chunk)
         for candidate in chunk.candidates or []:
             parts = (candidate.content.parts if candidate.content else None) or []
             text = "".join(part.text for part in parts if part.text and not part.thought)
             if text and not candidate.index:
                 on_text(text)
-    ended = time.perf_counter()
+    ended = clock.elapsed()
     return Response(join(chunks), ended - started, (first or ended) - started)
 
 
@@ -192,11 +194,11 @@ def join(chunks: Iterable[types.GenerateContentResponse]) -> types.GenerateConte
     for chunk in chunks:
         fields = chunk.model_dump(exclude_none=True, exclude={"sdk_http_response", "parsed"})
         for candidate in fields.pop("candidates", []):
-            kept = candidates.setdefault(candidate.get("index") or 0, {})
-            parts = kept.get("content", {}).get("parts", [])
+            joined = candidates.setdefault(candidate.get("index") or 0, {})
+            parts = joined.get("content", {}).get("parts", [])
             for part in candidate.pop("content", {}).get("parts") or []:
                 _add(parts, part)
-            kept |= {**candidate, "content": {"role": "model", "parts": parts}}
+            joined |= {**candidate, "content": {"role": "model", "parts": parts}}
         whole |= fields
     if candidates:
         whole["candidates"] = [candidates[index] for index in sorted(candidates)]

@@ -5,16 +5,15 @@ from __future__ import annotations
 import functools
 from collections.abc import Callable
 
-from genaiops_dagster.budget.pricing import is_tuned, token_cost
+from genaiops_dagster.budget.pricing import PriceList, is_tuned, token_cost
 from genaiops_dagster.records.evaluation import Answer
 from genaiops_dagster.records.promotion import Champion
-from genaiops_dagster.use_case import UseCase
 
 
-def answer_cost(use_case: UseCase, champion: Champion) -> Callable[[Answer], float | None]:
-    """How answers of `champion` are priced, in US dollars; None: the price is not known.
+def answer_cost(prices: PriceList, champion: Champion) -> Callable[[Answer], float | None]:
+    """How answers of `champion` are priced, in US dollars; None if the price is not known.
 
-    A request that nothing answered costs nothing. Answers of the same size share their price,
+    A request without an answer costs nothing. Answers of the same size share their price,
     because it takes a while to look one up.
     """
     grounded = "google_search" in champion.generation.tools
@@ -29,7 +28,7 @@ def answer_cost(use_case: UseCase, champion: Champion) -> Callable[[Answer], flo
             cached_tokens=cached,
             searches=int(grounded),
             batch=batch,
-            prices=use_case.budget.prices,
+            prices=prices,
         )
 
     def cost(answer: Answer) -> float | None:

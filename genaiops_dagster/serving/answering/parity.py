@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from pydantic import ValidationError
 
+from genaiops_dagster.prompts.parity import PromptParityError
 from genaiops_dagster.prompts.rendering import version
 from genaiops_dagster.records.layout import Layout
 from genaiops_dagster.records.promotion import Champion
@@ -18,17 +19,13 @@ if TYPE_CHECKING:
     from genaiops_dagster.google_cloud.object_store import ObjectStore
 
 
-class PromptParityError(RuntimeError):
-    """The champion would be asked with another prompt than it was tuned or judged with."""
-
-
 def prompt_of(champion: Champion, store: ObjectStore | None = None) -> PromptVersion:
     """The prompt that the champion was evaluated with.
 
     Args:
         champion: Says the prompt, and the digest that it had when it was judged.
         store: Where the records of tuned models are, to compare with the prompt of the champion's
-            training data, too; None: not compared.
+            training data, too; not compared if None.
 
     Raises:
         PromptParityError: the prompt does not have the digest that was judged, or that the tuned

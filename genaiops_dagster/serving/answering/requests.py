@@ -1,8 +1,8 @@
 """The request log: what was served, to the BigQuery table `requests`, in batches.
 
 Figures always, texts only where the use case opts in, and then without personal data and secrets.
-Rows are added without waiting. What BigQuery does not take is kept and tried again, on disk where
-there is a folder for it; nothing is left out silently.
+Rows are added without waiting. What BigQuery does not take waits and is tried again, on disk if
+there is a folder for it; nothing is dropped silently.
 """
 
 from __future__ import annotations
@@ -14,15 +14,16 @@ import json
 import logging
 import queue
 import threading
-import time
 import uuid
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from genaiops_dagster.budget.pricing import PriceList
 from genaiops_dagster.data.sensitive import redacted
 from genaiops_dagster.google_cloud.warehouse import Column, Table, Warehouse
 from genaiops_dagster.records import layout
+from genaiops_dagster.records.clock import SYSTEM_CLOCK, Clock
 from genaiops_dagster.records.evaluation import Answer
 from genaiops_dagster.records.promotion import Champion
 from genaiops_dagster.records.serving import Finding, Status
@@ -121,10 +122,12 @@ def request_row(request: ServedRequest) -> dict[str, Any]:
     """A request's row of the table `requests`, with redacted texts if the use case keeps them."""
     served, answer = request.served, request.answer
     texts = request.use_case.serving.log_texts
+    created = dt.datetime.fromtimestamp(request.started, dt.UTC)
+    prices = PriceList(created, request.use_case.budget.prices)
     values = [str(value) for value in request.variables.values()]
     return {
         "request_id": request.request_id,
-        "created": dt.datetime.fromtimestamp(request.started, dt.UTC).isoformat(),
+        "created": created.isoformat(),
         "use_case": request.use_case.name,
         "user_digest": hashlib.sha256(request.user.encode()).hexdigest()[:16],
         "arm": request.arm,
@@ -140,7 +143,7 @@ def request_row(request: ServedRequest) -> dict[str, Any]:
         "finish_reason": answer.finish_reason,
         "input_tokens": answer.input_tokens,
         "output_tokens": answer.output_tokens,
-        "cost_usd": answer_cost(request.use_case, served)(answer),
+        "cost_usd": answer_cost(prices, served)(answer),
         "latency_seconds": answer.latency_seconds,
         "input_characters": sum(len(value) for value in values),
         "output_characters": len(answer.text or ""),
@@ -158,11 +161,12 @@ class RequestLog:
 
     Args:
         warehouse: Dataset of the table.
-        folder: Where rows that BigQuery did not take wait, also for the next process; None: in
-            memory.
+        folder: Where rows that BigQuery did not take wait, also for the next process; in memory
+            if None.
         batch_rows: Rows that are written at once.
         flush_seconds: Longest time that a row waits for others.
         close_seconds: How long `close` tries to write what is left.
+        clock: Tells the time.
     """
 
     def __init__(
@@ -173,12 +177,14 @@ class RequestLog:
         batch_rows: int = 500,
         flush_seconds: float = 5.0,
         close_seconds: float = 30.0,
+        clock: Clock = SYSTEM_CLOCK,
     ) -> None:
         self._warehouse = warehouse
         self._folder = folder
         self._batch_rows = batch_rows
         self._flush_seconds = flush_seconds
         self._close_seconds = close_seconds
+        self._clock = clock
         self._added: queue.SimpleQueue[ServedRequest | None] = queue.SimpleQueue()
         self._waiting: list[dict[str, Any]] = []
         self._closed = threading.Event()
@@ -199,7 +205,7 @@ class RequestLog:
             self._begin()
 
     def close(self) -> None:
-        """Write what is left; what BigQuery does not take stays in the folder, or is told.
+        """Write what is left; what BigQuery does not take stays in the folder, or is lost.
 
         A second call does nothing.
         """
@@ -225,10 +231,10 @@ class RequestLog:
 
     def _work(self) -> None:
         self._adopt()
-        deadline = time.monotonic() + self._flush_seconds
+        deadline = self._clock.elapsed() + self._flush_seconds
         while True:
             try:
-                request = self._added.get(timeout=max(0.01, deadline - time.monotonic()))
+                request = self._added.get(timeout=max(0.01, deadline - self._clock.elapsed()))
             except queue.Empty:
                 pass
             else:
@@ -236,10 +242,10 @@ class RequestLog:
                     self._finish()
                     return
                 self._waiting.append(request_row(request))
-                if len(self._waiting) < self._batch_rows and time.monotonic() < deadline:
+                if len(self._waiting) < self._batch_rows and self._clock.elapsed() < deadline:
                     continue
             self._flush()
-            deadline = time.monotonic() + self._flush_seconds
+            deadline = self._clock.elapsed() + self._flush_seconds
 
     def _flush(self) -> bool:
         """Write what waits; whether nothing waits any more."""
@@ -247,7 +253,7 @@ class RequestLog:
             return True
         try:
             self._warehouse.append(REQUESTS, self._waiting)
-        except Exception as error:  # noqa: BLE001 - tried again, and told
+        except Exception as error:  # noqa: BLE001 - tried again, and logged
             _LOG.warning("%d requests are not recorded yet: %s", len(self._waiting), error)
             if len(self._waiting) >= _MOST_WAITING:
                 self._give_up()
@@ -256,7 +262,7 @@ class RequestLog:
         return True
 
     def _give_up(self) -> None:
-        """Leave what waits to the next process; without a folder it is lost, and that is told."""
+        """Leave what waits to the next process; without a folder it is lost, and logged."""
         rows, self._waiting = self._waiting, []
         if self._folder is None:
             _LOG.error("%d requests could not be recorded and are lost", len(rows))
@@ -271,12 +277,12 @@ class RequestLog:
             request = self._added.get()
             if request is not None:
                 self._waiting.append(request_row(request))
-        deadline, pause = time.monotonic() + self._close_seconds, 0.5
+        deadline, pause = self._clock.elapsed() + self._close_seconds, 0.5
         while not self._flush() and self._waiting:
-            if self._folder is not None or time.monotonic() + pause > deadline:
+            if self._folder is not None or self._clock.elapsed() + pause > deadline:
                 self._give_up()
                 return
-            time.sleep(pause)
+            self._clock.sleep(pause)
             pause = min(2 * pause, 5.0)
 
     def _adopt(self) -> None:

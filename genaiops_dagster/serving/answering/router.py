@@ -13,7 +13,6 @@ import json
 import logging
 import os
 import threading
-import time
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -25,15 +24,17 @@ from genaiops_dagster.google_cloud.settings import GoogleCloudSettings
 from genaiops_dagster.google_cloud.vertex_ai import VertexAI
 from genaiops_dagster.google_cloud.warehouse import Warehouse
 from genaiops_dagster.promotion.champion import ChampionError, require_gated
-from genaiops_dagster.promotion.log import BrokenLogError, DecisionLog, parse_log
+from genaiops_dagster.promotion.log import BrokenLogError, parse_log, stored_log
+from genaiops_dagster.prompts.parity import PromptParityError
 from genaiops_dagster.prompts.rendering import request_contents
+from genaiops_dagster.records.clock import SYSTEM_CLOCK, Clock
 from genaiops_dagster.records.evaluation import Answer
 from genaiops_dagster.records.layout import Layout
 from genaiops_dagster.records.promotion import Champion, LogEntry
 from genaiops_dagster.records.record import NewerRecordError, from_json
 from genaiops_dagster.records.serving import Finding, Status
 from genaiops_dagster.serving.answering.guardrails import guard, screen_input
-from genaiops_dagster.serving.answering.parity import PromptParityError, prompt_of
+from genaiops_dagster.serving.answering.parity import prompt_of
 from genaiops_dagster.serving.answering.requests import RequestLog, ServedRequest, new_request_id
 from genaiops_dagster.use_case import UseCase, known_use_case
 
@@ -89,7 +90,7 @@ class Response(NamedTuple):
     arm: Arm
 
 
-class _Asked(NamedTuple):
+class _Prompt(NamedTuple):
     """What a user asks: as given, as it may be sent, what the rules found, why it is refused."""
 
     user: str
@@ -114,12 +115,13 @@ class Router:
         use_case: Its rules apply, and its prices.
         store: Bucket of the pointer and the decision log.
         vertex_ai: Clients, for `generate`.
-        requests: Where requests are recorded; None: nowhere.
+        requests: Where requests are recorded; nowhere if None.
         refresh_seconds: How often the pointer is looked at.
         start_seconds: How long the first call waits for the store, before it falls back on what
             `folder` holds.
-        folder: Where the last known champion is kept for the next start; None: nowhere.
+        folder: Where the last known champion is kept for the next start; nowhere if None.
         attempts: How often `generate` sends a request before it fails.
+        clock: Tells the time.
     """
 
     def __init__(
@@ -133,6 +135,7 @@ class Router:
         start_seconds: float = 10.0,
         folder: Path | None = None,
         attempts: int = 2,
+        clock: Clock = SYSTEM_CLOCK,
     ) -> None:
         self.use_case = use_case.name
         self._use_case = use_case
@@ -141,8 +144,9 @@ class Router:
         self._requests = requests
         self._refresh_seconds = refresh_seconds
         self._start_seconds = start_seconds
-        self._kept = folder / f"{use_case.name}.champion.json" if folder else None
+        self._file = folder / f"{use_case.name}.champion.json" if folder else None
         self._attempts = attempts
+        self._clock = clock
         self._known: _Known | None = None
         self._problem = ""
         self._lock = threading.Lock()
@@ -199,17 +203,17 @@ class Router:
         rollout = pointer.rollout
         if rollout is None or not is_fresh:
             return Route(pointer, "champion")
-        place = _place(rollout.candidate.decision_id, user)
-        if place < rollout.share:
+        position = _position(rollout.candidate.decision_id, user)
+        if position < rollout.share:
             return Route(rollout.candidate, "candidate")
-        mirrored = place >= 1 - rollout.mirrored * (1 - rollout.share)
+        mirrored = position >= 1 - rollout.mirrored * (1 - rollout.share)
         return Route(pointer, "champion", rollout.candidate if mirrored else None)
 
     def generate(self, variables: Mapping[str, Any], *, user: str) -> Response:
         """Ask whoever answers this user, with the prompt and config that it was judged by.
 
         A candidate that fails is no harm to the user: the champion is asked then. What the rules
-        of the input forbid is asked of nobody.
+        of the input forbid is not sent.
 
         Args:
             variables: Variables of the prompt template.
@@ -221,21 +225,21 @@ class Router:
             google.genai.errors.APIError: the service did not answer.
         """
         route = self.route(user)
-        asked = self._screened(variables, user)
-        if asked.refusal:
-            return self._refuse(route, asked)
+        prompt = self._screened(variables, user)
+        if prompt.refusal:
+            return self._refuse(route, prompt)
         if route.mirror is not None and self._mirrors.acquire(blocking=False):
-            self._background().submit(self._ask_mirror, route.mirror, asked)
+            self._background().submit(self._ask_mirror, route.mirror, prompt)
         if route.arm == "champion":
-            return self._ask(route.served, "champion", asked)
+            return self._ask(route.served, "champion", prompt)
         try:
-            response = self._ask(route.served, route.arm, asked)
+            response = self._ask(route.served, route.arm, prompt)
         except Exception as error:  # noqa: BLE001 - whatever a candidate does, the user is answered
             _LOG.warning("%s: the candidate failed: %s", self.use_case, type(error).__name__)
         else:
             if response.status != "failed":
                 return response
-        return self._ask(self._pointer()[0], "champion", asked)
+        return self._ask(self._pointer()[0], "champion", prompt)
 
     def refresh(self) -> None:
         """Look at the pointer now; what is found there serves if the decision log vouches for it.
@@ -256,12 +260,13 @@ class Router:
         content, generation = found
         known = self._known
         if known is None or known.generation != generation:
-            stored = DecisionLog(self._store, self.use_case).stored()
+            stored = stored_log(self._store, self.use_case)
             pointer = _parse(content, self._store.uri(Layout(self.use_case).champion))
-            self._known = _verified(pointer, parse_log(stored), generation)
-            self._keep(content, [entry for _, entry in stored])
+            _verify(pointer, parse_log(stored))
+            self._known = _Known(pointer, generation, self._clock.elapsed())
+            self._save(content, [entry for _, entry in stored])
         else:
-            self._known = known._replace(confirmed=time.monotonic())
+            self._known = known._replace(confirmed=self._clock.elapsed())
 
     def close(self) -> None:
         """Stop looking, and write what is left to the request log."""
@@ -281,7 +286,7 @@ class Router:
             known = self._known or self._last_known()
         if known is None:
             raise NoChampionError(self._problem or f"{self.use_case}: the store did not answer yet")
-        age = time.monotonic() - known.confirmed
+        age = self._clock.elapsed() - known.confirmed
         return known.pointer, age <= _TRUSTED_LOOKS * self._refresh_seconds
 
     def _begin(self) -> None:
@@ -307,31 +312,32 @@ class Router:
             self._looked.set()
             self._stop.wait(self._refresh_seconds)
 
-    def _keep(self, pointer: bytes, entries: list[bytes]) -> None:
+    def _save(self, pointer: bytes, entries: list[bytes]) -> None:
         """Keep what a start without the store needs, as it is stored: digests are over that."""
-        if self._kept is None:
+        if self._file is None:
             return
         content = {
             "pointer": json.loads(pointer),
             "entries": [json.loads(entry) for entry in entries],
         }
-        self._kept.parent.mkdir(parents=True, exist_ok=True)
-        fresh = self._kept.with_suffix(f".{os.getpid()}")
+        self._file.parent.mkdir(parents=True, exist_ok=True)
+        fresh = self._file.with_suffix(f".{os.getpid()}")
         fresh.write_text(json.dumps(content), encoding="utf-8")
-        fresh.replace(self._kept)
+        fresh.replace(self._file)
 
     def _last_known(self) -> _Known | None:
         """What an earlier process knew, if the log that it saw vouches for it."""
-        if self._kept is None or not self._kept.exists():
+        if self._file is None or not self._file.exists():
             return None
         try:
-            content = json.loads(self._kept.read_text(encoding="utf-8"))
+            content = json.loads(self._file.read_text(encoding="utf-8"))
             stored = [json.dumps(entry).encode() for entry in content["entries"]]
-            entries = parse_log((f"{self._kept}", entry) for entry in stored)
-            pointer = _parse(json.dumps(content["pointer"]), f"{self._kept}")
-            found = _verified(pointer, entries, 0)
+            entries = parse_log((f"{self._file}", entry) for entry in stored)
+            pointer = _parse(json.dumps(content["pointer"]), f"{self._file}")
+            _verify(pointer, entries)
+            found = _Known(pointer, 0, float("-inf"))  # it may have been overtaken since
         except (OSError, ValueError, KeyError, *_REFUSALS) as error:
-            _LOG.warning("%s is of no use: %s", self._kept, error)
+            _LOG.warning("%s cannot be used: %s", self._file, error)
             return None
         with self._lock:
             self._known = self._known or found
@@ -343,46 +349,48 @@ class Router:
                 self._pool = ThreadPoolExecutor(_MIRRORS, thread_name_prefix="mirror")
             return self._pool
 
-    def _ask_mirror(self, mirror: Champion, asked: _Asked) -> None:
+    def _ask_mirror(self, mirror: Champion, prompt: _Prompt) -> None:
         try:
-            self._ask(mirror, "mirror", asked)
+            self._ask(mirror, "mirror", prompt)
         except Exception as error:  # noqa: BLE001 - nobody waits for this answer; it is recorded
             _LOG.info("%s: the mirrored request failed: %s", self.use_case, error)
         finally:
             self._mirrors.release()
 
-    def _screened(self, variables: Mapping[str, Any], user: str) -> _Asked:
+    def _screened(self, variables: Mapping[str, Any], user: str) -> _Prompt:
         screened = screen_input(self._use_case.serving.guardrails.input, variables)
-        return _Asked(user, dict(variables), screened.value, screened.findings, screened.reason)
+        return _Prompt(user, dict(variables), screened.value, screened.findings, screened.reason)
 
-    def _refuse(self, route: Route, asked: _Asked) -> Response:
-        answer = Answer(state="blocked", reason=asked.refusal)
-        return self._ended(route.served, route.arm, asked, time.time(), answer, status="refused")
+    def _refuse(self, route: Route, prompt: _Prompt) -> Response:
+        answer = Answer(state="blocked", reason=prompt.refusal)
+        return self._ended(
+            route.served, route.arm, prompt, self._clock.now().timestamp(), answer, status="refused"
+        )
 
-    def _ask(self, served: Champion, arm: Arm, asked: _Asked) -> Response:
-        contents = request_contents(prompt_of(served), asked.variables)
+    def _ask(self, served: Champion, arm: Arm, prompt: _Prompt) -> Response:
+        contents = request_contents(prompt_of(served), prompt.variables)
         guardrails = self._use_case.serving.guardrails
         config = content_config(served.system_instruction, served.generation, guardrails.filters)
         client, address = self._connected(served)
-        started, before = time.time(), time.perf_counter()
+        started, before = self._clock.now().timestamp(), self._clock.elapsed()
         try:
             response = client.models.generate_content(
                 model=address, contents=contents, config=config
             )
-            answer = read_answer(response, time.perf_counter() - before)
+            answer = read_answer(response, self._clock.elapsed() - before)
         except Exception as raised:
             error = f"{type(raised).__name__} {getattr(raised, 'code', '')}".strip()
-            seconds = time.perf_counter() - before
+            seconds = self._clock.elapsed() - before
             answer = Answer(state="failed", reason=error, latency_seconds=seconds)
-            self._ended(served, arm, asked, started, answer)
+            self._ended(served, arm, prompt, started, answer)
             raise
-        return self._ended(served, arm, asked, started, answer)
+        return self._ended(served, arm, prompt, started, answer)
 
     def _ended(
         self,
         served: Champion,
         arm: Arm,
-        asked: _Asked,
+        prompt: _Prompt,
         started: float,
         answer: Answer,
         *,
@@ -394,7 +402,7 @@ class Router:
             request_id=new_request_id(started),
             status=status or answer.state,
             answer=answer,
-            findings=[*asked.findings, *found],
+            findings=[*prompt.findings, *found],
             served=served,
             arm=arm,
         )
@@ -406,8 +414,8 @@ class Router:
                     started=started,
                     served=served,
                     arm=arm,
-                    user=asked.user,
-                    variables=asked.given,
+                    user=prompt.user,
+                    variables=prompt.given,
                     status=response.status,
                     answer=answer,
                     findings=response.findings,
@@ -424,14 +432,14 @@ class Router:
         return self._client, self._vertex_ai.model_address(served.model)
 
 
-def _place(salt: str, user: str) -> float:
-    """A user's place between 0 and 1, another one in each rollout."""
+def _position(salt: str, user: str) -> float:
+    """A user's position between 0 and 1, another one in each rollout."""
     digest = hashlib.blake2b(user.encode(), key=salt.encode()[:64], digest_size=8).digest()
     return int.from_bytes(digest) / 2**64
 
 
-def _verified(pointer: Champion, entries: list[LogEntry], generation: int) -> _Known:
-    """A pointer that may be served, at a generation; 0 for one that may have been overtaken.
+def _verify(pointer: Champion, entries: list[LogEntry]) -> None:
+    """Check that a pointer may be served.
 
     Raises:
         ChampionError: the log does not vouch for it.
@@ -440,8 +448,6 @@ def _verified(pointer: Champion, entries: list[LogEntry], generation: int) -> _K
     require_gated(pointer, entries)
     for served in (pointer, *([pointer.rollout.candidate] if pointer.rollout else [])):
         prompt_of(served)
-    confirmed = time.monotonic() if generation else float("-inf")
-    return _Known(pointer, generation, confirmed)
 
 
 def _parse(content: bytes | str, where: str) -> Champion:

@@ -2,25 +2,19 @@
 
 import datetime as dt
 from collections import Counter
+from collections.abc import Sequence
 from typing import Any
 
 import dagster as dg
 
-from genaiops_dagster.budget.payment import Purse
-from genaiops_dagster.evaluation.progress import POOL, log_progress
-from genaiops_dagster.google_cloud.object_store import ObjectStore
-from genaiops_dagster.google_cloud.resources import (
-    ObjectStoreResource,
-    VertexAIResource,
-    WarehouseResource,
-)
-from genaiops_dagster.orchestration.asset_options import Materialized, asset_key, asset_options
+from genaiops_dagster.evaluation.progress import POOL, log_progress, purse_of
+from genaiops_dagster.orchestration.asset_options import Materialized, asset_key, use_case_asset
 from genaiops_dagster.orchestration.metadata import column_schema, markdown_table
+from genaiops_dagster.orchestration.workspace import Workspace, open_workspace
 from genaiops_dagster.promotion.champion import gated_champion
-from genaiops_dagster.records.promotion import Champion
 from genaiops_dagster.records.serving import GeneratedContent, GeneratedRow
+from genaiops_dagster.serving.daily.day_prompts import SAMPLES, DayPrompt, prompts_of_day, samples
 from genaiops_dagster.serving.daily.generate import generate, keep
-from genaiops_dagster.serving.daily.incoming import SAMPLES, prompts_of_day, samples
 from genaiops_dagster.serving.daily.tables import GENERATED_CONTENT, table_rows
 from genaiops_dagster.use_case import UseCase
 
@@ -70,40 +64,30 @@ def build_schedule(use_case: UseCase) -> dg.ScheduleDefinition:
             return dg.SkipReason(f"{day} is before serving.daily.start")
         return dg.RunRequest(run_key=str(day), partition_key=str(day))
 
-    schedule: dg.ScheduleDefinition = generate_daily
-    return schedule
+    return generate_daily
 
 
 def _sample_content(use_case: UseCase) -> dg.AssetsDefinition:
-    @dg.asset(
+    @use_case_asset(
+        use_case,
+        "serving",
         **_options(use_case, SAMPLE_CONTENT),
         description="What the champion says to the samples of the use case file.",
         kinds={"gemini", "gcs", "parquet"},
     )
-    def sample_content(
-        context: dg.AssetExecutionContext,
-        object_store: ObjectStoreResource,
-        warehouse: WarehouseResource,
-        vertex_ai: VertexAIResource,
-    ) -> Materialized:
-        store, clients = object_store.get_store(), vertex_ai.get_clients()
-        champion = _champion(store, use_case)
-        incoming = samples(use_case)
-        with warehouse.get_warehouse() as tables:
-            purse = Purse(use_case, store, tables, context.run.run_id)
-            progress = log_progress(context, SAMPLES)
-            found = generate(
-                use_case, champion, incoming, store, clients, purse, progress, context.log
-            )
-        made = keep(use_case, champion, SAMPLES, found, store, emulated=clients.emulated)
-        return _result(use_case, SAMPLE_CONTENT, made, found.rows, len(incoming))
+    def sample_content(context: dg.AssetExecutionContext) -> Materialized:
+        prompts = samples(use_case)
+        with open_workspace(context, use_case) as here:
+            made, rows = _generate(context, here, SAMPLES, prompts)
+        return _result(use_case, SAMPLE_CONTENT, made, rows, len(prompts))
 
-    definition: dg.AssetsDefinition = sample_content
-    return definition
+    return sample_content
 
 
 def _generated_content(use_case: UseCase) -> dg.AssetsDefinition:
-    @dg.asset(
+    @use_case_asset(
+        use_case,
+        "serving",
         **_options(use_case, GENERATED),
         description="What the champion says to the prompts that came in on a day.",
         partitions_def=dg.DailyPartitionsDefinition(
@@ -116,48 +100,51 @@ def _generated_content(use_case: UseCase) -> dg.AssetsDefinition:
             )
         },
     )
-    def generated_content(
-        context: dg.AssetExecutionContext,
-        object_store: ObjectStoreResource,
-        warehouse: WarehouseResource,
-        vertex_ai: VertexAIResource,
-    ) -> Materialized:
-        store, clients = object_store.get_store(), vertex_ai.get_clients()
-        champion = _champion(store, use_case)
+    def generated_content(context: dg.AssetExecutionContext) -> Materialized:
         day = dt.date.fromisoformat(context.partition_key)
-        with warehouse.get_warehouse() as tables:
-            incoming = prompts_of_day(use_case, day, store, tables)
-            purse = Purse(use_case, store, tables, context.run.run_id)
-            progress = log_progress(context, str(day))
-            found = generate(
-                use_case, champion, incoming, store, clients, purse, progress, context.log
-            )
-            made = keep(use_case, champion, day, found, store, emulated=clients.emulated)
-            tables.replace(
+        with open_workspace(context, use_case) as here:
+            prompts = prompts_of_day(use_case, day, here.store, here.warehouse)
+            made, rows = _generate(context, here, day, prompts)
+            here.warehouse.replace(
                 GENERATED_CONTENT,
-                table_rows(use_case.name, made, found.rows),
+                table_rows(use_case.name, made, rows),
                 {"use_case": use_case.name, "day": day},
             )
-            table = tables.table_id(GENERATED_CONTENT.name)
-        return _result(use_case, GENERATED, made, found.rows, len(incoming), table)
+            table = here.warehouse.table_id(GENERATED_CONTENT.name)
+        return _result(use_case, GENERATED, made, rows, len(prompts), table)
 
-    definition: dg.AssetsDefinition = generated_content
-    return definition
+    return generated_content
 
 
-def _champion(store: ObjectStore, use_case: UseCase) -> Champion:
-    """Who is asked: what pointer and decision log agree on, as for users; no record is trusted."""
-    champion = gated_champion(store, use_case.name)
+def _generate(
+    context: dg.AssetExecutionContext,
+    here: Workspace,
+    of: dt.date | str,
+    prompts: Sequence[DayPrompt],
+) -> tuple[GeneratedContent, list[GeneratedRow]]:
+    """What the champion says to prompts, stored; the champion that pointer and log agree on."""
+    use_case = here.use_case
+    champion = gated_champion(here.store, use_case.name)
     if champion is None:
         raise dg.Failure(f"{use_case.name} has no champion yet", allow_retries=False)
-    return champion
+    found = generate(
+        use_case,
+        champion,
+        prompts,
+        here.store,
+        here.models,
+        purse_of(here, context),
+        log_progress(context, str(of), here.clock),
+        context.log,
+    )
+    made = keep(use_case, champion, of, found, here.store, emulated=here.models.emulated)
+    return made, found.rows
 
 
 def _options(use_case: UseCase, asset: str) -> dict[str, Any]:
     """What both assets have in common."""
     return {
-        **asset_options(use_case, "serving"),
-        "name": asset,
+        "path": (asset,),
         "deps": [asset_key(use_case, "champion")],
         "code_version": "2",
         "pool": POOL,

@@ -19,7 +19,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from genaiops_dagster.budget.payment import Payment
-from genaiops_dagster.budget.pricing import cache_storage_cost, is_tuned, token_cost
+from genaiops_dagster.budget.pricing import PriceList, cache_storage_cost, is_tuned, token_cost
 from genaiops_dagster.evaluation.asking.inference import (
     CachedPrefix,
     Contents,
@@ -28,6 +28,7 @@ from genaiops_dagster.evaluation.asking.inference import (
     contents_key,
 )
 from genaiops_dagster.prompts.tokens import CountTokens, user_message
+from genaiops_dagster.records.clock import Clock
 from genaiops_dagster.records.fingerprint import fingerprint
 from genaiops_dagster.records.layout import Layout
 from genaiops_dagster.records.record import Record, find_object, to_json
@@ -65,7 +66,7 @@ class Cached:
     """Cached content in use.
 
     Attributes:
-        prefix: What is named in place of the start; None where nothing is cached.
+        prefix: What is named in place of the start; None if nothing is cached.
         use: What became of it; complete at the end of the block.
     """
 
@@ -104,8 +105,9 @@ class CacheBook:
         use_case: Whose prices and caching apply.
         store: Where they are noted.
         client: Gen AI client.
-        model: What is asked.
-        system_instruction: As it is told.
+        model: Who is asked.
+        system_instruction: Part of every request.
+        clock: Tells how long content is kept.
     """
 
     use_case: UseCase
@@ -113,6 +115,12 @@ class CacheBook:
     client: genai.Client
     model: Model
     system_instruction: str
+    clock: Clock
+
+    @property
+    def prices(self) -> PriceList:
+        """What requests and storage cost now."""
+        return PriceList(self.clock.now(), self.use_case.budget.prices)
 
     @property
     def ttl(self) -> dt.timedelta:
@@ -189,14 +197,12 @@ class CacheBook:
             0,
             tuned=is_tuned(self.model.address),
             cached_tokens=cached_tokens,
-            prices=self.use_case.budget.prices,
+            prices=self.prices,
         )
 
     def storage(self, tokens: int, time: dt.timedelta) -> float | None:
         """US dollars of keeping tokens for a time."""
-        return cache_storage_cost(
-            self.model.base_model, tokens, time, prices=self.use_case.budget.prices
-        )
+        return cache_storage_cost(self.model.base_model, tokens, time, prices=self.prices)
 
 
 @contextmanager
@@ -207,14 +213,14 @@ def use_cache(
     payment: Payment,
     log: logging.Logger,
 ) -> Iterator[Cached]:
-    """Cache what `prompts` share as long as the block lasts, where that costs less than not to.
+    """Cache what `prompts` share as long as the block lasts, if that saves money.
 
     Args:
         book: The model's cached contents.
-        prompts: What will be asked.
+        prompts: What will be sent.
         count: Counts tokens.
-        payment: Told what the cached content costs.
-        log: Told what was done.
+        payment: Counts what the cached content costs.
+        log: Receives what was done.
     """
     caching = book.use_case.serving.caching
     if not caching.enabled or len(prompts) < 2:
@@ -229,7 +235,7 @@ def use_cache(
         yield Cached(None, CacheUse(action=f"none: {opened}", prefix_tokens=tokens))
         return
     content, action = opened
-    name, began = content.name or "", dt.datetime.now(dt.UTC)
+    name, began = content.name or "", book.clock.now()
     log.info("Context cache %s %s: %d tokens", name, action, tokens)
     before = payment.total.cached_tokens
     cached = Cached(
@@ -244,8 +250,8 @@ def use_cache(
     finally:
         if not caching.keep:
             book.delete(start, name)
-        kept = book.ttl if caching.keep else dt.datetime.now(dt.UTC) - began
-        storage = book.storage(tokens, kept) or 0.0
+        stored = book.ttl if caching.keep else book.clock.now() - began
+        storage = book.storage(tokens, stored) or 0.0
         payment.add(input_tokens=0, output_tokens=0, requests=0, fixed_usd=storage)
         read = payment.total.cached_tokens - before
         creation = (book.price(tokens) or 0.0) if action == "created" else 0.0
@@ -267,7 +273,7 @@ def _tokens(book: CacheBook, start: SharedStart, count: CountTokens) -> int:
 
 
 def _not_worth(book: CacheBook, tokens: int, requests: int) -> str | None:
-    """Why the start is not cached; None where that costs less than not to."""
+    """Why the start is not cached; None if that saves money."""
     if tokens < LEAST_TOKENS:
         return f"the shared start has {tokens:,} tokens, {LEAST_TOKENS:,} are needed"
     full, read = book.price(tokens), book.price(tokens, tokens)

@@ -1,36 +1,34 @@
 """Content from the champion: every prompt ends answered, refused, blocked, truncated or failed.
 
-What was paid is kept by what decided it, so that the same prompts cost nothing the second time.
+Answers are cached by what decided them, so that the same prompts cost nothing the second time.
 """
 
 from __future__ import annotations
 
+import asyncio
 import datetime as dt
-import functools
 import logging
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
-from contextlib import ExitStack, contextmanager
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from genaiops_dagster.budget.admission import Requests, refuse_over_budget
-from genaiops_dagster.budget.ledger import Ledger
-from genaiops_dagster.budget.limits import BudgetExceededError
-from genaiops_dagster.budget.payment import Payment, Purse
+from genaiops_dagster.budget.admission import Requests
+from genaiops_dagster.budget.payment import Purse
 from genaiops_dagster.budget.pricing import is_tuned
 from genaiops_dagster.evaluation.asking.concurrency import PaidService, Progress, map_in_order
+from genaiops_dagster.evaluation.asking.counting import AnswerCounter
 from genaiops_dagster.evaluation.asking.inference import (
     CachedPrefix,
     Contents,
     Model,
+    Responder,
     contents_key,
 )
-from genaiops_dagster.evaluation.session import Session
+from genaiops_dagster.evaluation.services import Services
 from genaiops_dagster.google_cloud.vertex_ai import VertexAI
 from genaiops_dagster.prompts.rendering import PromptError, request_contents
-from genaiops_dagster.prompts.tokens import CountTokens, api_counter, user_message
+from genaiops_dagster.prompts.tokens import api_counter
 from genaiops_dagster.records.evaluation import Answer
 from genaiops_dagster.records.fingerprint import fingerprint
 from genaiops_dagster.records.layout import Layout
@@ -43,11 +41,12 @@ from genaiops_dagster.records.serving import (
     GeneratedRow,
     Status,
 )
+from genaiops_dagster.serving.answering.admission import count_prompts, paying
 from genaiops_dagster.serving.answering.costs import answer_cost
 from genaiops_dagster.serving.answering.guardrails import guard, screen_input
 from genaiops_dagster.serving.answering.parity import prompt_of
 from genaiops_dagster.serving.daily.context_cache import CacheBook, use_cache
-from genaiops_dagster.serving.daily.incoming import Incoming
+from genaiops_dagster.serving.daily.day_prompts import DayPrompt
 from genaiops_dagster.serving.daily.tables import to_parquet
 from genaiops_dagster.use_case import UseCase
 
@@ -55,8 +54,6 @@ if TYPE_CHECKING:
     from genaiops_dagster.google_cloud.object_store import ObjectStore
 
 _LOG = logging.getLogger(__name__)
-_COUNTERS = 16
-_RESERVATIONS = 5
 
 
 @dataclass(frozen=True)
@@ -64,14 +61,14 @@ class Prepared:
     """A prompt as it is to be asked, or why it is not.
 
     Attributes:
-        incoming: As it came in.
-        contents: What is asked; None where it is not.
-        key: Under what its answer is kept; empty where nothing is asked.
+        source: The prompt as it was given.
+        contents: The turns to send; None if there is nothing to send.
+        key: Key of its answer in the cache; empty if there is nothing to send.
         findings: What the rules of the input decided.
-        status, reason: How it ended already; None where it is to be asked.
+        status, reason: How it has ended already; None if it is to be sent.
     """
 
-    incoming: Incoming
+    source: DayPrompt
     contents: Contents | None = None
     key: str = ""
     findings: list[Finding] = field(default_factory=list)
@@ -97,10 +94,10 @@ class Generation:
     batch: bool = False
 
 
-def model_of(use_case: UseCase, champion: Champion, vertex_ai: VertexAI) -> Model:
+def model_of(use_case: UseCase, champion: Champion, models: VertexAI) -> Model:
     """The champion as it is asked, with the filters of the use case."""
     return Model(
-        vertex_ai.model_address(champion.model),
+        models.model_address(champion.model),
         champion.base_model,
         champion.generation,
         use_case.serving.guardrails.filters,
@@ -110,9 +107,9 @@ def model_of(use_case: UseCase, champion: Champion, vertex_ai: VertexAI) -> Mode
 def generate(
     use_case: UseCase,
     champion: Champion,
-    incoming: Sequence[Incoming],
+    requested: Sequence[DayPrompt],
     store: ObjectStore,
-    vertex_ai: VertexAI,
+    models: VertexAI,
     purse: Purse,
     progress: Progress,
     log: logging.Logger = _LOG,
@@ -122,12 +119,12 @@ def generate(
     Args:
         use_case: Its rules, budget and limits.
         champion: Who is asked, with its own prompt and config.
-        incoming: The prompts.
-        store: Bucket of the answers that are kept.
-        vertex_ai: Vertex AI.
+        requested: The prompts.
+        store: Bucket of the cached answers.
+        models: Vertex AI.
         purse: The run's.
-        progress: Told how many are done.
-        log: Told of batch jobs and caches.
+        progress: Takes how many are done.
+        log: Receives what batch jobs and caches do.
 
     Raises:
         PromptParityError: the prompt is not the one that was judged; nothing was asked.
@@ -135,41 +132,50 @@ def generate(
         BatchFailedError: the batch job failed, or is not done in time.
     """
     prompt = prompt_of(champion, store)
-    model = model_of(use_case, champion, vertex_ai)
+    model = model_of(use_case, champion, models)
     system = prompt.system_instruction
-    prepared = [prepare(use_case, prompt, one) for one in incoming]
-    asked = {one.key: one.contents for one in prepared if one.contents is not None}
+    prepared = [prepare(use_case, prompt, one) for one in requested]
+    prompts = {one.key: one.contents for one in prepared if one.contents is not None}
     generation = Generation()
-    with Session(use_case, store, vertex_ai, "reuse", log) as session:
-        answers = session.answers(model, system, asked.values())
-        missing = {key: contents for key, contents in asked.items() if answers.cache.lacks(key)}
+    found: dict[str, Answer] = {}
+    evaluation = use_case.evaluation
+    with Services(use_case.name, evaluation, store, models, purse.clock) as services:
+        cache = services.answers(model, system, prompts.values())
+        missing = {key: contents for key, contents in prompts.items() if cache.lacks(key)}
         least = use_case.serving.daily.batch_from_rows
         generation.batch = least is not None and len(missing) >= least
-        counter = api_counter(vertex_ai.genai, champion.base_model)
-        requests = _requests(
-            use_case, champion, emulated=vertex_ai.emulated, batch=generation.batch
-        )
+        count = api_counter(models.genai, champion.base_model)
+        requests = _requests(use_case, champion, emulated=models.emulated, batch=generation.batch)
         work = f"generation/{fingerprint(model.configuration(system), sorted(missing))}"
-        tokens = count_prompts(counter, system, missing)
+        tokens = count_prompts(count, system, missing)
         with paying(purse, work, requests, tokens) as (payment, refused):
-            answers.on_paid = functools.partial(_count, payment)
+            answers = services.paid(cache, AnswerCounter(payment), quota=model.base_model)
             admitted = {key: value for key, value in missing.items() if key not in refused}
             if generation.batch and admitted:
-                session.answer_in_batch(model, system, admitted.values(), answers, purse.warehouse)
-                admitted = {k: v for k, v in admitted.items() if answers.cache.lacks(k)}
-            book = CacheBook(use_case, store, vertex_ai.genai, model, system)
-            with use_cache(book, list(admitted.values()), counter, payment, log) as cached:
-                found = _ask(
-                    session,
-                    (model, system, answers, cached.prefix),
-                    {key: asked[key] for key in asked if key not in refused},
-                    use_case.evaluation.concurrency,
-                    progress,
+                services.answer_in_batch(
+                    model, system, admitted.values(), answers, purse.warehouse, log
                 )
+                admitted = {k: v for k, v in admitted.items() if cache.lacks(k)}
+            book = CacheBook(use_case, store, models.genai, model, system, purse.clock)
+            with use_cache(book, list(admitted.values()), count, payment, log) as cached:
+                allowed = {key: prompts[key] for key in prompts if key not in refused}
+                if allowed:
+                    found = asyncio.run(
+                        _ask(
+                            models,
+                            model,
+                            system,
+                            answers,
+                            cached.prefix,
+                            allowed,
+                            evaluation.concurrency,
+                            progress,
+                        )
+                    )
             generation.caching = cached.use
             generation.paid_requests = payment.total.requests
             generation.paid_usd = payment.cost_usd
-    cost = answer_cost(use_case, champion)
+    cost = answer_cost(purse.prices(), champion)
     for one in prepared:
         generation.rows.append(
             _row(use_case, one, found.get(one.key), refused.get(one.key), prompt, cost)
@@ -177,35 +183,23 @@ def generate(
     return generation
 
 
-def prepare(use_case: UseCase, prompt: PromptVersion, incoming: Incoming) -> Prepared:
+def prepare(use_case: UseCase, prompt: PromptVersion, source: DayPrompt) -> Prepared:
     """A prompt through the rules of the input and the renderer."""
-    if incoming.variables is None:
-        return Prepared(incoming, status="failed", reason=f"not readable: {incoming.error}")
-    screened = screen_input(use_case.serving.guardrails.input, incoming.variables)
+    if source.variables is None:
+        return Prepared(source, status="failed", reason=f"not readable: {source.error}")
+    screened = screen_input(use_case.serving.guardrails.input, source.variables)
     if screened.reason:
         return Prepared(
-            incoming, findings=screened.findings, status="refused", reason=screened.reason
+            source, findings=screened.findings, status="refused", reason=screened.reason
         )
     try:
         contents = request_contents(prompt, screened.value)
         key = contents_key(contents)
     except (PromptError, ValueError) as error:
         return Prepared(
-            incoming, findings=screened.findings, status="failed", reason=f"not rendered: {error}"
+            source, findings=screened.findings, status="failed", reason=f"not rendered: {error}"
         )
-    return Prepared(incoming, contents, key, screened.findings)
-
-
-def count_prompts(
-    count: CountTokens, system_instruction: str, asked: dict[str, Contents]
-) -> dict[str, int]:
-    """Tokens of each prompt with the system instruction, several counted at a time."""
-    if not asked:
-        return {}
-    instruction = count([user_message(system_instruction)]) if system_instruction else 0
-    with ThreadPoolExecutor(_COUNTERS, thread_name_prefix="count-tokens") as pool:
-        counts = pool.map(lambda contents: count([dict(turn) for turn in contents]), asked.values())
-        return {key: tokens + instruction for key, tokens in zip(asked, counts, strict=True)}
+    return Prepared(source, contents, key, screened.findings)
 
 
 def _requests(use_case: UseCase, champion: Champion, *, emulated: bool, batch: bool) -> Requests:
@@ -222,69 +216,24 @@ def _requests(use_case: UseCase, champion: Champion, *, emulated: bool, batch: b
     )
 
 
-@contextmanager
-def paying(
-    purse: Purse, work: str, requests: Requests, tokens: dict[str, int]
-) -> Iterator[tuple[Payment, dict[str, str]]]:
-    """Reserve what the admitted prompts may cost; the payment, and why others are refused.
-
-    Another run may reserve between the look at the ledger and the reservation: then prompts are
-    admitted anew, by what is left.
-    """
-    budget = purse.use_case.budget
-    ledger = Ledger(purse.store, purse.use_case.name, budget)
-    for attempt in range(1, _RESERVATIONS + 1):
-        run, month = ledger.taken(work, purse.run_id)
-        reasons = refuse_over_budget(list(tokens.values()), requests, budget, run, month)
-        refused = {key: reason for key, reason in zip(tokens, reasons, strict=True) if reason}
-        admitted = [count for key, count in tokens.items() if key not in refused]
-        with ExitStack() as stack:
-            try:
-                payment = stack.enter_context(
-                    purse.paying(
-                        work,
-                        stage=requests.stage,
-                        model=requests.model,
-                        estimate=requests.estimate(admitted, budget.prices),
-                        tuned=requests.tuned,
-                        batch=requests.batch,
-                        grounded=requests.grounded,
-                        of_lifecycle=False,
-                    )
-                )
-            except BudgetExceededError:
-                if attempt == _RESERVATIONS:
-                    raise
-                continue
-            yield payment, refused
-            return
-
-
-def _count(payment: Payment, answer: Answer) -> None:
-    payment.add(
-        input_tokens=answer.input_tokens,
-        output_tokens=answer.output_tokens,
-        cached_tokens=answer.cached_tokens,
-    )
-
-
-def _ask(
-    session: Session,
-    model: tuple[Model, str, PaidService[Answer], CachedPrefix | None],
-    asked: dict[str, Contents],
+async def _ask(
+    models: VertexAI,
+    model: Model,
+    system_instruction: str,
+    service: PaidService[Answer],
+    prefix: CachedPrefix | None,
+    prompts: dict[str, Contents],
     workers: int,
     progress: Progress,
 ) -> dict[str, Answer]:
-    """Answers by key; what is kept is not asked again."""
-    keys = list(asked)
-
-    async def work() -> list[Answer]:
-        responder = session.responder(*model)
-        return await map_in_order(
-            lambda place: responder.respond(asked[keys[place]]), len(keys), workers, progress
+    """Answers by key; cached ones are not asked for again."""
+    keys = list(prompts)
+    async with models.genai_in_loop() as client:
+        responder = Responder(client, model, system_instruction, service, prefix)
+        answers = await map_in_order(
+            lambda index: responder.respond(prompts[keys[index]]), len(keys), workers, progress
         )
-
-    return dict(zip(keys, session.run(work), strict=True)) if keys else {}
+    return dict(zip(keys, answers, strict=True))
 
 
 def _row(
@@ -297,9 +246,9 @@ def _row(
 ) -> GeneratedRow:
     """How a prompt ended."""
     place = {
-        "id": one.incoming.id,
-        "source": one.incoming.source,
-        "source_row": one.incoming.row,
+        "id": one.source.id,
+        "source": one.source.source,
+        "source_row": one.source.row,
         "prompt_digest": prompt.digest,
         "guardrails": one.findings,
     }

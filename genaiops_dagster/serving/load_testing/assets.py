@@ -6,19 +6,14 @@ from typing import Any
 import dagster as dg
 from pydantic import Field
 
-from genaiops_dagster.budget.payment import Purse
-from genaiops_dagster.budget.pricing import is_tuned, token_cost
+from genaiops_dagster.budget.pricing import is_tuned
 from genaiops_dagster.evaluation.asking.inference import Model
 from genaiops_dagster.evaluation.evaluation_set import read_examples
-from genaiops_dagster.google_cloud.object_store import ObjectStore
-from genaiops_dagster.google_cloud.resources import (
-    ObjectStoreResource,
-    VertexAIResource,
-    WarehouseResource,
-)
-from genaiops_dagster.orchestration.asset_options import Materialized, asset_key, asset_options
+from genaiops_dagster.evaluation.progress import purse_of
+from genaiops_dagster.orchestration.asset_options import Materialized, asset_key, use_case_asset
 from genaiops_dagster.orchestration.metadata import chart_image, markdown_table
 from genaiops_dagster.orchestration.plain_text import escape_markdown
+from genaiops_dagster.orchestration.workspace import Workspace, open_workspace
 from genaiops_dagster.promotion.assets import read_challenge
 from genaiops_dagster.promotion.champion import gated_champion
 from genaiops_dagster.prompts.rendering import request_contents
@@ -83,9 +78,9 @@ def _load_test(use_case: UseCase, policy: LoadTestPolicy) -> dg.AssetsDefinition
     gates = gates_promotion(use_case)
     challenger = use_case.candidates[use_case.gate.challenger]
 
-    options: dict[str, Any] = dict(
-        asset_options(use_case, "serving" if gates else "operations"),
-        name="load_test",
+    @use_case_asset(
+        use_case,
+        "serving" if gates else "operations",
         description=(
             "Latency, time to first token, errors and throughput of a model under load, as the "
             "use case's steps generate it, against its latency objective."
@@ -106,56 +101,39 @@ def _load_test(use_case: UseCase, policy: LoadTestPolicy) -> dg.AssetsDefinition
         ],
         dagster_type=LoadTest,
     )
-
-    @dg.asset(**options)
-    def load_test(
-        context: dg.AssetExecutionContext,
-        config: LoadTestConfig,
-        object_store: ObjectStoreResource,
-        warehouse: WarehouseResource,
-        vertex_ai: VertexAIResource,
-    ) -> Materialized:
-        store, clients = object_store.get_store(), vertex_ai.get_clients()
-        candidate = config.candidate or use_case.gate.challenger
-        task = _task(use_case, policy, candidate, store, vertex_ai)
+    def load_test(context: dg.AssetExecutionContext, config: LoadTestConfig) -> Materialized:
         run_id = context.run.run_id
-        estimate = estimate_load(
-            task, api_counter(clients.genai, task.model.base_model), emulated=clients.emulated
-        )
-        with (
-            warehouse.get_warehouse() as tables,
-            Purse(use_case, store, tables, run_id).paying(
+        with open_workspace(context, use_case) as here:
+            purse, emulated = purse_of(here, context), here.models.emulated
+            task = _task(here, policy, config.candidate or use_case.gate.challenger)
+            counter = api_counter(here.models.genai, task.model.base_model)
+            with purse.paying(
                 f"load_test/{task.fingerprint}/{run_id}",
                 stage="load_test",
                 model=task.model.base_model,
-                estimate=estimate,
+                estimate=estimate_load(task, counter, purse.prices(), emulated=emulated),
                 tuned=is_tuned(task.model.address),
-            ) as payment,
-        ):
-            try:
-                samples = generate_load(task, clients.settings)
-            except LoadTestError as error:
-                raise dg.Failure(str(error), allow_retries=False) from error
-            payment.add(
-                requests=len(samples),
-                input_tokens=sum(sample["input_tokens"] for sample in samples),
-                output_tokens=sum(sample["output_tokens"] for sample in samples),
+            ) as payment:
+                try:
+                    samples = generate_load(task, here.models.settings)
+                except LoadTestError as error:
+                    raise dg.Failure(str(error), allow_retries=False) from error
+                payment.add(
+                    requests=len(samples),
+                    input_tokens=sum(sample["input_tokens"] for sample in samples),
+                    output_tokens=sum(sample["output_tokens"] for sample in samples),
+                )
+            name = Layout(use_case.name).load_test(run_id)
+            lines = "".join(f"{json.dumps(sample)}\n" for sample in samples)
+            here.store.write(name, lines.encode(), "application/jsonl")
+            test = build_load_test(
+                task,
+                samples,
+                here.store.uri(name),
+                purse.prices(),
+                here.clock.timestamp(),
+                emulated=emulated,
             )
-        name = Layout(use_case.name).load_test(run_id)
-        lines = "".join(f"{json.dumps(sample)}\n" for sample in samples)
-        store.write(name, lines.encode(), "application/jsonl")
-
-        def price(input_tokens: int, output_tokens: int, requests: int) -> float | None:
-            return token_cost(
-                task.model.base_model,
-                input_tokens,
-                output_tokens,
-                tuned=is_tuned(task.model.address),
-                requests=requests,
-                prices=use_case.budget.prices,
-            )
-
-        test = build_load_test(task, samples, price, store.uri(name), emulated=clients.emulated)
         return dg.MaterializeResult(
             value=test,
             metadata=_metadata(test),
@@ -169,27 +147,20 @@ def _load_test(use_case: UseCase, policy: LoadTestPolicy) -> dg.AssetsDefinition
             ],
         )
 
-    definition: dg.AssetsDefinition = load_test
-    return definition
+    return load_test
 
 
-def _task(
-    use_case: UseCase,
-    policy: LoadTestPolicy,
-    candidate: str,
-    store: ObjectStore,
-    vertex_ai: VertexAIResource,
-) -> LoadTask:
+def _task(here: Workspace, policy: LoadTestPolicy, candidate: str) -> LoadTask:
+    use_case, store = here.use_case, here.store
     if candidate == CHAMPION:
         champion = gated_champion(store, use_case.name)
         if champion is None:
             raise dg.Failure(f"{use_case.name} has no champion yet", allow_retries=False)
-        address = vertex_ai.get_clients().model_address(champion.model)
+        address = here.models.model_address(champion.model)
         model = Model(address, champion.base_model, champion.generation)
         prompt = prompt_of(champion)
     elif candidate in use_case.candidates:
-        gate = use_case.gate.model_copy(update={"challenger": candidate})
-        task = read_challenge(use_case.model_copy(update={"gate": gate}), store, vertex_ai).task
+        task = read_challenge(here, candidate).task
         model, prompt = task.model, task.prompt
     else:
         known = ", ".join([*use_case.candidates, CHAMPION])
@@ -197,7 +168,7 @@ def _task(
     split = read_record(store, DatasetSplit, use_case.name, "evaluation_set")
     examples = read_examples(store, split)[: policy.questions]
     questions = [request_contents(prompt, example.variables) for example in examples]
-    return LoadTask(use_case, policy, candidate, model, prompt, questions)
+    return LoadTask(use_case.name, policy, candidate, model, prompt, questions)
 
 
 def _metadata(test: LoadTest) -> dict[str, Any]:

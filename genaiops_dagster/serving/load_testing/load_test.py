@@ -2,19 +2,18 @@
 
 from __future__ import annotations
 
-import datetime as dt
 import importlib.util
 import json
 import subprocess
 import sys
 import tempfile
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from genaiops_dagster.budget.pricing import is_tuned
+from genaiops_dagster.budget.pricing import PriceList, is_tuned, token_cost
 from genaiops_dagster.budget.stage_costs import estimate_of, price_requests
 from genaiops_dagster.evaluation.asking.inference import Contents, Model, content_config
 from genaiops_dagster.prompts.tokens import CountTokens, TokenTotal, user_message
@@ -22,7 +21,6 @@ from genaiops_dagster.records.budget import CostEstimate
 from genaiops_dagster.records.fingerprint import fingerprint
 from genaiops_dagster.records.prompts import PromptVersion
 from genaiops_dagster.records.serving import LoadTest, Percentiles, StepResult
-from genaiops_dagster.use_case import UseCase
 from genaiops_dagster.use_case.serving import LoadObjective, LoadStep, LoadTestPolicy
 
 if TYPE_CHECKING:
@@ -45,15 +43,15 @@ class LoadTask:
     """What is tested.
 
     Attributes:
-        use_case: Whose prices.
+        use_case: Name of the use case.
         policy: Steps and limits.
         candidate: Name under which the result stands.
         model: What answers.
-        prompt: What it is told.
+        prompt: The prompt with which it is asked.
         questions: What it is asked, again and again.
     """
 
-    use_case: UseCase
+    use_case: str
     policy: LoadTestPolicy
     candidate: str
     model: Model
@@ -70,22 +68,25 @@ class LoadTask:
         )
 
 
-def estimate_load(task: LoadTask, count: CountTokens, *, emulated: bool) -> CostEstimate:
+def estimate_load(
+    task: LoadTask, count: CountTokens, prices: PriceList, *, emulated: bool
+) -> CostEstimate:
     """What a load test may cost: as many requests as it may send, with the answers as long.
 
     Args:
         task: What is tested.
         count: Counts the tokens of messages.
+        prices: What applies.
         emulated: Whether the emulator answers.
     """
-    told = task.prompt.system_instruction
-    instruction = count([user_message(told)]) if told else 0
+    system = task.prompt.system_instruction
+    instruction = count([user_message(system)]) if system else 0
     prompts = [
         count([dict(turn) for turn in question]) + instruction for question in task.questions
     ]
     calls, longest = task.policy.expected_requests + 1, task.model.generation.max_output_tokens
     stage = price_requests(
-        task.use_case.budget.prices,
+        prices,
         stage="load_test",
         candidate=task.candidate,
         model=task.model.base_model,
@@ -97,7 +98,7 @@ def estimate_load(task: LoadTask, count: CountTokens, *, emulated: bool) -> Cost
         basis=f"at most {calls} requests",
         tuned=is_tuned(task.model.address),
     )
-    return estimate_of(task.use_case.name, [stage], emulated=emulated)
+    return estimate_of(task.use_case, [stage], emulated=emulated)
 
 
 def generate_load(task: LoadTask, settings: GoogleCloudSettings) -> list[Sample]:
@@ -198,19 +199,19 @@ def _percentiles(seconds: Sequence[float]) -> Percentiles:
     return Percentiles(p50=p50, p95=p95, p99=p99)
 
 
-def judge_load(
+def check_objective(
     objective: LoadObjective, steps: Sequence[StepResult]
 ) -> tuple[bool, list[str], float | None]:
-    """Whether an objective is met, why, and the worst latency that was judged.
+    """Whether an objective is met, why, and the worst latency that counted.
 
-    With a rate, the open steps up to the lowest one that reaches it are judged; else all steps.
+    With a rate, the open steps up to the lowest one that reaches it count; else all steps.
     """
-    judged = list(steps)
+    counted = list(steps)
     if objective.rate is not None:
         reached = min(s.rate for s in steps if s.rate is not None and s.rate >= objective.rate)
-        judged = [s for s in steps if s.rate is not None and s.rate <= reached]
+        counted = [s for s in steps if s.rate is not None and s.rate <= reached]
     reasons, worst = [], 0.0
-    for step in judged:
+    for step in counted:
         found = getattr(step.latency, f"p{objective.percentile}")
         if found is None:
             return False, [f"{step.load}: nothing was answered"], None
@@ -227,8 +228,9 @@ def judge_load(
 def build_load_test(
     task: LoadTask,
     samples: Sequence[Sample],
-    price: Callable[[int, int, int], float | None],
     samples_uri: str,
+    prices: PriceList,
+    created: str,
     *,
     emulated: bool,
 ) -> LoadTest:
@@ -237,8 +239,9 @@ def build_load_test(
     Args:
         task: What was tested.
         samples: Every request.
-        price: US dollars of tokens in, tokens out and requests.
         samples_uri: Where they are kept.
+        prices: What applies.
+        created: When it ended, ISO 8601.
         emulated: Whether the emulator answered.
     """
     steps = [
@@ -248,7 +251,7 @@ def build_load_test(
     objective = task.policy.objective
     met, reasons, worst = (None, ["there is no objective"], None)
     if objective is not None:
-        met, reasons, worst = judge_load(objective, steps)
+        met, reasons, worst = check_objective(objective, steps)
     return LoadTest(
         fingerprint=task.fingerprint,
         candidate=task.candidate,
@@ -261,11 +264,14 @@ def build_load_test(
         worst_latency_seconds=worst,
         limit_seconds=objective.at_most_seconds if objective else None,
         samples_uri=samples_uri,
-        cost_usd=price(
+        cost_usd=token_cost(
+            task.model.base_model,
             sum(sample["input_tokens"] for sample in samples),
             sum(sample["output_tokens"] for sample in samples),
-            len(samples),
+            tuned=is_tuned(task.model.address),
+            requests=len(samples),
+            prices=prices,
         ),
-        created=dt.datetime.now(dt.UTC).isoformat(timespec="seconds"),
+        created=created,
         emulated=emulated,
     )

@@ -29,7 +29,7 @@ class DriftTest(Record):
         rows, reference_rows: How many were compared.
         effect: How different they are, from 0 (not at all) to 1 (wholly); of scores negative when
             they are lower than in the evaluation.
-        p_value: Of no difference, corrected for the other tests of the day; None: too few rows.
+        p_value: Of no difference, corrected for the other tests of the day; None with too few rows.
         alarm: Whether somebody should look.
     """
 

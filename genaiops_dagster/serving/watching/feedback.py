@@ -6,7 +6,6 @@ on, which closes the loop from what users saw to the next model.
 
 from __future__ import annotations
 
-import datetime as dt
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -16,6 +15,7 @@ from genaiops_dagster.data.sensitive import redacted
 from genaiops_dagster.google_cloud.object_store import ObjectStore
 from genaiops_dagster.google_cloud.warehouse import Column, Table, Warehouse
 from genaiops_dagster.records import layout
+from genaiops_dagster.records.clock import SYSTEM_CLOCK, Clock
 from genaiops_dagster.serving.answering.requests import REQUESTS, request_day
 from genaiops_dagster.use_case import UseCase
 
@@ -50,9 +50,9 @@ class Feedback:
 
     Attributes:
         request_id: As the router gave it with the answer.
-        rating: From 0, useless, to 1, right; None: not rated.
-        correction: What would have been right; None: not corrected.
-        variables: What was asked; None: as the request log has it, redacted.
+        rating: From 0, useless, to 1, right; None if not rated.
+        correction: What would have been right; None if not corrected.
+        variables: What was asked; as the request log has it, redacted, if None.
         author: Who says so.
     """
 
@@ -64,7 +64,11 @@ class Feedback:
 
 
 def give_feedback(
-    use_case: UseCase, store: ObjectStore, warehouse: Warehouse, feedback: Feedback
+    use_case: UseCase,
+    store: ObjectStore,
+    warehouse: Warehouse,
+    feedback: Feedback,
+    clock: Clock = SYSTEM_CLOCK,
 ) -> str | None:
     """Record feedback; address of the inbox row that a corrected answer became.
 
@@ -79,13 +83,13 @@ def give_feedback(
         raise FeedbackError(f"a rating is from 0 to 1, not {feedback.rating:g}")
     uri = None
     if feedback.correction is not None:
-        variables = feedback.variables or _asked(use_case, warehouse, feedback.request_id)
+        variables = feedback.variables or _variables_of(use_case, warehouse, feedback.request_id)
         row = inbox_row(use_case, feedback.request_id, variables, feedback.correction)
         uri = _deliver(use_case, store, feedback.request_id, row)
     keeps = use_case.serving.log_texts and feedback.correction is not None
     record = {
         "request_id": feedback.request_id,
-        "created": dt.datetime.now(dt.UTC).isoformat(),
+        "created": clock.now().isoformat(),
         "use_case": use_case.name,
         "rating": feedback.rating,
         "author": feedback.author,
@@ -126,7 +130,7 @@ def ensure_rated_requests(warehouse: Warehouse) -> str:
     return warehouse.ensure_view(RATED_REQUESTS, sql, "Requests with the newest feedback on each.")
 
 
-def _asked(use_case: UseCase, warehouse: Warehouse, request_id: str) -> dict[str, Any]:
+def _variables_of(use_case: UseCase, warehouse: Warehouse, request_id: str) -> dict[str, Any]:
     """Variables of a request, as the request log has them."""
     table = warehouse.ensure_table(REQUESTS)
     try:

@@ -30,7 +30,7 @@ class OnlineFigures(Record):
 
     Attributes:
         requests, failed, blocked: Counts.
-        slow: Answered requests that took longer than the limit in force; None: no limit.
+        slow: Answered requests that took longer than the limit in force; None without a limit.
         latency_p95_seconds: Of the answered ones; None without any.
         newest: Time of the newest request, ISO 8601; None without any.
         quality, quality_variance, quality_rows: Mean of the quality metric, its variance and how
@@ -49,7 +49,7 @@ class OnlineFigures(Record):
     quality_rows: int = 0
 
 
-class Judgement(NamedTuple):
+class StageDecision(NamedTuple):
     """What is to be done, and why; `is_candidate` says whether the candidate is to blame."""
 
     action: Action
@@ -138,7 +138,7 @@ def read_figures(
 
 
 def latency_limit(policy: RolloutPolicy, champion: OnlineFigures) -> float | None:
-    """Seconds that 95 % of the candidate's requests may take at most; None: any."""
+    """Seconds that 95 % of the candidate's requests may take at most; None for any."""
     limits, times = policy.limits, policy.limits.latency_p95_times_champion
     found = [limits.latency_p95_seconds]
     if times is not None and champion.latency_p95_seconds is not None:
@@ -146,13 +146,13 @@ def latency_limit(policy: RolloutPolicy, champion: OnlineFigures) -> float | Non
     return min((limit for limit in found if limit is not None), default=None)
 
 
-def judge_stage(
+def decide_stage(
     policy: RolloutPolicy,
     rollout: Rollout,
     candidate: OnlineFigures | None,
     champion: OnlineFigures | None,
     now: dt.datetime,
-) -> Judgement:
+) -> StageDecision:
     """Whether a candidate goes on, waits or has to go.
 
     A limit is crossed when the figure is above it at the end of the stage, or before that beyond
@@ -161,8 +161,8 @@ def judge_stage(
     Args:
         policy: Stages and limits.
         rollout: The present stage.
-        candidate: Its requests in this stage; None: they cannot be read.
-        champion: The champion's requests since the rollout began; None: they cannot be read.
+        candidate: Its requests in this stage; None if they cannot be read.
+        champion: The champion's requests since the rollout began; None if they cannot be read.
         now: The moment, in UTC.
     """
     stage = policy.at(rollout.share)
@@ -170,7 +170,7 @@ def judge_stage(
     silence = dt.timedelta(minutes=policy.silence_minutes)
     if candidate is None or champion is None:
         action: Action = "withdraw" if age > silence else "wait"
-        return Judgement(action, ["the online figures cannot be read"], is_candidate=False)
+        return StageDecision(action, ["the online figures cannot be read"], is_candidate=False)
     dwell = policy.dwell_minutes if stage.dwell_minutes is None else stage.dwell_minutes
     needed = stage.minimum_requests or policy.minimum_requests
     lived = age >= dt.timedelta(minutes=dwell)
@@ -180,14 +180,14 @@ def judge_stage(
         *_crossed_quality(policy.limits.quality, candidate, champion, at_end=at_end),
     ]
     if crossed:
-        return Judgement("withdraw", crossed)
+        return StageDecision("withdraw", crossed)
     newest = dt.datetime.fromisoformat(candidate.newest or rollout.since)
     if now - newest > silence:
         minutes = (now - newest) / dt.timedelta(minutes=1)
         reason = f"no request of the candidate was recorded for {minutes:.0f} minutes"
-        return Judgement("withdraw", [reason], is_candidate=False)
+        return StageDecision("withdraw", [reason], is_candidate=False)
     if not at_end:
-        return Judgement(
+        return StageDecision(
             "wait",
             [
                 f"{candidate.requests} of {needed} requests, "
@@ -197,8 +197,8 @@ def judge_stage(
     missing = _missing_quality(policy.limits.quality, candidate, champion)
     if missing:
         overdue = age > dt.timedelta(minutes=dwell) + silence
-        return Judgement("withdraw" if overdue else "wait", [missing], is_candidate=False)
-    return Judgement("advance", [f"all limits hold over {candidate.requests} requests"])
+        return StageDecision("withdraw" if overdue else "wait", [missing], is_candidate=False)
+    return StageDecision("advance", [f"all limits hold over {candidate.requests} requests"])
 
 
 def _crossed_shares(

@@ -5,14 +5,11 @@ from typing import Any
 
 import dagster as dg
 
-from genaiops_dagster.google_cloud.resources import (
-    ObjectStoreResource,
-    VertexAIResource,
-    WarehouseResource,
-)
-from genaiops_dagster.orchestration.asset_options import Materialized, asset_key, asset_options
+from genaiops_dagster.evaluation.progress import purse_of
+from genaiops_dagster.orchestration.asset_options import Materialized, asset_key, use_case_asset
 from genaiops_dagster.orchestration.metadata import markdown_table
 from genaiops_dagster.orchestration.plain_text import escape_markdown
+from genaiops_dagster.orchestration.workspace import open_workspace
 from genaiops_dagster.serving.watching.drift import Kind
 from genaiops_dagster.serving.watching.online_evaluation import OnlineEvaluation, evaluate_day
 from genaiops_dagster.use_case import UseCase
@@ -59,9 +56,10 @@ def build_schedule(use_case: UseCase) -> list[dg.ScheduleDefinition]:
 def _online_evaluation(use_case: UseCase, policy: Monitoring) -> dg.AssetsDefinition:
     key = asset_key(use_case, "online_evaluation")
     limit = dt.timedelta(hours=policy.freshness_hours.get("online_evaluation", 0))
-    options: dict[str, Any] = dict(
-        asset_options(use_case, "operations"),
-        name="online_evaluation",
+
+    @use_case_asset(
+        use_case,
+        "operations",
         description=(
             "A sample of a day's requests, scored with the metrics and the judge of the "
             "evaluation, and compared with the evaluation set."
@@ -81,24 +79,16 @@ def _online_evaluation(use_case: UseCase, policy: Monitoring) -> dg.AssetsDefini
         freshness_policy=dg.FreshnessPolicy.time_window(fail_window=limit) if limit else None,
         dagster_type=OnlineEvaluation,
     )
-
-    @dg.asset(**options)
-    def online_evaluation(
-        context: dg.AssetExecutionContext,
-        object_store: ObjectStoreResource,
-        warehouse: WarehouseResource,
-        vertex_ai: VertexAIResource,
-    ) -> Materialized:
-        with warehouse.get_warehouse() as tables:
+    def online_evaluation(context: dg.AssetExecutionContext) -> Materialized:
+        with open_workspace(context, use_case) as here:
             found = evaluate_day(
                 use_case,
                 policy,
                 dt.date.fromisoformat(context.partition_key),
-                object_store.get_store(),
-                tables,
-                vertex_ai.get_clients(),
-                context.run.run_id,
-                context.log,
+                here.store,
+                here.warehouse,
+                here.models,
+                purse_of(here, context),
             )
         return dg.MaterializeResult(
             value=found,
@@ -106,8 +96,7 @@ def _online_evaluation(use_case: UseCase, policy: Monitoring) -> dg.AssetsDefini
             check_results=[_check(found, name, kind) for name, kind in CHECKS.items()],
         )
 
-    definition: dg.AssetsDefinition = online_evaluation
-    return definition
+    return online_evaluation
 
 
 def _check(found: OnlineEvaluation, name: str, kind: Kind) -> dg.AssetCheckResult:

@@ -6,9 +6,9 @@ of the sample. Inputs and scores are compared with the evaluation set, to notice
 
 from __future__ import annotations
 
+import asyncio
 import datetime as dt
 import json
-import logging
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -17,12 +17,13 @@ from genaiops_dagster.data.sensitive import redacted
 from genaiops_dagster.evaluation.asking.concurrency import map_in_order
 from genaiops_dagster.evaluation.asking.inference import Model, contents_text
 from genaiops_dagster.evaluation.evaluation_set import read_examples
+from genaiops_dagster.evaluation.judging.judge import JudgePanel
 from genaiops_dagster.evaluation.judging.spending import spending_on_judge
 from genaiops_dagster.evaluation.report import read_rows
 from genaiops_dagster.evaluation.scored_row import score_row
 from genaiops_dagster.evaluation.scoring.metrics import row_metrics
 from genaiops_dagster.evaluation.scoring.summary import summarize_all
-from genaiops_dagster.evaluation.session import Session
+from genaiops_dagster.evaluation.services import Services
 from genaiops_dagster.google_cloud.object_store import ObjectStore
 from genaiops_dagster.google_cloud.vertex_ai import VertexAI
 from genaiops_dagster.google_cloud.warehouse import Warehouse
@@ -46,8 +47,8 @@ class OnlineEvaluation(Record):
 
     Attributes:
         day: The day (UTC), ISO 8601.
-        champion: Number of the champion, with whose evaluation the day was compared; None: there
-            was none.
+        champion: Number of the champion, with whose evaluation the day was compared; None if
+            there was none.
         requests, failed, blocked, refused: All of the day's requests that users saw.
         cost_usd: Their price, as far as it is known.
         latency_p95_seconds: Of the answered ones.
@@ -81,9 +82,8 @@ def evaluate_day(
     day: dt.date,
     store: ObjectStore,
     warehouse: Warehouse,
-    vertex_ai: VertexAI,
-    run_id: str,
-    log: logging.Logger,
+    models: VertexAI,
+    purse: Purse,
 ) -> OnlineEvaluation:
     """Score a sample of a day, compare it with the evaluation set, and keep the scores.
 
@@ -100,7 +100,7 @@ def evaluate_day(
     if champion is not None:
         limited = {**parameters, "rows": policy.sample_rows}
         sample = [*warehouse.rows(_SAMPLE.format(view=_view(warehouse)), limited)]
-    scored = _score(use_case, champion, sample, store, warehouse, vertex_ai, run_id, log)
+    scored = _score(use_case, champion, sample, store, models, purse)
     warehouse.merge(ONLINE_SCORES, _score_rows(use_case.name, sample, scored))
     reference = _reference_rows(store, champion)
     names = [name for name in use_case.evaluation.metric_names() if _has(scored, name)]
@@ -178,69 +178,64 @@ def _score(
     champion: Champion | None,
     sample: Sequence[Mapping[str, Any]],
     store: ObjectStore,
-    warehouse: Warehouse,
-    vertex_ai: VertexAI,
-    run_id: str,
-    log: logging.Logger,
+    models: VertexAI,
+    purse: Purse,
 ) -> list[RowResult]:
     """The sample with its scores, in order."""
     if champion is None or not sample:
         return []
     evaluation, prompt = use_case.evaluation, prompt_of(champion)
-    judge = evaluation.judge
-    metrics = row_metrics(evaluation.metrics)
+    metrics, judge = row_metrics(evaluation.metrics), evaluation.judge
     model = Model(champion.model, champion.base_model, champion.generation)
-    calls = len(sample) * len(judge.metrics) * judge.repeats if judge else 0
-    characters = sum(len(row["variables"]) + len(row["answer"]) for row in sample)
-    work = f"online/{fingerprint([row['request_id'] for row in sample])}"
 
-    async def evaluate(place: int) -> RowResult:
-        request = sample[place]
-        variables = json.loads(request["variables"])
-        corrected = request["correction"]
-        example = Example(
-            id=request["request_id"],
-            group=request["user_digest"] or request["request_id"],
-            slices={},
-            variables=variables,
-            output=corrected or "",
+    async def score(panel: JudgePanel | None) -> list[RowResult]:
+        async def score_request(index: int) -> RowResult:
+            example, answer = _as_evaluated(sample[index])
+            question = contents_text(request_contents(prompt, example.variables))
+            computed = {} if sample[index]["correction"] is None else metrics
+            return await score_row(example, question, answer, computed, panel)
+
+        return await map_in_order(
+            score_request, len(sample), evaluation.concurrency, lambda *_: None
         )
-        answer = Answer(
-            state=request["state"],
-            text=request["answer"],
-            input_tokens=request["input_tokens"] or 0,
-            output_tokens=request["output_tokens"] or 0,
-            latency_seconds=request["latency_seconds"] or 0.0,
-            model_version=request["model_version"] or "",
-        )
-        question = contents_text(request_contents(prompt, variables))
-        computed = {} if corrected is None else metrics
-        return await score_row(example, question, answer, computed, panel)
 
-    with Session(use_case, store, vertex_ai, "reuse", log) as session:
-        panel = None
-        judgements = session.judgements(model.configuration(f"online {prompt.digest}"))
-
-        async def score_all() -> list[RowResult]:
-            nonlocal panel
-            panel = session.panel(judge, judgements) if judge else None
-            return await map_in_order(
-                evaluate, len(sample), evaluation.concurrency, lambda *_: None
-            )
-
-        if judge is None:
-            return session.run(score_all)
-        purse = Purse(use_case, store, warehouse, run_id)
-        with spending_on_judge(
+    if judge is None:
+        return asyncio.run(score(None))
+    ratings = len(judge.metrics) * judge.repeats
+    shown = sum(len(row["variables"]) + len(row["answer"]) for row in sample)
+    with (
+        Services(use_case.name, evaluation, store, models, purse.clock) as services,
+        spending_on_judge(
             purse,
-            work=work,
+            work=f"online/{fingerprint([row['request_id'] for row in sample])}",
             judge_model=judge.model,
-            calls=calls,
-            characters=characters * len(judge.metrics) * judge.repeats,
-            emulated=vertex_ai.emulated,
-        ) as judged:
-            judgements.on_paid = judged
-            return session.run(score_all)
+            calls=len(sample) * ratings,
+            characters=shown * ratings,
+            emulated=models.emulated,
+        ) as counter,
+    ):
+        cache = services.judgements(model.configuration(f"online {prompt.digest}"))
+        return asyncio.run(score(JudgePanel(judge, models, services.paid(cache, counter))))
+
+
+def _as_evaluated(request: Mapping[str, Any]) -> tuple[Example, Answer]:
+    """A logged request as an example, and the answer that was given."""
+    example = Example(
+        id=request["request_id"],
+        group=request["user_digest"] or request["request_id"],
+        slices={},
+        variables=json.loads(request["variables"]),
+        output=request["correction"] or "",
+    )
+    answer = Answer(
+        state=request["state"],
+        text=request["answer"],
+        input_tokens=request["input_tokens"] or 0,
+        output_tokens=request["output_tokens"] or 0,
+        latency_seconds=request["latency_seconds"] or 0.0,
+        model_version=request["model_version"] or "",
+    )
+    return example, answer
 
 
 def _score_rows(

@@ -1,4 +1,4 @@
-"""One look at a rollout: read the online figures, judge the stage, and do what follows."""
+"""One look at a rollout: read the online figures, decide on the stage, and act."""
 
 from __future__ import annotations
 
@@ -6,14 +6,14 @@ import datetime as dt
 from typing import Any
 
 from genaiops_dagster.google_cloud.warehouse import Warehouse
-from genaiops_dagster.promotion.champion import Places, settle
+from genaiops_dagster.promotion.champion import ChampionBooks, settle
 from genaiops_dagster.promotion.rollout import advance, withdraw
 from genaiops_dagster.records.promotion import Champion, Rollout
 from genaiops_dagster.records.record import Record
 from genaiops_dagster.serving.watching.online import (
     Action,
     OnlineFigures,
-    judge_stage,
+    decide_stage,
     latency_limit,
     read_figures,
 )
@@ -25,11 +25,11 @@ class RolloutLook(Record):
     """What a look at a rollout found and did.
 
     Attributes:
-        champion: Number of the champion after the look; None: there is none.
-        rollout: The stage that was looked at; None: no rollout was under way.
+        champion: Number of the champion after the look; None if there is none.
+        rollout: The stage that was looked at; None if no rollout was under way.
         action: What was done.
         reasons: Why.
-        stage_after: The stage after the look; None: no rollout is under way any more.
+        stage_after: The stage after the look; None if the rollout has ended.
         candidate_figures, champion_figures: What was seen; None where it could not be read.
     """
 
@@ -43,47 +43,48 @@ class RolloutLook(Record):
 
 
 def look_at_rollout(
-    places: Places, warehouse: Warehouse, policy: RolloutPolicy, now: dt.datetime | None = None
+    books: ChampionBooks,
+    warehouse: Warehouse,
+    policy: RolloutPolicy,
 ) -> RolloutLook:
     """Look at the rollout of a use case, if one is under way, and do what follows.
 
     Args:
-        places: Where the champion is written down.
+        books: Where the champion is written down.
         warehouse: Dataset of the request log.
         policy: Stages and limits.
-        now: The moment, in UTC; the present one by default.
 
     Raises:
         ChampionError: somebody changed the champion outside the gate, or at the same moment.
         BrokenLogError: the log is not what was written.
     """
-    moment = now or dt.datetime.now(dt.UTC)
-    _, pointer = settle(places)
+    moment = books.clock.now()
+    _, pointer = settle(books)
     if pointer is None or pointer.rollout is None:
         number = pointer.number if pointer else None
         return RolloutLook(champion=number, reasons=["no rollout is under way"])
     rollout = pointer.rollout
     candidate, champion, problem = _figures(warehouse, policy, pointer, rollout)
-    judgement = judge_stage(policy, rollout, candidate, champion, moment)
-    reasons = [*judgement.reasons, *([problem] if problem else [])]
+    decision = decide_stage(policy, rollout, candidate, champion, moment)
+    reasons = [*decision.reasons, *([problem] if problem else [])]
     after = pointer
-    if judgement.action == "advance":
-        after = advance(places, rollout, policy, reason="; ".join(reasons))
-    elif judgement.action == "withdraw":
+    if decision.action == "advance":
+        after = advance(books, rollout, policy, reason="; ".join(reasons))
+    elif decision.action == "withdraw":
         after = withdraw(
-            places, rollout, reason="; ".join(reasons), is_candidate=judgement.is_candidate
+            books, rollout, reason="; ".join(reasons), is_candidate=decision.is_candidate
         )
     look = RolloutLook(
         champion=after.number,
         rollout=rollout,
-        action=judgement.action,
+        action=decision.action,
         reasons=reasons,
         stage_after=after.rollout.stage if after.rollout else None,
         candidate_figures=candidate,
         champion_figures=champion,
     )
     if not problem:
-        warehouse.merge(ROLLOUTS, [rollout_row(places.use_case, look, moment)])
+        warehouse.merge(ROLLOUTS, [rollout_row(books.use_case, look, moment)])
     return look
 
 

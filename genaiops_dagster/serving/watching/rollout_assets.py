@@ -4,17 +4,13 @@ from typing import Any
 
 import dagster as dg
 
-from genaiops_dagster.google_cloud.resources import (
-    ObjectStoreResource,
-    VertexAIResource,
-    WarehouseResource,
-)
-from genaiops_dagster.orchestration.asset_options import asset_key, asset_options
+from genaiops_dagster.orchestration.asset_options import asset_key, use_case_asset
 from genaiops_dagster.orchestration.metadata import markdown_list, markdown_table
 from genaiops_dagster.orchestration.plain_text import escape_markdown
-from genaiops_dagster.promotion.champion import ChampionError, Places
-from genaiops_dagster.promotion.log import BrokenLogError, DecisionLog
-from genaiops_dagster.promotion.registry import Registry
+from genaiops_dagster.orchestration.workspace import open_workspace
+from genaiops_dagster.promotion.assets import open_champion
+from genaiops_dagster.promotion.champion import ChampionError
+from genaiops_dagster.promotion.log import BrokenLogError
 from genaiops_dagster.promotion.tables import publish_log
 from genaiops_dagster.serving.watching.rollout import RolloutLook, look_at_rollout
 from genaiops_dagster.use_case import UseCase
@@ -57,9 +53,9 @@ def build_schedule(use_case: UseCase) -> list[dg.ScheduleDefinition]:
 
 
 def _rollout(use_case: UseCase, policy: RolloutPolicy) -> dg.AssetsDefinition:
-    @dg.asset(
-        **asset_options(use_case, "operations"),
-        name="rollout",
+    @use_case_asset(
+        use_case,
+        "operations",
         description=(
             "One look at the candidate that is being rolled out: the next stage when its online "
             "figures are good, a withdrawal when they are not, or are missing."
@@ -68,20 +64,13 @@ def _rollout(use_case: UseCase, policy: RolloutPolicy) -> dg.AssetsDefinition:
         kinds={"bigquery", "gcs", "json"},
         code_version="1",
     )
-    def rollout(
-        context: dg.AssetExecutionContext,
-        object_store: ObjectStoreResource,
-        warehouse: WarehouseResource,
-        vertex_ai: VertexAIResource,
-    ) -> dg.MaterializeResult[RolloutLook]:
-        store = object_store.get_store()
-        log = DecisionLog(store, use_case.name)
-        places = Places(store, Registry(vertex_ai.get_clients(), use_case.name), log)
+    def rollout(context: dg.AssetExecutionContext) -> dg.MaterializeResult[RolloutLook]:
         try:
-            with warehouse.get_warehouse() as tables:
-                look = look_at_rollout(places, tables, policy)
+            with open_workspace(context, use_case) as here:
+                books = open_champion(here)
+                look = look_at_rollout(books, here.warehouse, policy)
                 if look.action != "wait":
-                    publish_log(tables, log)
+                    publish_log(here.warehouse, books.log)
         except (BrokenLogError, ChampionError) as error:
             raise dg.Failure(str(error), allow_retries=False) from error
         context.log.info(f"{look.action}: {'; '.join(look.reasons)}")
@@ -95,8 +84,7 @@ def _rollout(use_case: UseCase, policy: RolloutPolicy) -> dg.AssetsDefinition:
             )
         return dg.MaterializeResult(value=look, metadata=_metadata(look))
 
-    definition: dg.AssetsDefinition = rollout
-    return definition
+    return rollout
 
 
 def _check(use_case: UseCase) -> dg.AssetChecksDefinition:

@@ -34,7 +34,7 @@ ROLLOUTS = Table(
         Column("model", "STRING", "Endpoint or base model."),
         Column("decision", "STRING", "Decision that let it pass."),
         Column("stage", "STRING", "Stage that was looked at."),
-        Column("share", "FLOAT64", "Share of users whom the candidate answered in it."),
+        Column("share", "FLOAT64", "Share of users that the candidate answered in it."),
         Column("action", "STRING", "wait, advance or withdraw."),
         Column("reasons", "STRING", "Why.", "REPEATED"),
         Column("requests", "INT64", "Requests to the candidate in the stage."),

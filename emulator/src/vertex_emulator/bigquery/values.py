@@ -55,7 +55,7 @@ def parse_row(
     Args:
         row: JSON object; keys match column names in any case.
         fields: Columns.
-        ignore_unknown: Skip keys that are no column.
+        ignore_unknown: Skip keys that are not columns.
         json_text: Whether strings given for JSON columns are JSON text (as in `insertAll`)
             and not JSON strings (as in a loaded file).
 

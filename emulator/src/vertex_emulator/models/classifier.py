@@ -69,7 +69,7 @@ class Classifier:
         return scores
 
     def loss(self, examples: Sequence[Example]) -> float:
-        """Mean negative log likelihood; an answer that is no class counts as the unlikeliest."""
+        """Mean negative log likelihood; an answer that is not a class counts as the unlikeliest."""
         scores = self.scores([example.prompt for example in examples]).astype(np.float64)
         scores -= scores.max(axis=1, keepdims=True)
         logs = scores - np.log(np.exp(scores).sum(axis=1, keepdims=True))

@@ -101,7 +101,7 @@ class RunningEmulator:
 def start_emulator(state: Path, *options: str) -> RunningEmulator:
     """Start `vertex-emulator` on a free port and wait until it answers.
 
-    It ends with this process at the latest. What it writes is kept beside the state folder.
+    It ends with this process at the latest. What it writes is kept next to the state folder.
 
     Args:
         state: Folder that holds its state; created when missing.

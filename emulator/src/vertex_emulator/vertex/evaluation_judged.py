@@ -191,7 +191,11 @@ def judge_fault(
         return None, 0.0, None
     fault, dice = found
     if dice.random() < fault.error_probability:
-        return ApiError(400, "The emulated judge was told to fail on this instance."), 0.0, None
+        return (
+            ApiError(400, "The emulated judge was configured to fail on this instance."),
+            0.0,
+            None,
+        )
     if dice.random() < fault.malformed_probability:
         return ApiError(400, "Failed to parse the judge's answer: it has no score."), 0.0, None
     return None, fault.position_bias if pairwise else fault.noise, dice

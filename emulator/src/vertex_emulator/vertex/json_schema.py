@@ -45,7 +45,7 @@ def plain_schema(schema: Document) -> Document:
     """A `Schema` message as JSON Schema: types in lower case, `nullable` as a type.
 
     Raises:
-        ApiError: 400 for `additionalProperties` that are no `Schema`.
+        ApiError: 400 for `additionalProperties` that are not a `Schema`.
     """
     plain: Document = {}
     for key, value in schema.items():

@@ -35,7 +35,7 @@ _TYPES: dict[str, tuple[type, ...]] = {
 
 
 def check_spec(spec: Document) -> None:
-    """Refuse what is no pipeline, or asks for what is not served.
+    """Refuse a file that is not a pipeline, or asks for what is not served.
 
     Raises:
         ApiError: 400 for a spec that is broken, 501 for a part that is not served, and 400
@@ -282,7 +282,7 @@ def _check_executor(found: Document, place: str) -> None:
         raise ApiError(
             400,
             f"{place} installs {', '.join(missing)}, which the emulator's Python does not have, and"
-            " the emulator fetches no packages. Install them beside genaiops-dagster, or give the"
+            " the emulator fetches no packages. Install them next to genaiops-dagster, or give the"
             " component no packages_to_install.",
             status="FAILED_PRECONDITION",
         )

@@ -39,7 +39,7 @@ _ORDERED_BY = ("displayName", "createTime", "updateTime", "endTime", "startTime"
 _NO_EFFECT = ("labels", "encryptionSpec", "serviceAccount", "templateUri", "preflightValidations")
 _NOT_SERVED = ("network", "reservedIpRanges", "pscInterfaceConfig")
 _NEEDS_KFP = (
-    "The emulator runs pipelines with KFP's local runner, and kfp is not installed beside it: "
+    "The emulator runs pipelines with KFP's local runner, and kfp is not installed next to it: "
     "pip install './emulator[pipelines]', then start the emulator again."
 )
 

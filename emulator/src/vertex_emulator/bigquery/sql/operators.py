@@ -96,7 +96,7 @@ def _number_type(operator: str, left: Typed, right: Typed, node: exp.Expr) -> Ty
     if any(type_ not in _NUMBERS for type_ in types):
         raise _no_signature(operator, node, left, right)
     if FLOAT64 in types:
-        # A literal such as 0.5 beside NUMERIC is NUMERIC.
+        # A literal such as 0.5 next to NUMERIC is NUMERIC.
         other = [value for value in (left, right) if value.type == FLOAT64 and not value.literal]
         return NUMERIC if NUMERIC in types and not other else FLOAT64
     return NUMERIC if NUMERIC in types else INT64

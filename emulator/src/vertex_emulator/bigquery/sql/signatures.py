@@ -74,7 +74,7 @@ class Call:
         return [self.argument(index) for index in range(len(self.nodes))]
 
     def argument(self, index: int) -> Typed:
-        """One compiled argument; those that are no expressions (date parts) are never compiled.
+        """One compiled argument; those that are not expressions (date parts) are never compiled.
 
         Raises:
             ApiError: 400 `invalidQuery`, the call has not as many arguments.

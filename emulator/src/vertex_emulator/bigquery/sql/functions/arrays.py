@@ -75,7 +75,7 @@ def _generate_dates(call: Call) -> Typed:
     if len(call.nodes) == 3:
         count, unit = expressions.interval_parts(call.context, call.scope, call.nodes[2])
         if not count.literal:
-            raise refused(f"{call.name} with a step that is no literal", call.node)
+            raise refused(f"{call.name} with a step that is not a literal", call.node)
         ascending = "-" not in count.sql
         step = expressions.interval_sql(count, unit)
     elif type_ == TIMESTAMP:

@@ -145,7 +145,7 @@ def _zone(zone: Typed, node: exp.Expr) -> tuple[str | None, int]:
     #timezone_definitions
     """
     if zone.value is None:
-        raise refused("a time zone that is no string literal", node)
+        raise refused("a time zone that is not a string literal", node)
     if zone.value in available_timezones():
         return zone.value, 0
     found = _OFFSET.fullmatch(zone.value)

@@ -166,7 +166,7 @@ def _round(call: Call) -> Typed:
         digits = coerce(call.argument(1), INT64, call.node)
         if not digits.literal:
             raise refused(
-                f"{call.name} of NUMERIC to a number of digits that is no literal", call.node
+                f"{call.name} of NUMERIC to a number of digits that is not a literal", call.node
             )
         rounded = f"{call.name.lower()}({value.sql}, CAST({digits.sql} AS INTEGER))"
         return Typed(f"CAST({rounded} AS DECIMAL(38,9))", NUMERIC)

@@ -5,11 +5,11 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from genaiops_dagster.data.bulk import (
+from genaiops_dagster.data.scratch import (
     GROUP_BYTES,
     GROUPS,
     in_small_groups,
-    workspace,
+    scratch,
     write_in_order,
 )
 
@@ -31,7 +31,7 @@ def test_long_rows_are_put_into_small_groups(tmp_path: Path) -> None:
     assert pq.read_table(small).column("text").to_pylist() == LONG
 
     copied = tmp_path / "copied.parquet"
-    with workspace() as (_, connection):
+    with scratch() as (_, connection):
         connection.execute(
             f"COPY (FROM read_parquet('{small}')) TO '{copied}' (FORMAT parquet, {GROUPS})"
         )
@@ -54,7 +54,7 @@ def test_what_is_no_parquet_file_is_left_for_the_reader_to_refuse(tmp_path: Path
 
 def test_rows_of_many_groups_are_written_in_order(tmp_path: Path) -> None:
     like, target = tmp_path / "like.parquet", tmp_path / "ordered.parquet"
-    with workspace() as (_, connection):
+    with scratch() as (_, connection):
         connection.execute(f"""
             COPY (SELECT i * 77_777 % 100_000 AS place, repeat('x', 900) || i AS text
               FROM range(100_000) AS rows (i)) TO '{like}' (FORMAT parquet, {GROUPS})

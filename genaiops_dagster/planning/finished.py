@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING
 from genaiops_dagster.budget.degrade import with_less
 from genaiops_dagster.budget.limits import BudgetExceededError
 from genaiops_dagster.evaluation.asking.inference import Model
-from genaiops_dagster.evaluation.evaluate import EvaluationTask, is_complete
+from genaiops_dagster.evaluation.report import is_complete
+from genaiops_dagster.evaluation.task import EvaluationTask
 from genaiops_dagster.prompts.rendering import candidate_prompt
 from genaiops_dagster.records.budget import CostEstimate, StageCost, totals
 from genaiops_dagster.records.data import DatasetSplit
@@ -31,12 +32,12 @@ _OF_A_REPORT = ("checkpoints", "evaluation", "metrics", "suites", "judging")
 
 def left_to_pay(use_case: UseCase, store: ObjectStore, estimate: CostEstimate) -> CostEstimate:
     """The estimate of a run without the stages whose results are kept."""
-    return without(estimate, kept_stages(use_case, store, estimate))
+    return without(estimate, finished_stages(use_case, store, estimate))
 
 
-def without(estimate: CostEstimate, kept: Collection[str]) -> CostEstimate:
+def without(estimate: CostEstimate, finished: Collection[str]) -> CostEstimate:
     """The estimate without the stages of these names."""
-    left = [stage for stage in estimate.stages if stage_name(stage) not in kept]
+    left = [stage for stage in estimate.stages if stage_name(stage) not in finished]
     return estimate.model_copy(update={"stages": left, **totals(left)})
 
 
@@ -45,31 +46,31 @@ def stage_name(stage: StageCost) -> str:
     return f"{stage.stage}/{stage.candidate}" if stage.candidate else stage.stage
 
 
-def kept_stages(use_case: UseCase, store: ObjectStore, estimate: CostEstimate) -> set[str]:
+def finished_stages(use_case: UseCase, store: ObjectStore, estimate: CostEstimate) -> set[str]:
     """Names of the stages that a run would find done, by the fingerprints of what is in the bucket.
 
     Args:
         use_case: Whose run.
         store: Its bucket.
-        estimate: Says on which terms candidates are evaluated.
+        estimate: Says how much candidates are evaluated on.
     """
     found = _Found.read(use_case, store)
     if found is None:
         return set()
     tuned = _tuned_models(use_case, store, found)
-    kept = {f"tuning/{variant}" if variant else "tuning" for variant in tuned}
+    finished = {f"tuning/{variant}" if variant else "tuning" for variant in tuned}
     champion = served_champion(store, use_case.name)
     for name, candidate in use_case.candidates.items():
         report = _report(use_case, store, estimate, found, tuned, name)
         if report is None:
             continue
-        kept |= {f"{stage}/{name}" for stage in _OF_A_REPORT}
+        finished |= {f"{stage}/{name}" for stage in _OF_A_REPORT}
         if champion is not None and (
             (champion.model, champion.generation, champion.prompt_digest)
             in ((model, candidate.generation, report.prompt_digest) for model in _names(report))
         ):  # the champion would be asked the same, and what is asked the same is kept
-            kept |= {f"{stage}/{CHAMPION}" for stage in _OF_A_REPORT}
-    return kept
+            finished |= {f"{stage}/{CHAMPION}" for stage in _OF_A_REPORT}
+    return finished
 
 
 def _names(report: EvaluationReport) -> tuple[str, str]:
@@ -136,14 +137,15 @@ def _report(
         return None
     base = use_case.tuning.base_model if chosen.model == TUNED else chosen.model
     try:
-        terms = with_less(use_case, found.evaluation_set, estimate.degradation)
+        scope = with_less(use_case, found.evaluation_set, estimate.degradation)
     except BudgetExceededError:  # the estimate is of other data
         return None
     task = EvaluationTask(
-        use_case=terms.use_case,
+        use_case=use_case.name,
+        evaluation=scope.use_case.evaluation,
         candidate=name,
         model=Model(report.model, base, chosen.generation),
         prompt=candidate_prompt(use_case, name, found.prompt),
-        evaluation_set=terms.evaluation_set,
+        evaluation_set=scope.evaluation_set,
     )
     return report if task.fingerprint == report.fingerprint else None

@@ -1,4 +1,4 @@
-"""Prompts as they come in: the samples of the use case file, and those of a day."""
+"""The prompts of a day, and the samples of the use case file."""
 
 from __future__ import annotations
 
@@ -26,8 +26,8 @@ class PromptSourceError(RuntimeError):
     """The prompts of a day cannot be read; the message names the field and the remedy."""
 
 
-class Incoming(Record):
-    """A prompt that came in.
+class DayPrompt(Record):
+    """A prompt to be answered.
 
     Attributes:
         id: Of the row, or where it stands.
@@ -45,10 +45,10 @@ class Incoming(Record):
     error: str | None = None
 
 
-def samples(use_case: UseCase) -> list[Incoming]:
+def samples(use_case: UseCase) -> list[DayPrompt]:
     """The samples of the use case file."""
     return [
-        _incoming(use_case, SAMPLES, number, row)
+        _day_prompt(use_case, SAMPLES, number, row)
         for number, row in enumerate(use_case.serving.samples, start=1)
     ]
 
@@ -61,7 +61,7 @@ def day_prefix(use_case: UseCase, day: dt.date) -> str:
 
 def prompts_of_day(
     use_case: UseCase, day: dt.date, store: ObjectStore, warehouse: Warehouse
-) -> list[Incoming]:
+) -> list[DayPrompt]:
     """All prompts of a day: those of objects in order of name, then those of the query.
 
     Raises:
@@ -73,7 +73,7 @@ def prompts_of_day(
     ]
 
 
-def _from_inbox(use_case: UseCase, day: dt.date, store: ObjectStore) -> Iterator[Incoming]:
+def _from_inbox(use_case: UseCase, day: dt.date, store: ObjectStore) -> Iterator[DayPrompt]:
     for found in store.list(day_prefix(use_case, day)):
         if found.name.endswith("/"):
             continue
@@ -91,10 +91,10 @@ def _from_inbox(use_case: UseCase, day: dt.date, store: ObjectStore) -> Iterator
             except ValueError as error:
                 yield _unreadable(found.uri, number, str(error))
             else:
-                yield _incoming(use_case, found.uri, number, fields)
+                yield _day_prompt(use_case, found.uri, number, fields)
 
 
-def _from_parquet(use_case: UseCase, uri: str, content: io.BytesIO) -> Iterator[Incoming]:
+def _from_parquet(use_case: UseCase, uri: str, content: io.BytesIO) -> Iterator[DayPrompt]:
     import pyarrow as pa
     import pyarrow.parquet as pq
 
@@ -104,10 +104,10 @@ def _from_parquet(use_case: UseCase, uri: str, content: io.BytesIO) -> Iterator[
         yield _unreadable(uri, 0, f"not a Parquet file: {error}")
         return
     for number, fields in enumerate(rows, start=1):
-        yield _incoming(use_case, uri, number, _plain(fields))
+        yield _day_prompt(use_case, uri, number, _plain(fields))
 
 
-def _from_query(use_case: UseCase, day: dt.date, warehouse: Warehouse) -> Iterator[Incoming]:
+def _from_query(use_case: UseCase, day: dt.date, warehouse: Warehouse) -> Iterator[DayPrompt]:
     daily = use_case.serving.daily
     parameters = {**daily.parameters, "day": day}
     sql = daily.sql or ""
@@ -121,13 +121,13 @@ def _from_query(use_case: UseCase, day: dt.date, warehouse: Warehouse) -> Iterat
     source = f"bigquery:{fingerprint(sql, _plain(parameters))[:16]}"
     rows = warehouse.query(sql, parameters, maximum_bytes_billed=daily.maximum_bytes_billed)
     for number, row in enumerate(rows, start=1):
-        yield _incoming(use_case, source, number, _plain(dict(row)))
+        yield _day_prompt(use_case, source, number, _plain(dict(row)))
 
 
-def _incoming(use_case: UseCase, source: str, number: int, fields: dict[str, Any]) -> Incoming:
+def _day_prompt(use_case: UseCase, source: str, number: int, fields: dict[str, Any]) -> DayPrompt:
     named = fields.get(use_case.columns.id)
     place = source.rpartition("/")[2]
-    return Incoming(
+    return DayPrompt(
         id=f"{place}#{number}" if named is None else str(named),
         source=source,
         row=number,
@@ -135,9 +135,11 @@ def _incoming(use_case: UseCase, source: str, number: int, fields: dict[str, Any
     )
 
 
-def _unreadable(source: str, number: int, reason: str) -> Incoming:
+def _unreadable(source: str, number: int, reason: str) -> DayPrompt:
     place = source.rpartition("/")[2]
-    return Incoming(id=f"{place}#{number}", source=source, row=number, variables=None, error=reason)
+    return DayPrompt(
+        id=f"{place}#{number}", source=source, row=number, variables=None, error=reason
+    )
 
 
 def _plain(fields: dict[str, Any]) -> dict[str, Any]:

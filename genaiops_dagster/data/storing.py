@@ -1,30 +1,29 @@
-"""The stages of the data, from bucket to bucket: read, work in a temporary folder, keep once."""
+"""The data from bucket to bucket: read, work in a temporary folder, store once."""
 
 # ruff: noqa: S608 - the only text put into SQL is the path of a temporary file
 
 from __future__ import annotations
 
 import json
-import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from genaiops_dagster.data import checks
-from genaiops_dagster.data.bulk import (
+from genaiops_dagster.data.checks import CheckOutcome
+from genaiops_dagster.data.curation import curate, prepare, prompt_bytes
+from genaiops_dagster.data.inbox import complete
+from genaiops_dagster.data.profile import Balance, Profile, balance, profile, slices_by_side
+from genaiops_dagster.data.scratch import (
     GROUPS,
     content_digest,
     fetch,
     file_digest,
     keep,
     number,
+    scratch,
     spare_memory,
-    workspace,
 )
-from genaiops_dagster.data.checks import Finding
-from genaiops_dagster.data.curation import curate, prepare, prompt_bytes
-from genaiops_dagster.data.inbox import complete
-from genaiops_dagster.data.profile import Balance, Profile, balance, profile, slices_by_side
-from genaiops_dagster.data.screening import CountTokens
+from genaiops_dagster.data.screening import CountExample
 from genaiops_dagster.data.sources import (
     SourceRow,
     check_query,
@@ -36,8 +35,7 @@ from genaiops_dagster.data.splits import write_splits
 from genaiops_dagster.google_cloud.object_store import ObjectStore
 from genaiops_dagster.google_cloud.warehouse import Warehouse
 from genaiops_dagster.prompts.rendering import tuning_line, version
-from genaiops_dagster.prompts.tokens import CountTokens as CountContents
-from genaiops_dagster.prompts.tokens import user_message
+from genaiops_dagster.prompts.tokens import CountTokens, user_message
 from genaiops_dagster.records.data import DatasetSplit, SplitName, StoredRows
 from genaiops_dagster.records.fingerprint import fingerprint
 from genaiops_dagster.records.layout import Layout
@@ -50,7 +48,7 @@ if TYPE_CHECKING:
     import duckdb
 
 SHOWN_VALUES = 20
-"""Most values of a slice that are told."""
+"""Most values of a slice that are reported."""
 
 
 class Delivery(NamedTuple):
@@ -87,9 +85,15 @@ class SourceReport(NamedTuple):
 
 
 def store_source_rows(
-    use_case: UseCase, store: ObjectStore, warehouse: Warehouse
-) -> tuple[StoredRows, SourceReport, dict[str, Finding]]:
+    use_case: UseCase, store: ObjectStore, warehouse: Warehouse, now: float
+) -> tuple[StoredRows, SourceReport, dict[str, CheckOutcome]]:
     """Read all sources and keep their rows at `<use case>/sources/<digest>.parquet`.
+
+    Args:
+        use_case: Sources and columns.
+        store: Bucket of the inbox and of the rows.
+        warehouse: Runs the query.
+        now: The moment in seconds since 1970, by which objects are old enough.
 
     Returns:
         The rows, what was found where, and the outcome of the checks by name.
@@ -97,9 +101,9 @@ def store_source_rows(
     Raises:
         SourceError: the query would read too much or lacks a column.
     """
-    ready, waiting = complete(store.list(use_case.inbox), use_case.source, time.time())
+    ready, waiting = complete(store.list(use_case.inbox), use_case.source, now)
     estimated = billed = None
-    with workspace() as (folder, connection):
+    with scratch() as (folder, connection):
         parts = folder / "parts"
         parts.mkdir()
         if use_case.source.sql:
@@ -113,11 +117,11 @@ def store_source_rows(
         )
         rows = _stored(use_case, store, connection, path)
         report = SourceReport(_deliveries(connection, path), len(waiting), estimated, billed)
-        findings = {
+        outcomes = {
             "schema": checks.schema(rows, use_case),
             "readable": checks.readable(connection, path),
         }
-    return rows, report, findings
+    return rows, report, outcomes
 
 
 def _stored(
@@ -154,8 +158,8 @@ def _deliveries(connection: duckdb.DuckDBPyConnection, path: Path) -> list[Deliv
 
 
 def store_examples(
-    use_case: UseCase, store: ObjectStore, source_rows: StoredRows, count_contents: CountContents
-) -> tuple[StoredRows, dict[str, int], dict[str, Finding]]:
+    use_case: UseCase, store: ObjectStore, source_rows: StoredRows, count_contents: CountTokens
+) -> tuple[StoredRows, dict[str, int], dict[str, CheckOutcome]]:
     """Curate source rows; keep examples and rejected rows under `<use case>/examples/<digest>/`.
 
     Returns:
@@ -163,7 +167,7 @@ def store_examples(
         by name.
     """
     policy = use_case.curation
-    with workspace() as (folder, connection):
+    with scratch() as (folder, connection):
         source = fetch(store, store.name_of(source_rows.uri), folder / "source.parquet")
         golden = _golden(use_case, folder)
         curated = curate(
@@ -188,7 +192,7 @@ def store_examples(
             rejected_uri=store.uri(rejected),
         )
         checks.key_examples(connection, path)
-        findings = {
+        outcomes = {
             "few_rejected": checks.few_rejected(
                 connection, rows, curated.rejected, policy.maximum_rejected
             ),
@@ -196,16 +200,17 @@ def store_examples(
             "no_leakage": checks.no_leakage(connection, path, golden),
             "no_sensitive_data": checks.no_sensitive_data(connection, path, policy),
         }
-    return rows, curated.sides | {"redacted": curated.redacted}, findings
+    return rows, curated.sides | {"redacted": curated.redacted}, outcomes
 
 
-def example_counter(use_case: UseCase, count_contents: CountContents) -> CountTokens:
+def example_counter(use_case: UseCase, count_contents: CountTokens) -> CountExample:
     """Counts the tokens of an example with everything that the prompt adds."""
     prompt = version(use_case.prompt)
 
     def count(variables: dict[str, Any], output: str) -> int:
-        asked = [user_message(prompt.system_instruction)] if prompt.system_instruction else []
-        return count_contents([*asked, *tuning_line(prompt, variables, output)["contents"]])
+        system = prompt.system_instruction
+        instruction = [user_message(system)] if system else []
+        return count_contents([*instruction, *tuning_line(prompt, variables, output)["contents"]])
 
     return count
 
@@ -233,13 +238,13 @@ class Sets(NamedTuple):
         splits: The sets by name.
         slices: Rows of each slice: slice, value, training, validation, evaluation.
         balance: Rows by label, where outputs are labels.
-        findings: Outcome of the checks by name.
+        outcomes: Outcome of the checks by name.
     """
 
     splits: dict[SplitName, DatasetSplit]
     slices: list[tuple[str, str, int, int, int]]
     balance: Balance
-    findings: dict[str, Finding]
+    outcomes: dict[str, CheckOutcome]
 
 
 def store_sets(
@@ -247,10 +252,10 @@ def store_sets(
     store: ObjectStore,
     examples: StoredRows,
     prompt: PromptVersion,
-    count_contents: CountContents,
+    count_contents: CountTokens,
 ) -> Sets:
     """Write the three sets once under `<use case>/datasets/<dataset digest>/`."""
-    with workspace() as (folder, connection):
+    with scratch() as (folder, connection):
         prepare(connection, use_case)
         source = fetch(store, store.name_of(examples.uri), folder / "examples.parquet")
         spare_memory(connection, source)
@@ -275,7 +280,7 @@ def store_sets(
         trained = _trained_profile(use_case, store)
         store.write_once(layout.profile(files["training"].digest), to_json(described))
         labels = balance(connection, source, described)
-        findings = {
+        outcomes = {
             "enough_examples": checks.enough_examples(splits, use_case),
             "within_tuning_limits": checks.within_limits(
                 connection,
@@ -290,7 +295,7 @@ def store_sets(
             "label_balance": checks.label_balance(labels),
             "no_drift": checks.no_drift(described, trained),
         }
-        return Sets(splits, slices_by_side(connection, source, SHOWN_VALUES), labels, findings)
+        return Sets(splits, slices_by_side(connection, source, SHOWN_VALUES), labels, outcomes)
 
 
 def _trained_profile(use_case: UseCase, store: ObjectStore) -> Profile | None:

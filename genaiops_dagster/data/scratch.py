@@ -47,7 +47,7 @@ its size.
 
 
 @contextmanager
-def workspace() -> Iterator[tuple[Path, duckdb.DuckDBPyConnection]]:
+def scratch() -> Iterator[tuple[Path, duckdb.DuckDBPyConnection]]:
     """A temporary folder and a database in it that spills to that folder, both gone at the end."""
     import duckdb
 
@@ -157,8 +157,8 @@ def write_in_order(
     with TemporaryDirectory(dir=target.parent) as folder, ExitStack() as opened:
         stretches: dict[int, tuple[Path, Any]] = {}
         for batch in rows:
-            order = np.argsort(places := batch.column(place).to_numpy())
-            numbers, starts = np.unique(places[order] // stretch, return_index=True)
+            order = np.argsort(positions := batch.column(place).to_numpy())
+            numbers, starts = np.unique(positions[order] // stretch, return_index=True)
             ordered, ends = batch.take(order), [*starts[1:], len(batch)]
             for number, start, end in zip(numbers.tolist(), starts, ends, strict=True):
                 if number not in stretches:

@@ -24,12 +24,12 @@ class NoAnswersError(RuntimeError):
     """A job does not say where its answers are."""
 
 
-class BatchPlace(Protocol):
+class BatchLocation(Protocol):
     """Where requests and answers of batch jobs are."""
 
     @property
     def address(self) -> str:
-        """Names the place, so that only a job with its answers there is found again."""
+        """Names the location, so that only a job with its answers there is found again."""
 
     def put(self, name: str, requests: bytes) -> tuple[str, str]:
         """Write the requests of a job, JSON lines; where they are, and where answers are to go."""

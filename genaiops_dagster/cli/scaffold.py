@@ -39,7 +39,7 @@ _GROUPS = ("group", "thread", "conversation", "document", "session", "author", "
 _SLICES = ("category", "language", "product", "region", "segment", "source", "type", "topic")
 
 
-class StarterError(ValueError):
+class ScaffoldError(ValueError):
     """Data from which no use case can be made; the message says why and what to do."""
 
 
@@ -125,17 +125,17 @@ def read_sample(path: Path) -> list[dict[str, Any]]:
     """The first rows of a data file, at most 10,000.
 
     Raises:
-        StarterError: the file is missing, of another format, or holds no usable row.
+        ScaffoldError: the file is missing, of another format, or holds no usable row.
     """
     if ending(path.name) not in OBJECT_FORMATS:
         formats = ", ".join(sorted(OBJECT_FORMATS))
-        raise StarterError(f"{path}: the format is told by the name's ending, one of {formats}")
+        raise ScaffoldError(f"{path}: the name has to end with its format, one of {formats}")
     try:
         rows = _parquet(path) if ending(path.name) not in TEXT_FORMATS else _text(path)
     except OSError as error:
-        raise StarterError(f"{path}: cannot be read ({error.strerror or error})") from error
+        raise ScaffoldError(f"{path}: cannot be read ({error.strerror or error})") from error
     if not rows:
-        raise StarterError(f"{path}: holds no row with columns")
+        raise ScaffoldError(f"{path}: holds no row with columns")
     return rows
 
 
@@ -176,7 +176,7 @@ def _parquet(path: Path) -> list[dict[str, Any]]:
         batches = pyarrow.parquet.ParquetFile(path).iter_batches(batch_size=_ROWS)
         return next((batch.to_pylist() for batch in batches), [])
     except pyarrow.ArrowInvalid as error:
-        raise StarterError(f"{path}: not a Parquet file ({error})") from error
+        raise ScaffoldError(f"{path}: not a Parquet file ({error})") from error
 
 
 def describe(rows: Sequence[Mapping[str, Any]]) -> dict[str, Column]:
@@ -217,13 +217,13 @@ def guess_roles(
         turns: System instruction of rows that bring their own turns; they need no prompt.
 
     Raises:
-        StarterError: a named column does not exist, or too few columns are left for a prompt.
+        ScaffoldError: a named column does not exist, or too few columns are left for a prompt.
     """
     for name in (*filter(None, (output, group)), *inputs, *slices):
         if name not in columns:
-            raise StarterError(f"no column {name!r}; there are: {', '.join(columns)}")
+            raise ScaffoldError(f"no column {name!r}; there are: {', '.join(columns)}")
     if not columns:
-        raise StarterError("the rows have no column beside their turns")
+        raise ScaffoldError("the rows have no column besides their turns")
     identities = [c for c in columns.values() if "id" in _words(c.name) and c.is_unique]
     identity = next((c.name for c in identities if c.name != output), None)
     chosen = output or _likely_output([c for c in columns.values() if c.name != identity])
@@ -237,8 +237,8 @@ def guess_roles(
     shown = list(inputs) or [c.name for c in rest if not c.is_files and _is_text(c)]
     shown = shown or [c.name for c in rest if not c.is_files]
     if not shown and not attached and turns is None:
-        raise StarterError(
-            f"no column is left for the prompt beside the output {chosen!r}; name one with --input"
+        raise ScaffoldError(
+            f"no column is left for the prompt besides the output {chosen!r}; name one with --input"
         )
     answer = columns[chosen]
     longest = max(map(len, answer.counts), default=0) / _CHARACTERS_PER_TOKEN
@@ -262,7 +262,7 @@ def _likely_output(columns: Sequence[Column]) -> str:
     if found:
         return found
     if not columns:
-        raise StarterError("the only column is the id; an expected output is needed, too")
+        raise ScaffoldError("the only column is the id; an expected output is needed, too")
     return columns[-1].name
 
 

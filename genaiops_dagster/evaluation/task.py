@@ -1,0 +1,64 @@
+"""What is evaluated on what, and the fingerprint of that."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+
+from genaiops_dagster.evaluation.asking.inference import Model
+from genaiops_dagster.evaluation.judging.judge import judge_digest
+from genaiops_dagster.evaluation.scoring.metrics import metrics_digest
+from genaiops_dagster.evaluation.suites.cases import suites_digest
+from genaiops_dagster.records.budget import Degradation
+from genaiops_dagster.records.data import DatasetSplit
+from genaiops_dagster.records.fingerprint import fingerprint
+from genaiops_dagster.records.prompts import PromptVersion
+from genaiops_dagster.use_case.evaluation import Evaluation
+
+VERSION = 4
+"""Raised when the same inputs would give another report than before."""
+
+
+@dataclass(frozen=True)
+class EvaluationTask:
+    """What is evaluated on what.
+
+    Attributes:
+        use_case: Name of the use case.
+        evaluation: Metrics, judge and suites.
+        candidate: Name under which the report is filed.
+        model: The model that answers.
+        prompt: The prompt with which it is asked.
+        evaluation_set: The rows that it answers.
+        base: What `model` was tuned from; None for a base model.
+        degradation: Why `evaluation_set` or judge are not the whole use case's; None if they are.
+    """
+
+    use_case: str
+    evaluation: Evaluation
+    candidate: str
+    model: Model
+    prompt: PromptVersion
+    evaluation_set: DatasetSplit
+    base: Model | None = None
+    degradation: Degradation | None = None
+
+    @cached_property
+    def configuration(self) -> str:
+        """sha256 over everything that decides an answer except the message."""
+        return self.model.configuration(self.prompt.system_instruction)
+
+    @cached_property
+    def fingerprint(self) -> str:
+        """sha256 over everything that decides the report."""
+        return fingerprint(
+            VERSION,
+            self.candidate,
+            self.configuration,
+            self.prompt.digest,
+            self.evaluation_set.digest,
+            metrics_digest(self.evaluation.metrics),
+            self.evaluation.computed_by,
+            judge_digest(self.evaluation.judge),
+            suites_digest(self.evaluation, self.prompt),
+        )
