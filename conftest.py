@@ -18,7 +18,7 @@ settings.register_profile("repeat", derandomize=True, print_blob=True)
 settings.register_profile("search", print_blob=True)
 settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "repeat"))
 
-# rouge-score brings absl, whose handler closes its stream when logging is configured anew, as
+# rouge-score brings absl, whose handler closes its stream when logging is configured again, as
 # Dagster does. That must not be the file in which pytest captures all that tests print.
 absl_logging.get_absl_handler().python_handler.stream = sys.__stderr__
 

@@ -104,7 +104,7 @@ USE_CASE = UseCase.model_validate(
 )
 
 LARGE = 10_000
-"""From so many rows on the answers come from a batch job, and no judge is asked."""
+"""From this number of rows on, the answers come from a batch job, and no judge is asked."""
 
 USE_CASE_OF_LARGE_SETS = USE_CASE.model_copy(
     update={
@@ -120,7 +120,7 @@ missed: list[str] = []
 def target(
     value: float, text: str, *, most: float | None = None, least: float | None = None
 ) -> str:
-    """The measured figure beside its target; a missed one is remembered."""
+    """The measured figure next to its target; a missed one is remembered."""
     good = (most is None or value <= most) and (least is None or value >= least)
     bound = f"at most {most:g}" if most is not None else f"at least {least:g}"
     if not good:
@@ -171,7 +171,7 @@ def clients() -> tuple[ObjectStore, VertexAI]:
 def examples(rows: int) -> list[Example]:
     """Rows whose answers are a word of several, and a sentence, in turn.
 
-    Of answers with fewer than four words BLEU is 0, whoever computes it.
+    The BLEU of an answer with fewer than four words is always 0.
     """
     return [
         Example(
@@ -198,7 +198,7 @@ def _open(index: int) -> str:
 
 
 def put_examples(store: ObjectStore, rows: int) -> DatasetSplit:
-    """An evaluation set of so many rows in the bucket."""
+    """An evaluation set of a number of rows in the bucket."""
     content = "\n".join(example.model_dump_json() for example in examples(rows)).encode()
     name = f"benchmark/datasets/{rows}/evaluation.jsonl"
     store.write_once(name, content)
@@ -241,7 +241,7 @@ def run(rows: int, name: str = USE_CASE.name) -> tuple[EvaluationReport, float]:
             print(f"{done}/{total}", file=sys.stderr, flush=True)
 
     started = time.perf_counter()
-    report = evaluate(task, store, vertex_ai, purse, progress)
+    report = evaluate(task, vertex_ai, purse, progress)
     return report, time.perf_counter() - started
 
 

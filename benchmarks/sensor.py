@@ -1,4 +1,4 @@
-"""What a tick of the inbox sensor costs, beside `dagster_gcp.gcs.sensor.get_gcs_keys`.
+"""What a tick of the inbox sensor costs, next to `dagster_gcp.gcs.sensor.get_gcs_keys`.
 
     python benchmarks/sensor.py [--known 10000 100000]
 

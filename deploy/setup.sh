@@ -59,7 +59,7 @@ for role in roles/bigquery.jobUser roles/aiplatform.user; do
   gcloud projects add-iam-policy-binding "$project" \
     --member "$member" --role "$role" --condition None >/dev/null
 done
-# Vertex AI Pipelines start their steps as this account; whoever submits must be allowed to.
+# Vertex AI Pipelines start their steps as this account; the account that submits must be allowed to.
 gcloud iam service-accounts add-iam-policy-binding "$email" --project "$project" \
   --member "$member" --role roles/iam.serviceAccountUser >/dev/null
 # Workload Identity: the chart's Kubernetes account acts as this account.

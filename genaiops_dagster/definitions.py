@@ -10,5 +10,5 @@ from genaiops_dagster.use_case import load_use_cases
 
 @dg.definitions
 def defs() -> dg.Definitions:
-    """All use cases that ship with the package or stand in the user's folder."""
+    """All use cases that ship with the package or are in the user's folder."""
     return build_definitions(load_use_cases().values())

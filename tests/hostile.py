@@ -1,4 +1,4 @@
-"""Texts that markup, a terminal or a browser would obey, and what becomes of them in Markdown."""
+"""Texts that markup, a terminal or a browser would obey, and how Markdown shows them."""
 
 from __future__ import annotations
 

@@ -11,7 +11,8 @@ import yaml
 
 ROOT = Path(__file__).parents[1]
 CHECK = ROOT / "scripts" / "check"
-PARTS = {"lint", "format", "types", "contracts", "tests"}
+PROSE = ROOT / "scripts" / "prose"
+PARTS = {"lint", "format", "prose", "types", "contracts", "tests"}
 
 
 def test_help_names_every_part() -> None:
@@ -49,3 +50,61 @@ def test_hooks_call_its_parts_and_fetch_nothing() -> None:
         assert script == "scripts/check"
         assert part in PARTS
         assert hook["language"] == "system"
+
+
+def _prose(*files: Path) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, PROSE, *map(str, files)], cwd=ROOT, capture_output=True, text=True
+    )
+
+
+def test_all_prose_is_free_of_banned_wording() -> None:
+    found = _prose()
+    assert found.returncode == 0, found.stdout
+
+
+@pytest.mark.parametrize(
+    ("name", "text"),
+    [
+        ("a.py", '"""Who asked is\n    told of it."""\n'),
+        ("a.py", "x = 1  # the caller is told\n"),
+        ("a.py", "# what comes first\n# stands in the file\n"),
+        ("a.py", "message = f'{name} is no file'\n"),
+        ("a.md", "Whoever reads this\n"),
+        ("a.md", "```sh\ngenaiops run\n```\n\nwrites a report.\n"),
+        ("a.yaml", "x: 1  # made anew\n"),
+        ("a.sh", "true # mend it\n"),
+    ],
+)
+def test_banned_wording_is_found(name: str, text: str, tmp_path: Path) -> None:
+    file = tmp_path / name
+    file.write_text(text)
+    found = _prose(file)
+    assert found.returncode == 1
+    assert f"{file}:" in found.stdout
+
+
+@pytest.mark.parametrize(
+    ("name", "text"),
+    [
+        ("a.py", "is_told = told_of(whom)\n"),
+        ("a.py", '"""None if there is none; the flag is no longer set."""\n'),
+        ("a.py", '"""`*` stands for everything; there\n    are no rows."""\n'),
+        ("a.md", "```sh\ngenaiops run\n```\n\nThis command writes a report.\n"),
+        ("a.yaml", "whom: anew\n"),
+    ],
+)
+def test_names_and_good_wording_pass(name: str, text: str, tmp_path: Path) -> None:
+    file = tmp_path / name
+    file.write_text(text)
+    assert _prose(file).stdout == "prose: ok\n"
+
+
+def test_every_banned_pattern_has_advice() -> None:
+    rules = [
+        line
+        for line in (ROOT / "scripts" / "prose.txt").read_text().splitlines()
+        if line and not line.startswith("#")
+    ]
+    assert len(rules) > 20
+    assert [rule for rule in rules if not rule.partition(" -> ")[2]] == []

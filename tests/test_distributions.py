@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import gc
 import re
 import sys
 import tomllib
@@ -41,11 +42,26 @@ NOT_DECLARED = {
 """What the emulator imports and does not need."""
 
 
+def _parse(source: str) -> ast.Module:
+    """The tree of a source, made while no garbage is collected.
+
+    When it is, CPython before 3.11.8 may lose count of its own recursion, and raises SystemError:
+    https://github.com/python/cpython/issues/106905
+    """
+    was_enabled = gc.isenabled()
+    gc.disable()
+    try:
+        return ast.parse(source)
+    finally:
+        if was_enabled:
+            gc.enable()
+
+
 def imported(package: Path) -> dict[str, set[str]]:
     """Top-level modules that the files of a package import, and the files."""
     found: dict[str, set[str]] = {}
     for path in package.rglob("*.py"):
-        for node in ast.walk(ast.parse(path.read_text())):
+        for node in ast.walk(_parse(path.read_text())):
             if isinstance(node, ast.Import):
                 names = [alias.name for alias in node.names]
             elif isinstance(node, ast.ImportFrom):

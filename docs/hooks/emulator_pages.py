@@ -1,4 +1,4 @@
-"""The emulator's pages, which lie next to its code, as a part of this site.
+"""The emulator's pages, which are next to its code, as a part of this site.
 
 Links between the two folders are written for files, as a reader of the repository follows them;
 here they become links between pages of the site.

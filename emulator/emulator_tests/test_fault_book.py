@@ -64,7 +64,9 @@ def test_a_judgement_meets_the_same_dice_in_any_order() -> None:
         faults = book(plan)
         drawn = {}
         for key in keys:
-            fault, dice = faults.judge("gemini-2.5-flash", key)
+            matched = faults.judge("gemini-2.5-flash", key)
+            assert matched is not None
+            fault, dice = matched
             assert isinstance(fault, Judge)
             drawn[key] = dice.gauss(0, fault.noise)
         return drawn
@@ -88,6 +90,7 @@ def test_a_quota_lets_its_number_through_and_tells_when_to_come_back() -> None:
     faults = book("{kind: quota, requests_per_minute: 3, model: gemini-2.5-flash}")
     found = [faults.over_quota(faults.matching(CALL)) for _ in range(4)]
     assert found[:3] == [None, None, None]
+    assert found[3] is not None
     quota, wait = found[3]
     assert quota.requests_per_minute == 3
     assert 1 <= wait <= 60

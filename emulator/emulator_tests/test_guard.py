@@ -1,4 +1,4 @@
-"""What a browser sends for a page of another origin is refused; what is stored is no page."""
+"""What a browser sends for a page of another origin is refused; what is stored is not a page."""
 
 from __future__ import annotations
 
@@ -271,7 +271,7 @@ def test_a_jwt_that_the_key_signed_is_as_good_as_the_token(emulator: RunningEmul
 
 
 def test_an_assertion_for_the_token_is_no_token(emulator: RunningEmulator) -> None:
-    """Whoever took the port of an emulator that ended gets them from clients."""
+    """A program that takes the port of a stopped emulator gets them from clients."""
     assert ask(emulator, "GET", "/emulator/stats", bearer(assertion(emulator)))[0] == 401
 
 

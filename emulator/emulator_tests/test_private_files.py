@@ -97,7 +97,7 @@ def test_a_link_in_a_folder_is_left_alone(tmp_path: Path) -> None:
 
 
 def test_a_folder_that_vanishes_meanwhile_is_no_error(tmp_path: Path) -> None:
-    """Databases come and go beside their journals while another process writes to the folder."""
+    """Databases come and go next to their journals while another process writes to the folder."""
     folder = tmp_path / "folder"
     folder.mkdir()
     folder.chmod(0o755)

@@ -30,7 +30,7 @@ print(hashlib.sha256(json.dumps(list(public_tables())).encode()).hexdigest())
 
 
 @pytest.fixture
-def warehouse(emulator: RunningEmulator) -> Any:
+def warehouse(emulator: RunningEmulator) -> bigquery.Client:
     return bigquery.Client()
 
 
@@ -43,7 +43,7 @@ def query(warehouse: Any, sql: Any) -> Any:
     return [dict(row) for row in warehouse.query(sql).result()]
 
 
-def test_questions_have_the_columns_of_the_public_table(warehouse: Any) -> None:
+def test_questions_have_the_columns_of_the_public_table(warehouse: bigquery.Client) -> None:
     """https://console.cloud.google.com/marketplace/product/stack-exchange/stack-overflow"""
     table = warehouse.get_table("bigquery-public-data.stackoverflow.posts_questions")
     types = {field.name: field.field_type for field in table.schema}
@@ -57,7 +57,7 @@ def test_questions_have_the_columns_of_the_public_table(warehouse: Any) -> None:
     assert types["accepted_answer_id"] == types["tags"] == "STRING"
 
 
-def test_the_join_of_the_guide_gives_answers_since_a_date(warehouse: Any) -> None:
+def test_the_join_of_the_guide_gives_answers_since_a_date(warehouse: bigquery.Client) -> None:
     sql = """
         SELECT q.title, q.tags, a.body, a.creation_date
         FROM `bigquery-public-data.stackoverflow.posts_questions` AS q
@@ -73,7 +73,7 @@ def test_the_join_of_the_guide_gives_answers_since_a_date(warehouse: Any) -> Non
         assert f"<code>{module}</code>" in row["body"]
 
 
-def test_articles_have_the_columns_of_the_public_table(warehouse: Any) -> None:
+def test_articles_have_the_columns_of_the_public_table(warehouse: bigquery.Client) -> None:
     """https://console.cloud.google.com/marketplace/product/bbc/bbc-news-full-text"""
     rows = query(warehouse, "SELECT * FROM `bigquery-public-data.bbc_news.fulltext` LIMIT 5")
     assert set(rows[0]) == {"body", "title", "filename", "category"}
@@ -122,10 +122,10 @@ def test_tables_are_filled_once(tmp_path: Path) -> None:
         storage = StorageService(config, Stats())
         service = BigQueryService(config, storage, Stats())
         filling = PublicData(service)
-        assert not filling.done
+        before = filling.done
         filling.start()
         filling.wait()
-        assert filling.done
+        assert (before, filling.done) == (False, True)
         counts.append([sum(1 for _ in service.read_rows(table)) for table in TABLES])
         service.close()
         storage.close()

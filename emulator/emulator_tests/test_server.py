@@ -26,9 +26,7 @@ from vertex_emulator.testing import RunningEmulator, start_emulator
 PARENT = "projects/p/locations/us-central1"
 
 
-def ask(
-    running: RunningEmulator, verb: str, path: str, host: str | None = None
-) -> tuple[int, dict[str, Any] | str]:
+def ask(running: RunningEmulator, verb: str, path: str, host: str | None = None) -> tuple[int, Any]:
     """Status and body of a request with an empty JSON object, and a `Host` of one's own."""
     connection = http.client.HTTPConnection(urlsplit(running.url).netloc, timeout=20)
     connection.putrequest(verb, path, skip_host=host is not None)

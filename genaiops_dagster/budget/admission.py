@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+import functools
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from genaiops_dagster.budget.limits import NOTHING, Spent, refusals
@@ -15,13 +16,13 @@ from genaiops_dagster.use_case.budget import Budget
 
 @dataclass(frozen=True)
 class Requests:
-    """What all requests of a step have in common.
+    """Settings that all requests of a step share.
 
     Attributes:
-        use_case, stage, candidate: Whose requests, for the estimate.
+        use_case, stage, candidate: What the requests are for, as the estimate names it.
         model: Base model by which they are priced.
         max_output_tokens: Of one answer.
-        tuned: Whether a model is asked that was tuned from `model`.
+        tuned: Whether they go to a model that was tuned from `model`.
         batch: Whether they are a batch job, which costs less.
         grounded: Whether each may search the web, which costs more.
         emulated: Whether the emulator answers.
@@ -40,7 +41,7 @@ class Requests:
     answers: int = 1
 
     def estimate(self, prompts: Sequence[int], prices: PriceList) -> CostEstimate:
-        """What requests with prompts of so many tokens may cost at most."""
+        """The most that requests with prompts of these token counts may cost."""
         calls, longest_answer = len(prompts), self.answers * self.max_output_tokens
         stage = price_requests(
             prices,
@@ -82,7 +83,7 @@ def refuse_over_budget(
         month: What all runs of this month have.
     """
     window = context_window(requests.model)
-    price = _by_length(requests, prices)
+    price = functools.cache(lambda tokens: requests.estimate([tokens], prices))  # it is slow
     reasons: list[str | None] = []
     taken = NOTHING
     for tokens in prompts:
@@ -93,24 +94,8 @@ def refuse_over_budget(
             )
             continue
         estimate = price(tokens)
-        found = refusals(estimate, budget, _plus(run, taken), _plus(month, taken))
+        found = refusals(estimate, budget, run + taken, month + taken)
         reasons.append("\n".join(found) or None)
         if not found:
-            taken = _plus(taken, Spent(estimate.maximum_usd, estimate.maximum_tokens))
+            taken += Spent(estimate.maximum_usd, estimate.maximum_tokens)
     return reasons
-
-
-def _by_length(requests: Requests, prices: PriceList) -> Callable[[int], CostEstimate]:
-    """Estimates of single requests; prompts of one length share theirs, since pricing is slow."""
-    known: dict[int, CostEstimate] = {}
-
-    def price(tokens: int) -> CostEstimate:
-        if tokens not in known:
-            known[tokens] = requests.estimate([tokens], prices)
-        return known[tokens]
-
-    return price
-
-
-def _plus(one: Spent, other: Spent) -> Spent:
-    return Spent(one.usd + other.usd, one.tokens + other.tokens)

@@ -1,8 +1,8 @@
 """Doing with less where the whole run would break a limit: a cheaper judge, a smaller sample.
 
-Only what `budget.degrade` of the use case allows, in its order, and never without a word: what was
-done stands in the estimate, in every report and in the verdict of the gate. The sample is a data
-set with a digest of its own, so that fingerprints tell its reports from those of the whole set.
+`budget.degrade` of the use case says what is allowed, and in which order. What was done is written
+in the estimate, in every report and in the verdict of the gate. The sample is a data set with a
+digest of its own, so that fingerprints tell its reports from those of the whole set.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ class EvaluationScope:
     """How much candidates are evaluated on: everything, or what the budget allows.
 
     Attributes:
-        use_case: With the judge that is asked.
+        use_case: With the judge that is used.
         evaluation_set: What every candidate answers, whole or a sample.
         degradation: What is done with less; None if nothing is.
     """
@@ -62,7 +62,7 @@ def degrade(
         whole: Estimate of the whole run.
         use_case: Its budget says what may be done with less.
         evaluation_set: The whole one.
-        take_sample: Gives a sample of so many of its rows.
+        take_sample: Gives a sample of a number of its rows.
         price: Estimates a run of another scope.
         month: What all runs of this month have reserved and spent.
         left: What of an estimate is not paid yet.
@@ -117,7 +117,7 @@ def _done(
     judge: str | None,
     broken: Sequence[str],
 ) -> list[str]:
-    """What is done and why, in sentences."""
+    """Sentences that say what is reduced, and why."""
     sentences = []
     if sample is not None:
         few = use_case.gate.minimum_rows
@@ -136,11 +136,7 @@ def stratified_sample(examples: Mapping[str, Example], rows: int) -> list[str]:
 
     Each combination of slice values gets its share of the rows (largest remainders), and in it
     those examples are chosen whose ids have the smallest sha256. So a smaller sample is, apart from
-    rounding, part of a larger one, and answers that are kept serve both.
-
-    Args:
-        examples: Examples by any key.
-        rows: How many to choose.
+    rounding, part of a larger one, and cached answers serve both.
     """
     strata = defaultdict(list)
     for key, example in examples.items():
@@ -163,7 +159,7 @@ def _hash(text: str) -> str:
 
 
 def store_sample(
-    store: ObjectStore, use_case: UseCase, evaluation_set: DatasetSplit, rows: int
+    store: ObjectStore, use_case: str, evaluation_set: DatasetSplit, rows: int
 ) -> DatasetSplit:
     """A sample of the evaluation set, written to the bucket under its digest."""
     with store.open(store.name_of(evaluation_set.uri)) as stream:
@@ -171,7 +167,7 @@ def store_sample(
     examples = {str(n): from_line(Example, line) for n, line in enumerate(lines)}
     content = b"".join(lines[int(n)] + b"\n" for n in stratified_sample(examples, rows))
     digest = hashlib.sha256(content).hexdigest()
-    name = Layout(use_case.name).sample(evaluation_set.dataset_digest, digest)
+    name = Layout(use_case).sample(evaluation_set.dataset_digest, digest)
     store.write_once(name, content, "application/jsonl")
     return evaluation_set.model_copy(
         update={
@@ -221,10 +217,10 @@ def allowed_judge(judge: Judge, degradation: Degradation | None) -> Judge:
 
 
 def read_degradation(store: ObjectStore, use_case: UseCase) -> Degradation | None:
-    """What the latest estimate does with less; None where the use case allows nothing of the kind.
+    """The reductions of the latest estimate; None where the use case allows none.
 
     Raises:
-        FileNotFoundError: there is no estimate, without which nobody knows.
+        FileNotFoundError: there is no estimate.
     """
     if use_case.budget.degrade is None:
         return None

@@ -17,10 +17,13 @@ class BudgetExceededError(RuntimeError):
 
 @dataclass(frozen=True)
 class Spent:
-    """What was already paid: US dollars and tokens."""
+    """An amount already paid: US dollars and tokens."""
 
     usd: float = 0.0
     tokens: int = 0
+
+    def __add__(self, other: Spent) -> Spent:
+        return Spent(self.usd + other.usd, self.tokens + other.tokens)
 
 
 NOTHING = Spent()
@@ -105,10 +108,10 @@ def refusals(
 def require_within_budget(
     estimate: CostEstimate, budget: Budget, run: Spent = NOTHING, month: Spent = NOTHING
 ) -> None:
-    """Stop before anything is paid that the budget does not allow.
+    """Stop before paying anything that the budget does not allow.
 
-    Every paid step is held to this itself, whatever checks ran before, so that materializing one
-    asset alone is held to the same limits.
+    Every paid step checks this itself, whatever checks ran before, so that the same limits apply
+    when one asset is materialized alone.
 
     Raises:
         BudgetExceededError: a limit would be broken, or a price is not known.

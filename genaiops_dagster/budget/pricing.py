@@ -1,7 +1,7 @@
-"""What tokens cost: dated prices of generation, of tuning and of computed metrics.
+"""Prices of tokens, with dates: of generation, of tuning and of computed metrics.
 
-Generation prices come from the kept database `genai-prices`; what it does not have is here with
-its source: tuning, what tuned and regional endpoints cost more, and the evaluation service. A price
+Generation prices come from the package `genai-prices`; what it lacks is listed here with its
+source: tuning, what tuned and regional endpoints cost more, and the evaluation service. A price
 that is not known is None, never 0. Models that the emulator serves are priced as the models they
 stand for.
 
@@ -31,7 +31,7 @@ class Published:
     """A published price or factor.
 
     Attributes:
-        value: The figure, in the unit of the table that it stands in.
+        value: The figure, in the unit of its table.
         as_of: When the source said so, or since when it holds.
         source: Where it is published.
     """
@@ -119,7 +119,7 @@ def token_cost(
         model: Base model name or resource; of a tuned model, what it was tuned from.
         input_tokens: Tokens in, cached ones included, all requests together.
         output_tokens: Tokens out, thinking included, all requests together.
-        tuned: Whether a model is asked that was tuned from `model`.
+        tuned: Whether requests go to a model that was tuned from `model`.
         requests: How many requests the tokens are of: prices of some models rise with the length
             of one prompt, so the total is priced as that many requests of mean length.
         cached_tokens: How many of `input_tokens` were read from a context cache.
@@ -191,7 +191,7 @@ def computed_metrics_cost(characters: int, scores: int, *, prices: PriceList) ->
     Args:
         characters: Of all answers and references that it was sent, as often as it was.
         scores: How many it gave back.
-        prices: What applies; a use case's own stand under `evaluation_service`.
+        prices: What applies; a use case's own are under `evaluation_service`.
     """
     own = prices.own.get(EVALUATION_SERVICE)
     listed = {name: price.value for name, price in EVALUATION_PRICES.items()}

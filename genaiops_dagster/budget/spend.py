@@ -1,4 +1,4 @@
-"""What was really paid: one row for each payment in the BigQuery table `spend`."""
+"""Actual payments: one row for each in the BigQuery table `spend`."""
 
 from __future__ import annotations
 

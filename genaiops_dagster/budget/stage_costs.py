@@ -1,8 +1,8 @@
-"""What requests of one kind cost, as a stage of a run or as a step of its own."""
+"""The cost of requests of one kind, as a stage of a run or as a step of its own."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
 from genaiops_dagster.budget.pricing import (
     EVALUATION_SERVICE,
@@ -62,7 +62,7 @@ def price_requests(
     Args:
         prices: What applies.
         stage: Part of the run.
-        candidate: Candidate that is asked.
+        candidate: Candidate that answers.
         model: Base model that is paid.
         calls: How many requests.
         prompts: Tokens of all prompts together.
@@ -70,7 +70,7 @@ def price_requests(
         maximum_output_tokens: The same at most.
         longest: Tokens in and, at most, out of the longest request.
         basis: What the figures rest on, for a reader.
-        tuned: Whether a model is asked that was tuned from `model`.
+        tuned: Whether requests go to a model that was tuned from `model`.
         batch: Whether the requests are a batch job, which costs less.
         searches: Web searches that ground answers, one for each request that may search.
         maximum_input_tokens: Of all prompts at most, where more than sampling makes them unsure.
@@ -107,6 +107,40 @@ def price_requests(
     )
 
 
+def price_judgements(
+    prices: PriceList,
+    model: str,
+    calls: int,
+    shown: TokenTotal,
+    *,
+    longest: int,
+    basis: str,
+    candidate: str = "",
+    shown_at_most: int | None = None,
+) -> StageCost:
+    """Price what a judge is asked; arguments as for `price_requests`.
+
+    `shown` are the tokens of everything that the judge reads besides its own instruction, and
+    `longest` those of one judgement at most. `candidate` is empty if several are judged, or none.
+    """
+    instructions = calls * JUDGE_INSTRUCTION_TOKENS
+    return price_requests(
+        prices,
+        stage="judging",
+        candidate=candidate,
+        model=model,
+        calls=calls,
+        prompts=TokenTotal(instructions) + shown,
+        maximum_input_tokens=None if shown_at_most is None else instructions + shown_at_most,
+        output_tokens=calls * JUDGE_ANSWER_TOKENS,
+        maximum_output_tokens=calls * JUDGE_MAXIMUM_ANSWER_TOKENS,
+        longest=(longest + JUDGE_INSTRUCTION_TOKENS, JUDGE_MAXIMUM_ANSWER_TOKENS)
+        if calls
+        else (0, 0),
+        basis=basis,
+    )
+
+
 def price_computed(
     prices: PriceList,
     *,
@@ -118,13 +152,7 @@ def price_computed(
 ) -> StageCost:
     """Price the metrics of one candidate that the evaluation service computes without a judge.
 
-    Args:
-        prices: What applies.
-        candidate: Whose answers.
-        metrics: How many.
-        rows: Answers.
-        references: Characters of all expected outputs together.
-        max_output_tokens: Of one answer.
+    `references` are the characters of all expected outputs together.
     """
     answers_at_most = max(references, rows * max_output_tokens * MOST_CHARACTERS_PER_TOKEN)
     at_most = references + answers_at_most
@@ -142,23 +170,19 @@ def price_computed(
     )
 
 
-def cheaper_way(evaluation: Evaluation, rows: int, cost: Callable[[bool], StageCost]) -> StageCost:
-    """The cost of so many answers as they are asked for: singly, or in a batch job.
+def cheaper_way(
+    evaluation: Evaluation, rows: int, singly: StageCost, batch: StageCost
+) -> StageCost:
+    """The cost of `rows` answers as they are requested: one by one, or in a batch job.
 
-    A batch job is chosen by the number of rows and by what it saves, as the use case says; where
-    no price is known, no saving can be shown.
-
-    Args:
-        evaluation: Its `batch_from_rows` and `batch_from_saving_usd`.
-        rows: How many answers have to be asked for.
-        cost: What they cost, in a batch job or not.
+    A batch job is chosen by `batch_from_rows` and `batch_from_saving_usd` of the use case; where no
+    price is known, no saving can be shown.
     """
-    singly, saving = cost(False), evaluation.batch_from_saving_usd
+    saving = evaluation.batch_from_saving_usd
     if evaluation.batch_from_rows is None and saving is None:
         return singly
     if rows < (evaluation.batch_from_rows or 1):
         return singly
-    batch = cost(True)
     if saving is None:
         return batch
     if singly.maximum_usd is None or batch.maximum_usd is None:

@@ -1,4 +1,4 @@
-"""Under which account a command runs, to stand next to the name it was given."""
+"""The account that a command runs as, shown next to the name that it was given."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from genaiops_dagster.google_cloud.settings import GoogleCloudSettings
 
 
 def account(settings: GoogleCloudSettings) -> str:
-    """Who is logged in, such as `operating system: ann@laptop`, to stand next to a given name.
+    """Who is logged in, such as `operating system: ann@laptop`, shown next to a given name.
 
     On Google Cloud it is the account of the application-default credentials, if they name one:
     `Google Cloud: deployer@my-project.iam.gserviceaccount.com`. Nothing is asked over the network.

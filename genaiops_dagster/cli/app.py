@@ -31,6 +31,7 @@ from genaiops_dagster.cli.commands import (
     schema,
     use_cases,
 )
+from genaiops_dagster.cli.disk import disk_problem
 from genaiops_dagster.cli.loopback import proxy_exceptions
 from genaiops_dagster.cli.options import fail
 from genaiops_dagster.cli.umask import private_files
@@ -113,6 +114,11 @@ for _name, (_function, _examples) in _COMMANDS.items():
     app.command(_name, epilog=_epilog(_name, _examples))(_function)
 
 
+def _unforeseen(error: Exception) -> str:
+    message = str(error).strip() or "no details are known"
+    return f"{type(error).__name__}: {message}\n`genaiops --debug ...` shows where"
+
+
 def main() -> None:
     """Run the command line; an unforeseen error is one line, unless `--debug` is given."""
     try:
@@ -120,8 +126,7 @@ def main() -> None:
     except Exception as error:
         if _debug:
             raise
-        message = str(error).strip() or "no more is known"
         try:
-            fail(f"{type(error).__name__}: {message}\n`genaiops --debug ...` shows where")
+            fail(disk_problem(error) or _unforeseen(error))
         except typer.Exit as end:
             raise SystemExit(end.exit_code) from error

@@ -6,10 +6,12 @@ Nothing of this package imports it; here alone it is started.
 from __future__ import annotations
 
 import contextlib
+import fcntl
 import hashlib
 import hmac
 import importlib.util
 import json
+import os
 import secrets
 import subprocess
 import sys
@@ -18,7 +20,10 @@ import urllib.error
 import urllib.parse
 import urllib.request
 from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 from pathlib import Path
+
+from filelock import FileLock
 
 from genaiops_dagster.google_cloud.settings import EMULATOR_TOKEN, VERTEX_URL
 
@@ -29,6 +34,9 @@ _COMPATIBLE = "0.1."
 _PACKAGE = "vertex_emulator"
 _REMEDY = "pip install ./emulator"
 _START_SECONDS = 60
+_ENVIRONMENT, _LOG, _USERS = "environment", "server.log", "users.lock"
+"""Files in the state folder; the last is locked by all who use the emulator."""
+
 _STOP_SECONDS = 30
 
 
@@ -47,34 +55,95 @@ def command(*options: str) -> list[str]:
     return [sys.executable, "-m", _PACKAGE, *options]
 
 
+@dataclass(frozen=True)
+class Served:
+    """An emulator that serves.
+
+    Attributes:
+        variables: What points clients at it.
+        log: Where it writes what goes wrong.
+        process: Its process, if this one started it.
+    """
+
+    variables: dict[str, str]
+    log: Path
+    process: subprocess.Popen[bytes] | None = None
+
+    def why_gone(self) -> str:
+        """A sentence about how it ended; empty while it answers."""
+        if self.process is not None and self.process.poll() is None:
+            return ""
+        if self.process is None and answers(self.variables):
+            return ""
+        code = "" if self.process is None else f" with code {self.process.returncode}"
+        return (
+            f"the emulator at {self.variables[VERTEX_URL]} has ended{code}; {self.log} may say "
+            "why. What was finished is kept: run again to go on"
+        )
+
+
 @contextlib.contextmanager
-def serving(state: Path) -> Iterator[dict[str, str]]:
-    """Client variables of the emulator that serves `state`; one is started when there is none.
+def serving(state: Path) -> Iterator[Served]:
+    """The emulator that serves `state`; one is started if there is none.
+
+    Several commands may use it at the same time. It ends with the last of them, whichever that is
+    and however it ends.
 
     Raises:
         EmulatorError: it is not installed, does not start, or is of another version.
     """
-    environment_file = state / "environment"
-    running = _variables(environment_file)
-    if running and answers(running):
-        yield _compatible(running)
-        return
-    start = command("--port", "0", "--state", str(state), "--stop-with-input")
-    environment_file.unlink(missing_ok=True)
+    command()  # first: whether there is one to start
     state.mkdir(mode=0o700, parents=True, exist_ok=True)
-    with (state / "server.log").open("ab") as log:
+    users = os.open(state / _USERS, os.O_RDWR | os.O_CREAT, 0o600)
+    try:
+        fcntl.flock(users, fcntl.LOCK_SH)
+        with FileLock(state / "starting.lock", timeout=2 * _START_SECONDS):
+            served = _find(state) or _start(state)
+        try:
+            yield served
+        finally:
+            if served.process is not None and _is_last(users):
+                served.process.terminate()
+                served.process.wait(_STOP_SECONDS)
+    finally:
+        os.close(users)
+
+
+def _is_last(users: int) -> bool:
+    """Whether nobody else uses the emulator, and nobody begins to until this lock is given back."""
+    try:
+        fcntl.flock(users, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True
+
+
+def _find(state: Path) -> Served | None:
+    variables = _variables(state / _ENVIRONMENT)
+    if variables and answers(variables):
+        return Served(_compatible(variables), state / _LOG)
+    return None
+
+
+def _start(state: Path) -> Served:
+    environment_file = state / _ENVIRONMENT
+    start = command("--port", "0", "--state", str(state), "--stop-when-free", str(state / _USERS))
+    environment_file.unlink(missing_ok=True)
+    with (state / _LOG).open("ab") as log:
         process = subprocess.Popen(
             start,
-            stdin=subprocess.PIPE,
+            stdin=subprocess.DEVNULL,
             stdout=subprocess.DEVNULL,
             stderr=log,
             start_new_session=True,  # Ctrl-C is for the command; the emulator ends after it
         )
     try:
-        yield _compatible(_wait_until_ready(process, environment_file, Path(log.name)))
-    finally:
+        variables = _compatible(_wait_until_ready(process, environment_file, state / _LOG))
+    except BaseException:
         process.terminate()
         process.wait(_STOP_SECONDS)
+        raise
+    return Served(variables, state / _LOG, process)
 
 
 def _wait_until_ready(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import socket
 import threading
 import time
 import uuid
@@ -11,7 +12,10 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal
 
+import psutil
+
 from genaiops_dagster.cli.options import fail
+from genaiops_dagster.cli.session import dagster_instance
 from genaiops_dagster.cli.terminal import visible_log_lines
 from genaiops_dagster.orchestration.plain_text import unescape_markdown
 from genaiops_dagster.use_case import UseCase
@@ -80,12 +84,10 @@ def run_named_job(
     Raises:
         typer.Exit: the job failed.
     """
-    import dagster as dg
-
     from genaiops_dagster.orchestration.assembly import build_definitions
 
     job = build_definitions([use_case]).resolve_job_def(name)
-    with dg.DagsterInstance.get() as instance:
+    with dagster_instance() as instance:
         outcome = run_job(job, instance, lambda _: None, config=config, partition=partition)
     if not outcome.completed:
         fail("\n".join(outcome.errors))
@@ -120,7 +122,7 @@ def run_job(
             run_id=run_id,
             raise_on_error=False,
             partition_key=partition,
-            tags={PROCESS_TAG: str(os.getpid())},
+            tags={PROCESS_TAG: _this_process()},
             run_config={
                 "loggers": {"console": {"config": {"log_level": log_level}}},
                 "ops": {step: {"config": dict(chosen)} for step, chosen in (config or {}).items()},
@@ -152,7 +154,10 @@ def _watching(
         cursor: str | None = None
         while True:
             last_look = stop.is_set()
-            cursor, changed = _read_events(instance, run_id, cursor, steps)
+            try:
+                cursor, changed = _read_events(instance, run_id, cursor, steps)
+            except Exception:  # noqa: BLE001 - the run itself will meet it, and say it
+                return
             if changed or not last_look:
                 on_progress(steps)
             if last_look:
@@ -215,30 +220,49 @@ def _read_events(
 
 
 def _innermost(error: object) -> str:
-    """What the asset itself raised, without Dagster's frame around it."""
+    """The asset's own exception, without Dagster's frame around it."""
     while getattr(error, "cause", None) is not None:
         error = error.cause  # type: ignore[attr-defined]
     return str(getattr(error, "message", error)).strip()
 
 
 def fail_abandoned_runs(instance: dg.DagsterInstance) -> int:
-    """Mark runs as failed whose process on this machine is gone; how many there were."""
+    """Mark runs as over whose process on this machine is gone; how many there were."""
     import dagster as dg
 
+    statuses = dg.DagsterRunStatus
+    under_way = [statuses.STARTING, statuses.STARTED, statuses.CANCELING]
     abandoned = 0
-    for run in instance.get_runs(dg.RunsFilter(statuses=[dg.DagsterRunStatus.STARTED])):
+    for run in instance.get_runs(dg.RunsFilter(statuses=under_way)):
         process = run.tags.get(PROCESS_TAG)
-        if process and not _alive(int(process)):
-            instance.report_run_failed(run, "The process that executed this run is gone.")
+        if process and _is_gone(process):
+            gone = "The process that executed this run is gone."
+            if run.status == statuses.CANCELING:
+                instance.report_run_canceled(run, gone)
+            else:
+                instance.report_run_failed(run, gone)
             abandoned += 1
     return abandoned
 
 
-def _alive(process: int) -> bool:
+def _this_process() -> str:
+    """Names this process among all of all machines, also of those that get its id later."""
+    return f"{socket.gethostname()} {os.getpid()} {_began(os.getpid())}"
+
+
+def _is_gone(process: str) -> bool:
+    """Whether a process of this machine has ended; of another machine's, nothing is known."""
+    match process.split():
+        case [number]:  # as earlier releases wrote it
+            return number.isdigit() and not psutil.pid_exists(int(number))
+        case [host, number, began]:
+            return host == socket.gethostname() and _began(int(number)) != began
+    return False
+
+
+def _began(process: int) -> str:
+    """When a process began, in seconds since 1970; empty if there is none."""
     try:
-        os.kill(process, 0)
-    except ProcessLookupError:
-        return False
-    except PermissionError:
-        return True
-    return True
+        return f"{psutil.Process(process).create_time():.2f}"
+    except psutil.Error:
+        return ""

@@ -1,4 +1,4 @@
-"""What several commands share: options, and how an error is shown."""
+"""Options that several commands share, and the display of errors."""
 
 from __future__ import annotations
 

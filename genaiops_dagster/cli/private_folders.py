@@ -32,7 +32,7 @@ def make_private_folder(folder: Path) -> None:
     for parent, folders, files in os.walk(folder):
         for name in (*folders, *files):
             make_private(Path(parent, name))
-    make_private(folder)  # last: whoever is killed before leaves it to be done again
+    make_private(folder)  # last, so that a killed process does it again
 
 
 def make_private(path: Path) -> None:

@@ -45,7 +45,7 @@ class ScaffoldError(ValueError):
 
 @dataclass(frozen=True)
 class Column:
-    """What a column holds, of the rows that were looked at.
+    """The content of a column, in the rows that were read.
 
     Attributes:
         name: As in the data.
@@ -206,7 +206,7 @@ def guess_roles(
     slices: Sequence[str] = (),
     turns: str | None = None,
 ) -> Guess:
-    """What each column is for; what the person says goes before what is guessed.
+    """The use of each column; the person's choice goes before a guess.
 
     Args:
         columns: What the data holds.
@@ -339,7 +339,7 @@ def use_case_text(
 
 
 def literal(text: str) -> str:
-    """A text of the data for a line of the prompt's template, in which it is no code."""
+    """A text of the data, escaped so that it is not code in a line of the prompt's template."""
     return re.sub(r"\{(?=[{%#])", "{{ '{' }}", " ".join(visible(text).split()))
 
 

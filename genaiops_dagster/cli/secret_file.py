@@ -30,7 +30,7 @@ def read_secret(path: Path) -> str:
 
     Raises:
         FileNotFoundError: there is no such file.
-        SecretFileError: it is a symbolic link or no regular file, belongs to another user, or
+        SecretFileError: it is a symbolic link or not a regular file, belongs to another user, or
             others may read or write it.
     """
     try:

@@ -5,13 +5,19 @@ from __future__ import annotations
 import contextlib
 import logging
 import os
+import signal
+import threading
 from collections.abc import Iterator
 from dataclasses import dataclass
 from importlib.resources import files
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from genaiops_dagster.cli.emulator_process import EmulatorError, serving
+from filelock import FileLock
+
+from genaiops_dagster.cli.emulator_process import EmulatorError, Served, serving
 from genaiops_dagster.cli.private_folders import make_private_folder
+from genaiops_dagster.cli.terminal import Terminal, styled
 from genaiops_dagster.google_cloud.settings import (
     BUCKET,
     PROJECT,
@@ -20,12 +26,22 @@ from genaiops_dagster.google_cloud.settings import (
     SettingsError,
 )
 
+if TYPE_CHECKING:
+    import dagster as dg
+
 _DEFAULT_FOLDER = ".genaiops"
 _OVERRIDDEN = ("GOOGLE_API_KEY", "GEMINI_API_KEY", "CLOUDSDK_CORE_PROJECT")
 
 
 class SessionError(RuntimeError):
     """The command cannot start; the message says what is missing and how to set it."""
+
+
+_WATCH_SECONDS = 1.0
+_MOST_SILENT = 3
+"""So often an emulator of somebody else's may not answer before it counts as gone."""
+
+_INTERRUPT_SECONDS = 3.0
 
 
 @dataclass(frozen=True)
@@ -62,13 +78,56 @@ def open_session(folder: Path) -> Iterator[Session]:
     logging.getLogger("urllib3.connectionpool").addFilter(_NoAllowedLocations())
     with contextlib.ExitStack() as stack:
         try:
-            variables = stack.enter_context(serving(folder / "emulator"))
+            served = stack.enter_context(serving(folder / "emulator"))
         except EmulatorError as error:
             raise SessionError(str(error)) from error
+        variables = served.variables
         for name in _OVERRIDDEN:
             os.environ.pop(name, None)
         os.environ.update(variables)
-        yield Session(folder, GoogleCloudSettings.from_environment(), variables[VERTEX_URL])
+        with _ended_with(served):
+            yield Session(folder, GoogleCloudSettings.from_environment(), variables[VERTEX_URL])
+
+
+@contextlib.contextmanager
+def _ended_with(served: Served) -> Iterator[None]:
+    """End the command when its emulator ends, within seconds and with a sentence.
+
+    Without it, Google's clients would try for minutes to reach a server that is gone. The block is
+    interrupted as by Ctrl-C; if it does not end then, because a thread of it waits, the process
+    ends.
+
+    Raises:
+        SessionError: the emulator has ended.
+    """
+    over, why = threading.Event(), list[str]()
+
+    def watch() -> None:
+        silent = 0
+        while not over.wait(_WATCH_SECONDS):
+            found = served.why_gone()
+            silent = silent + 1 if found else 0
+            if found and (served.process is not None or silent >= _MOST_SILENT):
+                why.append(found)
+                os.kill(os.getpid(), signal.SIGINT)
+                break
+        if why and not over.wait(_INTERRUPT_SECONDS):
+            Terminal(stderr=True).print(styled("Error:", "bold red"), why[0], soft_wrap=True)
+            os._exit(1)
+
+    thread = threading.Thread(target=watch, name="emulator-watch", daemon=True)
+    thread.start()
+    try:
+        yield
+    except BaseException as error:
+        if why:
+            raise SessionError(why[0]) from error
+        raise
+    finally:
+        over.set()
+        thread.join()
+    if why:
+        raise SessionError(why[0])
 
 
 class _NoAllowedLocations(logging.Filter):
@@ -132,6 +191,21 @@ def prepare_dagster_home(folder: Path) -> Path:
         configuration.write_text(shipped)
     os.environ["DAGSTER_HOME"] = str(home)
     return home
+
+
+@contextlib.contextmanager
+def dagster_instance() -> Iterator[dg.DagsterInstance]:
+    """The Dagster instance of this process.
+
+    Its tables are created by one process at a time: two that create them at once leave a state of
+    migration that no process can read afterwards.
+    """
+    import dagster as dg
+
+    with contextlib.ExitStack() as stack:
+        with FileLock(Path(os.environ["DAGSTER_HOME"]) / "creating.lock"):
+            instance = stack.enter_context(dg.DagsterInstance.get())
+        yield instance
 
 
 def _own_folders(folder: Path) -> list[Path]:

@@ -1,4 +1,4 @@
-"""What a run came to: the comparison, the gate's verdict, the champion and the cost."""
+"""The summary of a run: the comparison, the gate's verdict, the champion and the cost."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from rich.box import SIMPLE_HEAD
 from rich.console import Group, RenderableType
 from rich.table import Table
 
+from genaiops_dagster.budget.ledger import spent_by_run
 from genaiops_dagster.cli.lifecycle import GATE_CHECK, RunOutcome, StepProgress
 from genaiops_dagster.cli.terminal import Terminal, joined, panel, styled
 from genaiops_dagster.google_cloud.object_store import ObjectStore
@@ -36,6 +37,7 @@ class RunSummary(Record):
         champion: What production serves now, promoted by this run or an earlier one.
         samples: What the champion said to the samples, if this run asked for it.
         waits: What a decision to promote waits for, and how it is given.
+        paid_usd: What this run paid itself; the rest was found, as others had paid it.
     """
 
     use_case: str
@@ -49,6 +51,7 @@ class RunSummary(Record):
     champion: Champion | None
     samples: GeneratedContent | None = None
     waits: str | None = None
+    paid_usd: float = 0.0
 
     @property
     def emulated(self) -> bool:
@@ -80,6 +83,7 @@ class RunSummary(Record):
             "waits": self.waits,
             "champion": self.champion.model_dump(mode="json") if self.champion else None,
             "cost_usd": self.cost_usd,
+            "paid_usd": self.paid_usd,
             "errors": self.errors,
             "assets": self.assets,
         }
@@ -135,6 +139,7 @@ def summarize(
         champion=served_champion(store, use_case),
         samples=record(GeneratedContent, "sample_content"),
         waits=request if promotes and request else None,
+        paid_usd=spent_by_run(store, use_case, outcome.run_id),
     )
 
 
@@ -161,6 +166,10 @@ def print_summary(summary: RunSummary, console: Terminal) -> None:
         cost = "unknown" if summary.cost_usd is None else f"${summary.cost_usd:.4f}"
         note = " at Google's prices; emulated, nothing was charged" if summary.emulated else ""
         console.print(styled("Cost     ", "bold"), f"{cost}{note}")
+        paid = f"${summary.paid_usd:.4f} by this run"
+        if summary.cost_usd is not None and summary.paid_usd < summary.cost_usd - 1e-6:
+            paid += "; what was paid before was found"
+        console.print(styled("Paid     ", "bold"), paid)
     for error in summary.errors:
         console.print(styled(f"Failed: {error}", "red"))
 

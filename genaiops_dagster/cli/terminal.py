@@ -1,6 +1,6 @@
 """The only place from which commands write to a terminal: a text on it is a text.
 
-What people, data, models, files and Google say is shown as it stands. It is never read as Rich's
+What people, data, models, files and Google say is shown as it is. It is never read as Rich's
 markup, and its control characters do not reach the terminal.
 """
 
@@ -59,7 +59,7 @@ class Terminal(Console):
     def render(
         self, renderable: RenderableType, options: ConsoleOptions | None = None
     ) -> Iterable[Segment]:
-        """What is printed; only Rich itself moves the cursor."""
+        """The printed text; only Rich itself moves the cursor."""
         for segment in super().render(renderable, options):
             if segment.control:
                 yield segment
@@ -105,8 +105,8 @@ def visible_log_lines() -> AbstractContextManager[object]:
 def visible_streams() -> Iterator[tuple[int | None, int | None]]:
     """Standard output and errors for programs, whose lines on a terminal are texts with colours.
 
-    End the programs inside the context. Each stream is a file descriptor, or None where it is no
-    terminal that this process writes to: the program then writes there itself.
+    End the programs inside the context. Each stream is a file descriptor, or None where it is
+    not a terminal that this process writes to: the program then writes there itself.
     """
     with ExitStack() as stack:
         yield (
@@ -142,7 +142,7 @@ def _copy_visibly(pipe: int, terminal: TextIO) -> None:
 
 
 def ask(question: str, default: str) -> str:
-    """What a person answers, or `default`."""
+    """The person's answer, or `default`."""
     shown = f"{visible(question)} [{visible(default)}]"
     return str(typer.prompt(shown, default=default, show_default=False))
 

@@ -1,4 +1,4 @@
-"""What stands between web pages and the Dagster UI that `genaiops dev` serves.
+"""Protects the Dagster UI that `genaiops dev` serves.
 
 Dagster's web server knows no login, answers any `Host` and `Origin`, and takes GraphQL mutations by
 GET: without a guard, every page that is open in a browser on this machine can launch runs. Browsers
@@ -45,8 +45,8 @@ _NOT_LET_IN = """\
 This browser or script has not shown the token of this Dagster UI.
 
 In a browser, open the address that `genaiops dev` printed, or run `genaiops open`.
-A script sends the header `Authorization: Bearer TOKEN`, with what stands in the file dev_token
-of the folder that `genaiops dev` works in.
+A script sends the header `Authorization: Bearer TOKEN`, with the content of the file dev_token
+in the folder that `genaiops dev` works in.
 """
 _TICKET_IS_GONE = """\
 A link of `genaiops open` lets a browser in once, within a minute. Run `genaiops open` again.
@@ -73,9 +73,9 @@ Behind a proxy that checks who comes in, serve the project with `dagster dev`.
 
 
 def proof(token: str, port: int, challenge: str) -> str:
-    """What only a server that holds `token`, on `port`, answers to `challenge`.
+    """The answer to `challenge` that only a server with `token`, on `port`, can give.
 
-    Who wants to send the token to a port asks for this first: another user's server may have taken
+    A client asks for it before it sends the token to a port: another user's server may have taken
     the port. The port is part of it, so that such a server cannot pass on another one's answer.
     """
     return hmac.new(token.encode(), f"{port} {challenge}".encode(), hashlib.sha256).hexdigest()
@@ -103,7 +103,7 @@ class WebGuard:
         self, app: ASGIApp, token: str, port: int, clock: Callable[[], float] = time.monotonic
     ) -> None:
         if len(token) < TOKEN_CHARACTERS:
-            raise ValueError(f"a token of {len(token)} characters is no secret")
+            raise ValueError(f"a token of {len(token)} characters is too short to be a secret")
         self._app = app
         self._token = token
         self._port = port

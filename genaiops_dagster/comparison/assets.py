@@ -7,7 +7,8 @@ import dagster as dg
 
 from genaiops_dagster.comparison import charts
 from genaiops_dagster.comparison.compare import IncomparableError
-from genaiops_dagster.comparison.publish import Rows, compare_stored, publish
+from genaiops_dagster.comparison.differences import Rows
+from genaiops_dagster.comparison.publish import compare_stored, publish
 from genaiops_dagster.comparison.summaries import (
     better_than_sheet,
     differences_sheet,
@@ -25,6 +26,7 @@ from genaiops_dagster.orchestration.plain_text import escape_markdown
 from genaiops_dagster.orchestration.workspace import open_workspace
 from genaiops_dagster.records.comparison import Comparison
 from genaiops_dagster.records.evaluation import ChampionEvaluation, EvaluationReport
+from genaiops_dagster.records.measurements import UnmeasuredError
 from genaiops_dagster.records.prompts import PromptVersion
 from genaiops_dagster.use_case import CHAMPION, UseCase
 
@@ -76,7 +78,7 @@ def build_assets(use_case: UseCase) -> list[dg.AssetsDefinition]:
                 comparison, rows = compare_stored(
                     here.store, use_case, [*reports.values()], champion
                 )
-            except IncomparableError as error:
+            except (IncomparableError, UnmeasuredError) as error:
                 yield dg.AssetCheckResult(
                     passed=False,
                     check_name=COMPARABLE_CHECK,

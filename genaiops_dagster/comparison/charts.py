@@ -92,9 +92,7 @@ def _points(comparison: Comparison, challenger: str) -> list[dict[str, Any]]:
             {
                 "candidate": report.candidate,
                 "role": _role(report.candidate, comparison.champion, challenger),
-                "mean": summary.mean if summary else None,
-                "low": summary.low if summary else None,
-                "high": summary.high if summary else None,
+                **{name: getattr(summary, name, None) for name in ("mean", "low", "high")},
                 "rows": summary.rows if summary else 0,
                 "cost_usd": report.cost_usd,
                 "latency_p50_seconds": report.latency_p50_seconds,

@@ -9,12 +9,19 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 
 from genaiops_dagster.comparison.differences import pairwise_differences, slice_differences
-from genaiops_dagster.evaluation.scoring.summary import count_states, summarize_all
+from genaiops_dagster.evaluation.scoring.summary import row_figures
+from genaiops_dagster.evaluation.suite_report import report_suite
 from genaiops_dagster.records.comparison import Comparison
-from genaiops_dagster.records.evaluation import ChampionEvaluation, EvaluationReport, RowResult
+from genaiops_dagster.records.evaluation import (
+    ChampionEvaluation,
+    EvaluationReport,
+    RowResult,
+    SuiteReport,
+)
 from genaiops_dagster.records.fingerprint import fingerprint
 from genaiops_dagster.use_case import UseCase
-from genaiops_dagster.use_case.gate import SlicesRule
+from genaiops_dagster.use_case.candidates import Candidate
+from genaiops_dagster.use_case.gate import Gate, SlicesRule
 from genaiops_dagster.use_case.section import CHAMPION
 
 VERSION = 1
@@ -33,7 +40,7 @@ def compare(
 ) -> Comparison:
     """Compare candidates that answered the same rows.
 
-    A champion that is one of the candidates stands under that candidate's name: it is not compared
+    A champion that is one of the candidates has that candidate's name: it is not compared
     with itself.
 
     Args:
@@ -59,7 +66,7 @@ def compare(
         primary_metric=use_case.evaluation.primary_metric,
         confidence=confidence,
         evaluation_digest=reports[0].evaluation_digest,
-        prompt_digest=_by_prompt(use_case, reports)[0][0].prompt_digest,
+        prompt_digest=_by_prompt(use_case.candidates, reports)[0][0].prompt_digest,
         judge_digest=reports[0].judge_digest,
         leaderboard=board,
         differences=list(
@@ -67,7 +74,7 @@ def compare(
         ),
         slice_differences=[
             difference
-            for metric, name in _slices_in_rules(use_case)
+            for metric, name in _slices_in_rules(use_case.gate)
             for difference in slice_differences(answers, challenger, metric, name, confidence)
         ],
         pareto=pareto(board, use_case.evaluation.primary_metric),
@@ -86,7 +93,7 @@ def comparison_id(use_case: UseCase, reports: Iterable[EvaluationReport]) -> str
         use_case.evaluation.metric_names(),
         use_case.gate.challenger,
         use_case.gate.confidence,
-        _slices_in_rules(use_case),
+        _slices_in_rules(use_case.gate),
         sorted((report.candidate, fingerprint(report)) for report in reports),
     )
 
@@ -95,7 +102,7 @@ def leaderboard(reports: Iterable[EvaluationReport], metric: str) -> list[Evalua
     """Reports, best mean of `metric` first; the cheaper first on a tie, those without it last."""
 
     def order(report: EvaluationReport) -> tuple[bool, float, float, str]:
-        mean = _mean(report, metric)
+        mean = report.mean(metric)
         cost = float("inf") if report.cost_usd is None else report.cost_usd
         return mean is None, -(mean or 0.0), cost, report.candidate
 
@@ -110,7 +117,7 @@ def pareto(reports: Sequence[EvaluationReport], metric: str) -> list[str]:
     points = {
         report.candidate: (mean, -report.cost_usd, -report.latency_p50_seconds)
         for report in reports
-        if (mean := _mean(report, metric)) is not None
+        if (mean := report.mean(metric)) is not None
         and report.cost_usd is not None
         and report.latency_p50_seconds is not None
     }
@@ -123,11 +130,6 @@ def pareto(reports: Sequence[EvaluationReport], metric: str) -> list[str]:
             for other in points.values()
         )
     ]
-
-
-def _mean(report: EvaluationReport, metric: str) -> float | None:
-    summary = report.metrics.get(metric)
-    return summary.mean if summary else None
 
 
 def _champion_name(
@@ -168,9 +170,9 @@ def _require_comparable(
         ("evaluation_digest", "evaluation set"),
         ("judge_digest", "judge"),
     ):
-        _require_same(use_case, reports, field, noun)
-    for group in _by_prompt(use_case, reports):
-        _require_same(use_case, group, "prompt_digest", "prompt")
+        _require_same(use_case.name, reports, field, noun)
+    for group in _by_prompt(use_case.candidates, reports):
+        _require_same(use_case.name, group, "prompt_digest", "prompt")
     for report in reports:
         found = len(rows.get(report.candidate, ()))
         if found != report.rows:
@@ -182,32 +184,48 @@ def _require_comparable(
 
 
 def _require_figures_of_rows(report: EvaluationReport, rows: Sequence[RowResult]) -> None:
-    """A report that was edited by hand, or lost its rows to another one, is no evidence."""
-    found = summarize_all(rows, list(report.metrics))
-    wrong = [name for name, summary in report.metrics.items() if found[name] != summary]
-    if count_states(rows) != report.states:
-        wrong.append("states")
+    """A report that was edited by hand, or lost its rows to another one, is not evidence.
+
+    Every figure is computed again: those of the rows, and those of the suites from their cases.
+    Only the price is not, which published prices decided on the day of the report.
+    """
+    metrics = list(report.metrics)
+    suites = {name: _again(suite) for name, suite in report.suites.items()}
+    again = report.model_copy(update=row_figures(rows, metrics) | {"suites": suites})
+    wrong = [
+        name for name in type(report).model_fields if getattr(again, name) != getattr(report, name)
+    ]
+    wrong_metrics = [n for n in metrics if again.metrics[n] != report.metrics[n]]
     if wrong:
+        named = [*wrong_metrics, *(name for name in wrong if name != "metrics")]
         raise IncomparableError(
-            f"{report.summary_uri}: {', '.join(wrong)} of {report.candidate} are not those of its "
+            f"{report.summary_uri}: {', '.join(named)} of {report.candidate} are not those of its "
             f"rows in {report.rows_uri}; one of the two was changed, evaluate again"
         )
 
 
+def _again(suite: SuiteReport) -> SuiteReport:
+    """A suite's summary, from its cases; what its base model answered is not kept case by case."""
+    own = report_suite(suite.cases)
+    return suite.model_copy(
+        update={"passed": own.passed, "blocked": own.blocked, "refused": own.refused}
+    )
+
+
 def _require_same(
-    use_case: UseCase, reports: Sequence[EvaluationReport], field: str, noun: str
+    use_case: str, reports: Sequence[EvaluationReport], field: str, noun: str
 ) -> None:
     values = {report.candidate: str(getattr(report, field)) for report in reports}
     if len(set(values.values())) > 1:
         shown = ", ".join(f"{name}: {value[:12] or 'none'}" for name, value in values.items())
         raise IncomparableError(
-            f"{use_case.name}: reports were made with different {noun}s ({shown}); "
+            f"{use_case}: reports were made with different {noun}s ({shown}); "
             "materialize the evaluation reports of all candidates again"
         )
 
 
 def _by_prompt(
-    use_case: UseCase, reports: Iterable[EvaluationReport]
+    candidates: Mapping[str, Candidate], reports: Iterable[EvaluationReport]
 ) -> list[list[EvaluationReport]]:
     """Reports of candidates with the same prompt, the use case's own prompt first.
 
@@ -216,12 +234,12 @@ def _by_prompt(
     groups: dict[str, list[EvaluationReport]] = {"": []}
     for report in reports:
         if report.candidate != CHAMPION:
-            variant = use_case.candidates[report.candidate].prompt
+            variant = candidates[report.candidate].prompt
             groups.setdefault(variant or "", []).append(report)
     return [group for group in groups.values() if group]
 
 
-def _slices_in_rules(use_case: UseCase) -> list[tuple[str, str]]:
+def _slices_in_rules(gate: Gate) -> list[tuple[str, str]]:
     """Metric and slice of each rule about slices, each pair once."""
-    rules = [rule for rule in use_case.gate.rules if isinstance(rule, SlicesRule)]
+    rules = [rule for rule in gate.rules if isinstance(rule, SlicesRule)]
     return sorted({(rule.metric, rule.slice) for rule in rules})

@@ -20,12 +20,8 @@ def pairwise_differences(
 ) -> Iterator[Difference]:
     """Every pair of candidates in every metric, each pair once and in the order of `rows`.
 
-    P values are corrected for all pairs of a metric.
-
-    Args:
-        rows: Every evaluation row, by candidate.
-        metrics: Names of the metrics.
-        confidence: Level of the intervals, such as 0.95.
+    P values are corrected for all pairs of a metric; `confidence` is the level of the intervals,
+    such as 0.95.
     """
     for metric in metrics:
         found = [

@@ -9,6 +9,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from genaiops_dagster.comparison.compare import compare
+from genaiops_dagster.comparison.differences import Rows
 from genaiops_dagster.comparison.tables import (
     LATEST_LEADERBOARD,
     LATEST_LEADERBOARD_DESCRIPTION,
@@ -17,18 +18,16 @@ from genaiops_dagster.comparison.tables import (
     latest_leaderboard_sql,
     table_rows,
 )
-from genaiops_dagster.evaluation.report import read_rows
+from genaiops_dagster.evaluation.report import read_measured_rows
 from genaiops_dagster.google_cloud.object_store import ObjectStore
 from genaiops_dagster.google_cloud.warehouse import Warehouse
 from genaiops_dagster.records.comparison import Comparison
-from genaiops_dagster.records.evaluation import ChampionEvaluation, EvaluationReport, RowResult
+from genaiops_dagster.records.evaluation import ChampionEvaluation, EvaluationReport
 from genaiops_dagster.records.layout import Layout
+from genaiops_dagster.records.measurements import measured
 from genaiops_dagster.records.prompts import PromptVersion
 from genaiops_dagster.records.record import to_json
 from genaiops_dagster.use_case import UseCase
-
-Rows = Mapping[str, Sequence[RowResult]]
-"""Every evaluation row, by candidate."""
 
 
 def compare_stored(
@@ -37,14 +36,16 @@ def compare_stored(
     reports: Sequence[EvaluationReport],
     champion: ChampionEvaluation,
 ) -> tuple[Comparison, Rows]:
-    """Compare reports on the rows that lie in the bucket; the comparison and these rows.
+    """Compare reports on the rows in the bucket; the comparison and these rows.
 
     Raises:
         IncomparableError: the reports say nothing about each other.
+        UnmeasuredError: a report is not what was measured.
         FileNotFoundError: a report's rows are gone.
     """
     given = [*reports, *([champion.report] if champion.report else [])]
-    rows = {report.candidate: read_rows(store, report) for report in given}
+    digests = measured(store, use_case.name)
+    rows = {report.candidate: read_measured_rows(store, report, digests) for report in given}
     return compare(use_case, reports, champion, rows), rows
 
 
@@ -58,8 +59,8 @@ def publish(
 ) -> str:
     """Write tables and files of a comparison; the address of its JSON.
 
-    Every row has the key of what it tells, and every file the id of its comparison in its name, so
-    that writing again, or two runs at once, come to the same.
+    Rows have keys, and the name of every file holds the id of its comparison, so that it makes no
+    difference if it is written again, or by two runs at once.
     """
     if not _is_in_tables(warehouse, comparison):
         for table, records in table_rows(use_case, comparison, rows, prompt):
@@ -67,19 +68,19 @@ def publish(
     warehouse.ensure_view(
         LATEST_LEADERBOARD, latest_leaderboard_sql(warehouse), LATEST_LEADERBOARD_DESCRIPTION
     )
-    place = Layout(comparison.use_case)
+    layout = Layout(comparison.use_case)
     for name, records in {
         "leaderboard": comparison_rows(use_case, comparison, prompt),
         "differences": [found.model_dump(mode="json") for found in comparison.differences],
     }.items():
         flat = [_flat(record) for record in records]
-        store.write(place.comparison(comparison.id, f"{name}.csv"), _csv(flat), "text/csv")
+        store.write(layout.comparison(comparison.id, f"{name}.csv"), _csv(flat), "text/csv")
         store.write(
-            place.comparison(comparison.id, f"{name}.parquet"),
+            layout.comparison(comparison.id, f"{name}.parquet"),
             _parquet(flat),
             "application/vnd.apache.parquet",
         )
-    name = place.comparison(comparison.id, "comparison.json")
+    name = layout.comparison(comparison.id, "comparison.json")
     store.write_once(name, to_json(comparison, indent=2))
     return store.uri(name)
 

@@ -10,6 +10,11 @@ from genaiops_dagster.records.comparison import Comparison, Difference
 from genaiops_dagster.records.evaluation import EvaluationReport, MetricSummary, RowResult
 from genaiops_dagster.use_case.section import CHAMPION
 
+_CHANCE = 0.05
+"""Largest p value that counts as more than chance."""
+
+_LOSSES = 10
+
 
 @dataclass(frozen=True)
 class Sheet:
@@ -50,12 +55,12 @@ def leaderboard_sheet(comparison: Comparison, metrics: Iterable[str] = ()) -> Sh
         [
             [
                 rank,
-                display_name(comparison, report.candidate),
-                interval(report.metrics.get(primary)),
+                _display_name(comparison, report.candidate),
+                _interval(report.metrics.get(primary)),
                 report.cost_usd,
                 report.latency_p50_seconds,
                 f"{report.states.get('answered', 0)} of {report.rows}",
-                *(interval(report.metrics.get(metric)) for metric in metrics),
+                *(_interval(report.metrics.get(metric)) for metric in metrics),
             ]
             for rank, report in enumerate(comparison.leaderboard, start=1)
         ],
@@ -67,7 +72,7 @@ def means_sheet(comparison: Comparison, metrics: Iterable[str]) -> Sheet:
     board = comparison.leaderboard
     return Sheet(
         ["metric", *(report.candidate for report in board)],
-        [[metric, *(_mean(report, metric) for report in board)] for metric in metrics],
+        [[metric, *(report.mean(metric) for report in board)] for metric in metrics],
     )
 
 
@@ -102,13 +107,10 @@ def significance_sheet(comparison: Comparison, metric: str) -> Sheet:
     )
 
 
-def better_than_sheet(comparison: Comparison, metric: str, level: float = 0.05) -> Sheet:
-    """Whom each candidate beats and who beats it, beyond chance.
+def better_than_sheet(comparison: Comparison, metric: str) -> Sheet:
+    """The candidates that each candidate beats, and those that beat it, beyond chance.
 
-    Args:
-        comparison: The differences.
-        metric: Of which the differences are.
-        level: Largest p value, after Holm's correction for all pairs, that counts.
+    That is with a p value of at most 0.05 after Holm's correction for all pairs.
     """
     names = [report.candidate for report in comparison.leaderboard]
     beaten: dict[str, list[str]] = {
@@ -118,7 +120,7 @@ def better_than_sheet(comparison: Comparison, metric: str, level: float = 0.05) 
             if theirs != ours
             and (found := comparison.difference(metric, ours, theirs))
             and found.p_adjusted is not None
-            and found.p_adjusted <= level
+            and found.p_adjusted <= _CHANCE
             and (found.difference or 0.0) > 0
         ]
         for ours in names
@@ -133,7 +135,7 @@ def better_than_sheet(comparison: Comparison, metric: str, level: float = 0.05) 
 
 
 def cost_sheet(comparison: Comparison) -> Sheet:
-    """What each candidate's answers took."""
+    """The cost and latency of each candidate's answers."""
     return Sheet(
         [
             "candidate",
@@ -171,20 +173,20 @@ def changed_rows(
 
 
 def opponent(comparison: Comparison, challenger: str) -> str | None:
-    """Whom the challenger is to replace: the champion, or else the best other candidate."""
+    """The candidate that the challenger is to replace: the champion, or else the best other one."""
     names = [
         report.candidate for report in comparison.leaderboard if report.candidate != challenger
     ]
     return comparison.champion if comparison.champion in names else next(iter(names), None)
 
 
-def display_name(comparison: Comparison, candidate: str) -> str:
+def _display_name(comparison: Comparison, candidate: str) -> str:
     """A candidate's name, marked where it is the champion."""
     is_champion = candidate == comparison.champion and candidate != CHAMPION
     return f"{candidate} (champion)" if is_champion else candidate
 
 
-def interval(summary: MetricSummary | None) -> str | None:
+def _interval(summary: MetricSummary | None) -> str | None:
     """A mean with its interval."""
     return _with_bounds(summary.mean, summary.low, summary.high) if summary else None
 
@@ -200,17 +202,12 @@ def _cell(comparison: Comparison, metric: str, ours: str, theirs: str) -> str | 
     if found is None or found.difference is None:
         return None
     p = found.p_adjusted
-    mark = "" if p is None or p > 0.05 else " **" if p <= 0.01 else " *"
+    mark = "" if p is None or p > _CHANCE else " **" if p <= 0.01 else " *"
     return f"{found.difference:+.3f}{mark}"
 
 
 def _listed(names: Sequence[str]) -> str | None:
     return ", ".join(names) or None
-
-
-def _mean(report: EvaluationReport, metric: str) -> float | None:
-    summary = report.metrics.get(metric)
-    return summary.mean if summary else None
 
 
 def _per_thousand(report: EvaluationReport) -> float | None:
@@ -224,7 +221,6 @@ def losses_sheet(
     rows: Mapping[str, Sequence[RowResult]],
     challenger: str,
     metric: str,
-    count: int = 10,
 ) -> Sheet | None:
     """Rows on which the challenger lost most to its opponent; None without an opponent."""
     against = opponent(comparison, challenger)
@@ -233,5 +229,5 @@ def losses_sheet(
     changes = [c for c in changed_rows(rows[challenger], rows[against], metric) if c.gain < 0]
     return Sheet(
         [challenger, against, "row"],
-        [[change.score, change.baseline_score, change.id] for change in changes[:count]],
+        [[change.score, change.baseline_score, change.id] for change in changes[:_LOSSES]],
     )

@@ -5,15 +5,17 @@ Texts of rows stay in Cloud Storage: the tables hold figures, states and address
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from typing import Any
+from collections.abc import Iterable, Iterator
+from typing import Any, get_args
 
+from genaiops_dagster.comparison.differences import Rows
 from genaiops_dagster.google_cloud.warehouse import Column, Table, Warehouse
 from genaiops_dagster.prompts.rendering import candidate_prompt, render
 from genaiops_dagster.records import layout
 from genaiops_dagster.records.comparison import Comparison
-from genaiops_dagster.records.evaluation import EvaluationReport, MetricSummary, RowResult
+from genaiops_dagster.records.evaluation import EvaluationReport, MetricSummary, RowResult, RowState
 from genaiops_dagster.records.prompts import PromptVersion
+from genaiops_dagster.records.record import Record
 from genaiops_dagster.use_case import UseCase
 
 _RUN_KEYS = (
@@ -147,19 +149,13 @@ def latest_leaderboard_sql(warehouse: Warehouse) -> str:
 
 def run_row(report: EvaluationReport) -> dict[str, Any]:
     """A report's row of `evaluation_runs`."""
-    row = _keys(report) | {
-        column.name: getattr(report, column.name)
-        for column in EVALUATION_RUNS.columns
-        if hasattr(report, column.name)
+    states = get_args(RowState)
+    return {
+        **_keys(report),
+        **_same_named(EVALUATION_RUNS, report),
+        "row_count": report.rows,
+        **{state: report.states.get(state, 0) for state in states},
     }
-    return (
-        row
-        | {"row_count": report.rows}
-        | {
-            state: report.states.get(state, 0)
-            for state in ("answered", "blocked", "truncated", "failed")
-        }
-    )
 
 
 def metric_rows(report: EvaluationReport) -> Iterator[dict[str, Any]]:
@@ -174,19 +170,13 @@ def metric_rows(report: EvaluationReport) -> Iterator[dict[str, Any]]:
 
 def row_rows(report: EvaluationReport, rows: Iterable[RowResult]) -> Iterator[dict[str, Any]]:
     """A report's rows of `evaluation_rows`."""
-    keys = _keys(report)
+    keys = _keys(report) | {"created": report.created}
     for row in rows:
-        yield keys | {
+        yield {
+            **keys,
+            **_same_named(EVALUATION_ROWS, row),
             "row_id": row.id,
-            "created": report.created,
             "row_group": row.group,
-            "slices": row.slices,
-            "state": row.state,
-            "reason": row.reason,
-            "scores": row.scores,
-            "input_tokens": row.input_tokens,
-            "output_tokens": row.output_tokens,
-            "latency_seconds": row.latency_seconds,
         }
 
 
@@ -251,16 +241,12 @@ def _comparison_row(
 def table_rows(
     use_case: UseCase,
     comparison: Comparison,
-    rows: Mapping[str, Sequence[RowResult]],
+    rows: Rows,
     prompt: PromptVersion,
 ) -> Iterator[tuple[Table, list[dict[str, Any]]]]:
     """Everything that a comparison writes, table by table.
 
-    Args:
-        use_case: Whose comparison it is.
-        comparison: The reports and their order.
-        rows: Every evaluation row, by candidate.
-        prompt: The prompt of candidates that do not name a variant.
+    `prompt` is that of candidates that do not name a variant.
     """
     board = comparison.leaderboard
     yield EVALUATION_RUNS, [run_row(report) for report in board]
@@ -283,14 +269,18 @@ def _keys(report: EvaluationReport) -> dict[str, Any]:
 def _metric_row(
     report: EvaluationReport, metric: str, name: str, value: str, summary: MetricSummary
 ) -> dict[str, Any]:
-    return _keys(report) | {
+    return {
+        **_keys(report),
+        **_same_named(EVALUATION_METRICS, summary),
         "metric": metric,
         "slice": name,
         "slice_value": value,
         "created": report.created,
-        "mean": summary.mean,
-        "low": summary.low,
-        "high": summary.high,
         "row_count": summary.rows,
-        "errors": summary.errors,
     }
+
+
+def _same_named(table: Table, record: Record) -> dict[str, Any]:
+    """The fields of a record that a table has columns for."""
+    names = type(record).model_fields
+    return {c.name: getattr(record, c.name) for c in table.columns if c.name in names}

@@ -19,16 +19,10 @@ class TrendPoint:
     mean: float
 
 
-def read_trend(
-    warehouse: Warehouse, use_case: str, metric: str, comparisons: int = _COMPARISONS
-) -> list[TrendPoint]:
+def read_trend(warehouse: Warehouse, use_case: str, metric: str) -> list[TrendPoint]:
     """Means of a primary metric in the newest comparisons of a use case, oldest first.
 
-    Args:
-        warehouse: Dataset of the result tables.
-        use_case: Whose comparisons.
-        metric: Comparisons by another primary metric are left out.
-        comparisons: How many comparisons at most.
+    Comparisons by another primary metric are left out.
     """
     table = warehouse.ensure_table(MODEL_COMPARISONS)
     found = warehouse.rows(
@@ -39,7 +33,7 @@ def read_trend(
         QUALIFY DENSE_RANK() OVER (ORDER BY created DESC, comparison_id) <= @comparisons
         ORDER BY created, candidate
         """,  # noqa: S608 - the table's name is a constant
-        {"use_case": use_case, "metric": metric, "comparisons": comparisons},
+        {"use_case": use_case, "metric": metric, "comparisons": _COMPARISONS},
     )
     return [
         TrendPoint(row["created"].isoformat(), row["candidate"], row["primary_mean"])

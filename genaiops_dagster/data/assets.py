@@ -18,6 +18,7 @@ from genaiops_dagster.orchestration.asset_options import (
     Materialized,
     asset_key,
     asset_options,
+    inputs,
     use_case_asset,
 )
 from genaiops_dagster.orchestration.metadata import column_schema, markdown_table
@@ -41,14 +42,14 @@ _CHECKS = {
     "examples": {
         "few_rejected": "Few enough rows are unusable.",
         "no_duplicates": "No example is there twice.",
-        "no_leakage": "No group, input or long run of words stands on two sides.",
+        "no_leakage": "No group, input or long run of words is on two sides.",
         "no_sensitive_data": "There are no personal data and no secrets.",
     },
     "training_set": {
         "enough_examples": "There is enough to tune on and to decide by.",
         "within_tuning_limits": "Examples and files are within the limits of the service.",
         "prompt_parity": "The set was made with the prompt that evaluation and serving use.",
-        "label_balance": "Every label stands often enough to be learned.",
+        "label_balance": "Every label occurs often enough to be learned.",
         "no_drift": "The data looks like the data of the last tuned model.",
     },
 }
@@ -56,7 +57,7 @@ _CHECKS = {
 
 
 def build_assets(use_case: UseCase) -> list[dg.AssetsDefinition | dg.AssetSpec]:
-    """What leads from the sources of a use case to its three sets, with the checks.
+    """The assets from the sources of a use case to its three sets, with the checks.
 
     Assets are `inbox` (outside of Dagster), `source_tables` (where the use case names a dataset),
     `source_rows`, `examples`, `training_set`, `validation_set` and `evaluation_set`.
@@ -142,7 +143,7 @@ def _examples(use_case: UseCase) -> list[Any]:
         description="Curated examples: bad rows are rejected, each with a reason.",
         kinds={"python", "gcs"},
         code_version="2",
-        ins={"source_rows": dg.AssetIn(key=asset_key(use_case, "source_rows"))},
+        ins=inputs(use_case, "source_rows"),
         dagster_type=StoredRows,
         check_specs=_check_specs(use_case, "examples"),
     )
@@ -188,10 +189,7 @@ def _sets(use_case: UseCase) -> list[dg.AssetsDefinition]:
             )
             for name, description in descriptions.items()
         },
-        ins={
-            "examples": dg.AssetIn(key=asset_key(use_case, "examples")),
-            "prompt": dg.AssetIn(key=asset_key(use_case, "prompt")),
-        },
+        ins=inputs(use_case, "examples", "prompt"),
         check_specs=_check_specs(use_case, "training_set"),
         required_resource_keys=set(RESOURCES),
     )

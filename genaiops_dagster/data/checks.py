@@ -1,4 +1,4 @@
-"""What is checked before anything is paid for: plain functions that give figures and row ids.
+"""The checks before anything is paid: plain functions that return figures and row ids.
 
 They look at the finished examples and sets, not at what curation says it did.
 """
@@ -126,7 +126,7 @@ def _on_two_sides(key: str) -> str:
 
 
 def no_duplicates(connection: duckdb.DuckDBPyConnection, examples: Path) -> CheckOutcome:
-    """Whether ids are unique, and no input stands there twice with the same output.
+    """Whether ids are unique, and no input occurs twice with the same output.
 
     Args:
         connection: Has the table of `key_examples`.
@@ -257,7 +257,7 @@ def prompt_parity(
 
 
 def label_balance(found: Balance) -> CheckOutcome:
-    """Whether every label stands often enough in training, where outputs are labels."""
+    """Whether every label occurs often enough in training, where outputs are labels."""
     figures = {"labels": len(found.labels), "commonest to rarest": found.ratio}
     rows = [{"label": label, "reason": "only in evaluation"} for label in found.unseen]
     return CheckOutcome(found.even, figures, rows[:SHOWN_ROWS])

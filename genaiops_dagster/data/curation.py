@@ -62,7 +62,7 @@ def curate(
     """Apply all rules to the source rows of a Parquet file and write two files to `folder`.
 
     The side of a row depends on its group and the seed alone, so that it keeps its side when data
-    grows; of rows that must not stand on two sides, the held-out one stays.
+    grows; of rows that must not be on two sides, the held-out one stays.
 
     Args:
         connection: A database of its own.
@@ -108,7 +108,7 @@ def prepare(connection: duckdb.DuckDBPyConnection, use_case: UseCase) -> None:
 
 
 def _variables(use_case: UseCase) -> dict[str, Any]:
-    """What the queries read with `getvariable`."""
+    """The variables that the queries read with `getvariable`."""
     columns, split, prompt = use_case.columns, use_case.split, use_case.prompt
     names = list(
         dict.fromkeys(name for each in all_prompts(use_case) for name in prompt_columns(each))

@@ -19,7 +19,7 @@ class DeliveryError(ValueError):
 
 
 class Inspection(NamedTuple):
-    """What a file holds.
+    """The content of a file.
 
     Attributes:
         path: The file.

@@ -1,4 +1,4 @@
-"""What there is to select from: the tables of a dataset, their columns and a few of their rows."""
+"""The tables of a dataset, their columns and a few of their rows, for people who write a query."""
 
 # ruff: noqa: S608 - dataset and table names are checked by the use case file and by BigQuery
 

@@ -23,14 +23,14 @@ from genaiops_dagster.records.record import Record
 from genaiops_dagster.use_case.data import Source
 
 KEPT_NAMES = 1_000
-"""Greatest names that are remembered where names sort by time; an object may be late by so many."""
+"""Last names that are kept where names sort by time: how many names an object may be late."""
 
 Seen = Mapping[str, int]
 """Generation by name of the objects that were reported."""
 
 
 class Cursor(Record):
-    """What the sensor keeps between ticks, as a person may read it.
+    """The sensor's state between ticks, in a form that people can read.
 
     Attributes:
         seen: Digest of the objects that were reported; empty: none.
@@ -71,7 +71,7 @@ def complete(
     """Objects that may be read, and those whose batch is still being uploaded.
 
     Args:
-        objects: The inbox; folder placeholders and completion markers are no data.
+        objects: The inbox; folder placeholders and completion markers are not data.
         source: Says what completes a batch.
         now: Seconds since the epoch.
     """
@@ -131,7 +131,7 @@ def digest_of(seen: Seen) -> str:
 
 
 def read_seen(store: ObjectStore, use_case: str, digest: str) -> dict[str, int]:
-    """What the state called `digest` holds; nothing if it is gone, so that all counts as new."""
+    """The state called `digest`; empty if it is gone, so that everything counts as new."""
     content = store.read(Layout(use_case).inbox_state(digest)) if digest else None
     return {} if content is None else json.loads(gzip.decompress(content))
 

@@ -1,4 +1,4 @@
-"""What the examples look like: slices by side, balance of the outputs, drift since the last model.
+"""A profile of the examples: slices by side, balance of the outputs, drift since the last model.
 
 A profile is a few hundred counts, kept next to the data it describes, so that new data can be
 compared with what a model was trained on without reading that data again.
@@ -32,7 +32,7 @@ SIGNIFICANCE = 0.01
 """Chance below which a difference is not put down to small numbers of rows."""
 
 IMBALANCE = 20.0
-"""How many times more often than the rarest label the commonest may stand."""
+"""How many times more often than the rarest label the commonest may occur."""
 
 _LABEL = "CASE WHEN strlen(output) > 1000 THEN md5(output) ELSE output END"
 """What outputs are counted by: a document by its digest, for DuckDB holds all there are in memory.
@@ -166,7 +166,7 @@ class Balance(NamedTuple):
 
     Attributes:
         labels: Rows by label and side, the commonest label first.
-        ratio: How many times more often the commonest stands in training than the rarest.
+        ratio: How many times more often the commonest occurs in training than the rarest.
         unseen: Labels of the evaluation set that training does not have.
     """
 

@@ -209,7 +209,7 @@ FROM live JOIN (
     ROWS BETWEEN UNBOUNDED PRECEDING AND 1 PRECEDING), 0)::BIGINT AS before
   FROM live GROUP BY side) USING (side)
 """
-"""Where examples stand in their file: by side, and in each in an order drawn with the seed."""
+"""The order of examples in their file: by side, and within a side drawn with the seed."""
 
 REJECTED = """
 COPY (

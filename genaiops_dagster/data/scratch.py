@@ -65,7 +65,7 @@ def scratch() -> Iterator[tuple[Path, duckdb.DuckDBPyConnection]]:
 
 
 def rows_in(path: Path, size: int = GROUP_BYTES) -> int:
-    """How many rows of a Parquet file take so many bytes, on average; 20,480 at most."""
+    """How many rows of a Parquet file take a number of bytes, on average; at most 20,480."""
     import pyarrow.parquet as pq
 
     found = pq.read_metadata(path)
@@ -85,7 +85,7 @@ def spare_memory(connection: duckdb.DuckDBPyConnection, path: Path) -> None:
 def in_small_groups(path: Path) -> Path:
     """A Parquet file of long rows in groups that fit into memory; of short rows, the same file.
 
-    One that cannot be read stays as it is, for DuckDB to say so.
+    An unreadable file stays as it is, so that DuckDB reports it.
     """
     import pyarrow as pa
 

@@ -1,4 +1,4 @@
-"""Personal data and secrets in a text: what kinds are known, where they stand, and redaction.
+"""Personal data and secrets in a text: the kinds that are known, where they are, and redaction.
 
 Every kind is recognized by its form and, where it has one, by its checksum, so that a long number
 is not taken for a card. Names and postal addresses have no form and are not looked for.
@@ -6,6 +6,7 @@ is not taken for a card. Names and postal addresses have no form and are not loo
 
 from __future__ import annotations
 
+import bisect
 import functools
 import importlib
 import re
@@ -55,6 +56,9 @@ HINTS: dict[Category, str] = {
 
 RE2 looks for all of them at once, so that the patterns themselves are tried on few texts only.
 """
+
+_WINDOW, _OVERLAP = 8192, 4096
+"""Characters; a secret of up to `_OVERLAP` of them is found whole, wherever it stands."""
 
 HINT = "|".join(HINTS.values())
 
@@ -167,11 +171,14 @@ _DETECTORS = {  # of detect-secrets: those that go by an issuer's own form, not 
 
 def find_sensitive(text: str) -> list[Sensitive]:
     """Everything sensitive in a text, in order and without overlaps; a secret goes first."""
-    separate: list[Sensitive] = []
+    separate: list[Sensitive] = []  # in order; none overlaps another
     for match in sorted(_matches(text), key=lambda m: (m.category != "secret", m.start, -m.end)):
-        if all(match.end <= other.start or match.start >= other.end for other in separate):
-            separate.append(match)
-    return sorted(separate, key=lambda match: match.start)
+        place = bisect.bisect_left(separate, match.start, key=lambda other: other.start)
+        after = separate[place : place + 1]
+        before = separate[place - 1 : place] if place else []
+        if all(m.end <= match.start for m in before) and all(match.end <= m.start for m in after):
+            separate.insert(place, match)
+    return separate
 
 
 def redact(text: str, found: Iterable[Sensitive]) -> str:
@@ -199,12 +206,47 @@ def _matches(text: str) -> Iterator[Sensitive]:
             for match in pattern.finditer(text):
                 if holds(match.group()):
                     yield Sensitive(category, kind, *match.span())
-    for detector in _detectors() if "secret" in hinted else ():
-        secrets = {secret for line in text.splitlines() for secret in detector.analyze_string(line)}
-        for pattern in detector.denylist if secrets else ():
-            for match in pattern.finditer(text):
-                if any(secret in match.group() for secret in secrets):
-                    yield Sensitive("secret", detector.secret_type, *match.span())
+    windows = list(_windows(text)) if "secret" in hinted else []
+    for detector in _detectors() if windows else ():
+        spans = (span for start, part in windows for span in _secrets(detector, start, part))
+        for start, end in _joined(spans):
+            yield Sensitive("secret", detector.secret_type, start, end)
+
+
+def _windows(text: str) -> Iterator[tuple[int, str]]:
+    """Lines of a text with their starts; a long one in pieces, which overlap.
+
+    Some patterns of the detectors take a time that grows with the square of the text. Over pieces
+    of bounded length it grows with the text.
+    """
+    start = 0
+    for line in text.splitlines(keepends=True):
+        for offset in range(0, max(1, len(line) - _OVERLAP), _WINDOW - _OVERLAP):
+            yield start + offset, line[offset : offset + _WINDOW]
+        start += len(line)
+
+
+def _secrets(detector: RegexBasedDetector, start: int, part: str) -> Iterator[tuple[int, int]]:
+    """Where a detector finds secrets in a piece of a text that begins at `start`."""
+    secrets = set(detector.analyze_string(part))
+    for pattern in detector.denylist if secrets else ():
+        for match in pattern.finditer(part):
+            if not secrets.isdisjoint((match.group(), *match.groups())):
+                yield start + match.start(), start + match.end()
+
+
+def _joined(spans: Iterable[tuple[int, int]]) -> Iterator[tuple[int, int]]:
+    """Spans in order, those joined to one that overlap, as the parts of a cut secret do."""
+    first, last = -1, -1
+    for start, end in sorted(spans):
+        if start < last:
+            last = max(last, end)
+            continue
+        if last >= 0:
+            yield first, last
+        first, last = start, end
+    if last >= 0:
+        yield first, last
 
 
 @functools.cache

@@ -1,7 +1,7 @@
-"""Source rows: what a query returns and what lies in the inbox, as Parquet files of one form.
+"""Source rows: the rows of a query and of the inbox, as Parquet files of one form.
 
-Every row is kept as one JSON object together with where it came from, so that rows of different
-sources stand in one file; what cannot be read is kept too, with the reason.
+Every row is kept as one JSON object together with where it came from, so that one file holds
+rows of different sources; what cannot be read is kept too, with the reason.
 """
 
 # ruff: noqa: S608 - the only text put into SQL is the path of a temporary file

@@ -76,7 +76,7 @@ def _plain_line(prompt: PromptVersion) -> tuple[str, str] | None:
     """SQL for the tuning line of a row that needs no more than text put together, if that will do.
 
     A number or a list is written by Python and by SQL in different ways, so that only texts will
-    do; a test holds the result against the renderer's.
+    do; a test compares the result with the renderer's.
 
     Returns:
         The parts of a line, and whether a row is such a row; None if no row of this prompt is.

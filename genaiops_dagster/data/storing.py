@@ -70,10 +70,10 @@ class Delivery(NamedTuple):
 
 
 class SourceReport(NamedTuple):
-    """What reading the sources found, for people.
+    """The result of reading the sources, for people.
 
     Attributes:
-        deliveries: What each source gave; those with unusable rows first.
+        deliveries: The rows of each source; those with unusable rows first.
         waiting: Objects whose batch is not complete, which were left out.
         bytes_estimated, bytes_billed: Of the query; None without one.
     """
@@ -232,7 +232,7 @@ def _golden(use_case: UseCase, folder: Path) -> Path | None:
 
 
 class Sets(NamedTuple):
-    """The three sets, and what is to be said about them.
+    """The three sets, with the figures and checks about them.
 
     Attributes:
         splits: The sets by name.

@@ -60,7 +60,7 @@ def flat(column: Any) -> tuple[Hashes, Numbers]:
 
 
 def runs(words: Hashes, offsets: Numbers, size: int) -> tuple[Hashes, Numbers]:
-    """Hashes of all runs of `size` words that lie within one row, and where each row's begin.
+    """Hashes of all runs of `size` words that are within one row, and where each row's begin.
 
     Args:
         words: Hashes of the words of all rows, one row after the other.

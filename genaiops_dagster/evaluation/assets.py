@@ -7,11 +7,13 @@ import dagster as dg
 
 from genaiops_dagster.budget.degrade import EvaluationScope, read_scope
 from genaiops_dagster.budget.pricing import is_tuned
+from genaiops_dagster.evaluation.asking.concurrency import log_progress
 from genaiops_dagster.evaluation.asking.inference import Model
 from genaiops_dagster.evaluation.checkpoints import (
+    CheckpointScore,
     best_checkpoint,
     checkpoint_chart,
-    score_checkpoints,
+    checkpoint_tasks,
     selection_metric,
     validation_examples,
 )
@@ -19,8 +21,8 @@ from genaiops_dagster.evaluation.checks import REPORT, check_results, check_spec
 from genaiops_dagster.evaluation.evaluate import evaluate
 from genaiops_dagster.evaluation.judge_assets import CALIBRATION, build_judge_assets
 from genaiops_dagster.evaluation.page import experiment_run, report_metadata
-from genaiops_dagster.evaluation.progress import POOL, EvaluationConfig, log_progress, purse_of
 from genaiops_dagster.evaluation.report import read_rows
+from genaiops_dagster.evaluation.run_config import POOL, EvaluationConfig, purse_of
 from genaiops_dagster.evaluation.task import VERSION, EvaluationTask
 from genaiops_dagster.google_cloud.experiments import record_experiment_run
 from genaiops_dagster.google_cloud.vertex_ai import VertexAI
@@ -45,6 +47,8 @@ from genaiops_dagster.use_case import CHAMPION, TUNED, UseCase
 
 R = TypeVar("R", bound=Record)
 
+_INPUTS = {"evaluation_set": DatasetSplit, "prompt": PromptVersion, "tuned_model": TunedModel}
+
 
 def build_assets(use_case: UseCase) -> list[dg.AssetsDefinition]:
     """Reports of the candidates and the champion, and what the judge does besides."""
@@ -68,7 +72,10 @@ def _options(
     calibrated = [CALIBRATION] if judge and judge.calibration else []
     return {
         "path": (REPORT, candidate),
-        "ins": {name: dg.AssetIn(key=_input_key(use_case, candidate, name)) for name in inputs},
+        "ins": {
+            name: dg.AssetIn(key=_input_key(use_case, candidate, name), dagster_type=_INPUTS[name])
+            for name in inputs
+        },
         "deps": [
             *(asset_key(use_case, name) for name in ("cost_estimate", *calibrated)),
             *pipeline_keys(use_case),
@@ -92,33 +99,28 @@ def _input_key(use_case: UseCase, candidate: str, name: str) -> dg.AssetKey:
 def _report(use_case: UseCase, candidate: str) -> dg.AssetsDefinition:
     """The report of a candidate; a tuned one takes the tuned model as one more input."""
     chosen = use_case.candidates[candidate]
-    is_tuned = chosen.model == TUNED
-    inputs = ("evaluation_set", "prompt", *(["tuned_model"] if is_tuned else []))
+    inputs, who = ["evaluation_set", "prompt"], chosen.model
+    if chosen.model == TUNED:
+        inputs, who = [*inputs, "tuned_model"], "the tuned model"
 
-    decorate = use_case_asset(
+    @use_case_asset(
         use_case,
         "evaluation",
         **_options(use_case, candidate, EvaluationReport, inputs),
-        description="Answers of the tuned model to the evaluation set, with their scores."
-        if is_tuned
-        else escape_markdown(
-            f"Answers of {chosen.model} to the evaluation set, with their scores."
-        ),
+        description=escape_markdown(f"Answers of {who} to the evaluation set, with their scores."),
     )
-
-    def make(
+    def report(
         context: dg.AssetExecutionContext,
         config: EvaluationConfig,
         evaluation_set: DatasetSplit,
         prompt: PromptVersion,
-        tuned_model: TunedModel | None = None,
+        **tuned: TunedModel,
     ) -> Materialized:
-        made_with = {"evaluation_set": evaluation_set.prompt_digest}
-        if tuned_model:
-            made_with["tuned_model"] = tuned_model.prompt_digest
-        require_parity(prompt, **made_with)
+        made_with = {name: model.prompt_digest for name, model in tuned.items()}
+        require_parity(prompt, evaluation_set=evaluation_set.prompt_digest, **made_with)
         with open_workspace(context, use_case) as here:
             scope = read_scope(here.store, use_case, evaluation_set)
+            tuned_model = tuned.get("tuned_model")
             base_model = tuned_model.base_model if tuned_model else chosen.model
             base = Model(here.models.model_address(base_model), base_model, chosen.generation)
             model = base
@@ -135,33 +137,10 @@ def _report(use_case: UseCase, candidate: str) -> dg.AssetsDefinition:
                 base=base if tuned_model else None,
                 degradation=scope.degradation,
             )
-            report = _evaluate(context, config, task, here)
-            return _result(here, report, report)
+            made = _evaluate(context, config, task, here)
+            return _result(here, made, made)
 
-    if is_tuned:
-
-        @decorate
-        def tuned_report(
-            context: dg.AssetExecutionContext,
-            config: EvaluationConfig,
-            evaluation_set: DatasetSplit,
-            prompt: PromptVersion,
-            tuned_model: TunedModel,
-        ) -> Materialized:
-            return make(context, config, evaluation_set, prompt, tuned_model)
-
-        return tuned_report
-
-    @decorate
-    def base_report(
-        context: dg.AssetExecutionContext,
-        config: EvaluationConfig,
-        evaluation_set: DatasetSplit,
-        prompt: PromptVersion,
-    ) -> Materialized:
-        return make(context, config, evaluation_set, prompt)
-
-    return base_report
+    return report
 
 
 def _best_checkpoint(use_case: UseCase, candidate: str) -> dg.AssetsDefinition:
@@ -192,16 +171,21 @@ def _best_checkpoint(use_case: UseCase, candidate: str) -> dg.AssetsDefinition:
     ) -> dg.MaterializeResult[TunedModel]:
         require_parity(prompt, tuned_model=tuned_model.prompt_digest)
         with open_workspace(context, use_case) as here:
-            scores = score_checkpoints(
+            tasks = checkpoint_tasks(
                 use_case.name,
                 use_case.evaluation,
                 tuned_model,
                 validation_examples(here.store, use_case, validation_set),
                 prompt,
                 chosen.generation,
-                lambda task: _evaluate(context, config, task, here),
             )
-        found, metric = best_checkpoint(scores), selection_metric(use_case.evaluation)
+            reports = [_evaluate(context, config, task, here) for task in tasks]
+        metric = selection_metric(use_case.evaluation)
+        scores = [
+            CheckpointScore(checkpoint=checkpoint, score=report.metrics[metric])
+            for checkpoint, report in zip(tuned_model.checkpoints, reports, strict=True)
+        ]
+        found = best_checkpoint(scores)
         endpoint = found.endpoint if found else tuned_model.endpoint
         metadata: dict[str, Any] = {
             "chosen": f"after epoch {found.epoch}" if found else "the end: there is no checkpoint",
@@ -284,10 +268,9 @@ def _evaluate(
 ) -> EvaluationReport:
     return evaluate(
         task,
-        here.store,
         here.models,
         purse_of(here, context),
-        log_progress(context, task.candidate, here.clock),
+        log_progress(context.log, task.candidate, here.clock),
         config.cache,
         context.log,
     )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from genaiops_dagster.evaluation.asking.inference import Model
@@ -12,7 +12,7 @@ from genaiops_dagster.google_cloud.object_store import ObjectStore
 from genaiops_dagster.prompts.rendering import CONTENTS
 from genaiops_dagster.prompts.tokens import sample
 from genaiops_dagster.records.data import DatasetSplit, Example
-from genaiops_dagster.records.evaluation import EvaluationReport, MetricSummary
+from genaiops_dagster.records.evaluation import MetricSummary
 from genaiops_dagster.records.fingerprint import fingerprint
 from genaiops_dagster.records.layout import Layout
 from genaiops_dagster.records.prompts import PromptVersion
@@ -43,25 +43,18 @@ def selection_metric(evaluation: Evaluation) -> str:
     return primary if primary in computed else computed[0]
 
 
-def score_checkpoints(
+def checkpoint_tasks(
     use_case: str,
     evaluation: Evaluation,
     tuned: TunedModel,
     validation_set: DatasetSplit,
     prompt: PromptVersion,
     generation: GenerationConfig,
-    evaluate: Callable[[EvaluationTask], EvaluationReport],
-) -> list[CheckpointScore]:
-    """Every checkpoint with its score, oldest first.
+) -> list[EvaluationTask]:
+    """The evaluation of every checkpoint in the selection metric alone, oldest first.
 
-    Args:
-        use_case: Name of the use case.
-        evaluation: Its selection metric counts; judge, suites and golden cases are left out.
-        tuned: Whose checkpoints.
-        validation_set: Examples, as `validation_examples` makes them.
-        prompt: What the model was trained with.
-        generation: How the candidate generates.
-        evaluate: Makes the report of one checkpoint.
+    Judge, suites and golden cases are left out. `validation_set` is as `validation_examples` makes
+    it, and `prompt` is the one that the model was trained with.
     """
     metric = selection_metric(evaluation)
     own = next(m for m in evaluation.metrics if m.rpartition(":")[2] == metric)
@@ -73,9 +66,8 @@ def score_checkpoints(
         "golden": [],
         "experiment": None,
     }
-    scores = []
-    for checkpoint in tuned.checkpoints:
-        task = EvaluationTask(
+    return [
+        EvaluationTask(
             use_case=use_case,
             evaluation=evaluation.model_copy(update=alone),
             candidate=f"epoch_{checkpoint.epoch}",
@@ -83,9 +75,8 @@ def score_checkpoints(
             prompt=prompt,
             evaluation_set=validation_set,
         )
-        report = evaluate(task)
-        scores.append(CheckpointScore(checkpoint=checkpoint, score=report.metrics[metric]))
-    return scores
+        for checkpoint in tuned.checkpoints
+    ]
 
 
 def best_checkpoint(scores: Sequence[CheckpointScore]) -> Checkpoint | None:
@@ -143,12 +134,7 @@ def checkpoint_chart(scores: Sequence[CheckpointScore], metric: str) -> alt.Laye
     import altair as alt
 
     rows = [
-        {
-            "epoch": one.checkpoint.epoch,
-            "mean": one.score.mean,
-            "low": one.score.low,
-            "high": one.score.high,
-        }
+        {"epoch": one.checkpoint.epoch, **one.score.model_dump(include={"mean", "low", "high"})}
         for one in scores
     ]
     base = alt.Chart(alt.Data(values=rows)).encode(x=alt.X("epoch:O", axis=alt.Axis(labelAngle=0)))

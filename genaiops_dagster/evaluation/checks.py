@@ -63,14 +63,14 @@ def check_specs(use_case: UseCase, candidate: str) -> list[dg.AssetCheckSpec]:
 
 
 def is_complete(use_case: UseCase, report: EvaluationReport) -> bool:
-    """Whether enough rows were answered, and judged, for the report to be built upon."""
+    """Whether enough rows were answered, and judged, for the report to be used."""
     blocking = ("complete", "judge_errors")
     results = check_results(use_case, report)
     return all(result.passed for result in results if result.check_name in blocking)
 
 
 def check_results(use_case: UseCase, report: EvaluationReport) -> Iterator[dg.AssetCheckResult]:
-    """What the checks of a report found."""
+    """The results of a report's checks."""
     evaluation = use_case.evaluation
     share = report.states["answered"] / report.rows if report.rows else 0.0
     yield dg.AssetCheckResult(
@@ -153,4 +153,4 @@ def _missed(report: EvaluationReport, rule: ThresholdRule) -> str:
         f"at least {rule.at_least:g}" if rule.at_least is not None else f"at most {rule.at_most:g}"
     )
     found = "not computed" if mean is None else f"{mean:.4g}"
-    return f"{rule.metric} is {found}, {bound} is asked"
+    return f"{rule.metric} is {found}, {bound} is required"

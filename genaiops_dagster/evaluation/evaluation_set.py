@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import overload
+from collections.abc import Callable, Sequence
+from typing import TypeVar, overload
 
 from genaiops_dagster.evaluation.asking.inference import Contents
 from genaiops_dagster.google_cloud.object_store import ObjectStore
@@ -12,56 +12,40 @@ from genaiops_dagster.records.data import DatasetSplit, Example
 from genaiops_dagster.records.prompts import PromptVersion
 from genaiops_dagster.records.record import from_line
 
-
-class Examples(Sequence[Example]):
-    """Examples of JSON lines.
-
-    Args:
-        lines: One example each.
-    """
-
-    def __init__(self, lines: Sequence[bytes]) -> None:
-        self._lines = lines
-
-    def __len__(self) -> int:
-        return len(self._lines)
-
-    @overload
-    def __getitem__(self, index: int) -> Example: ...
-    @overload
-    def __getitem__(self, index: slice) -> Examples: ...
-    def __getitem__(self, index: int | slice) -> Example | Examples:
-        if isinstance(index, slice):
-            return Examples(self._lines[index])
-        return from_line(Example, self._lines[index])
+T = TypeVar("T")
 
 
-class Questions(Sequence[Contents]):
-    """What a model is asked about each example.
+class LazyRows(Sequence[T]):
+    """Rows that are made when they are asked for.
 
     Args:
-        prompt: The prompt with which it is asked.
-        examples: What about.
+        count: How many.
+        make: Makes the row at an index.
     """
 
-    def __init__(self, prompt: PromptVersion, examples: Sequence[Example]) -> None:
-        self._prompt = prompt
-        self._examples = examples
+    def __init__(self, count: int, make: Callable[[int], T]) -> None:
+        self._indexes = range(count)
+        self._make = make
 
     def __len__(self) -> int:
-        return len(self._examples)
+        return len(self._indexes)
 
     @overload
-    def __getitem__(self, index: int) -> Contents: ...
+    def __getitem__(self, index: int) -> T: ...
     @overload
-    def __getitem__(self, index: slice) -> Questions: ...
-    def __getitem__(self, index: int | slice) -> Contents | Questions:
+    def __getitem__(self, index: slice) -> Sequence[T]: ...
+    def __getitem__(self, index: int | slice) -> T | Sequence[T]:
         if isinstance(index, slice):
-            return Questions(self._prompt, self._examples[index])
-        return request_contents(self._prompt, self._examples[index].variables)
+            return [self._make(chosen) for chosen in self._indexes[index]]
+        return self._make(self._indexes[index])
 
 
-def read_examples(store: ObjectStore, split: DatasetSplit) -> Examples:
+def questions_of(prompt: PromptVersion, examples: Sequence[Example]) -> Sequence[Contents]:
+    """The question to a model about each example."""
+    return LazyRows(len(examples), lambda n: request_contents(prompt, examples[n].variables))
+
+
+def read_examples(store: ObjectStore, split: DatasetSplit) -> Sequence[Example]:
     """Examples of an evaluation set.
 
     Raises:
@@ -70,4 +54,5 @@ def read_examples(store: ObjectStore, split: DatasetSplit) -> Examples:
     content = store.read(store.name_of(split.uri))
     if content is None:
         raise FileNotFoundError(f"{split.uri} does not exist; materialize evaluation_set")
-    return Examples([line for line in content.splitlines() if line.strip()])
+    lines = [line for line in content.splitlines() if line.strip()]
+    return LazyRows(len(lines), lambda n: from_line(Example, lines[n]))

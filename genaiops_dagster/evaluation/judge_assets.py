@@ -1,17 +1,20 @@
 """Assets of the judge besides the reports, for use cases that ask for them."""
 
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 import dagster as dg
 
 from genaiops_dagster.budget.degrade import allowed_judge, read_degradation, read_scope, with_judge
+from genaiops_dagster.evaluation.alone import alone
+from genaiops_dagster.evaluation.asking.concurrency import log_progress
 from genaiops_dagster.evaluation.checks import REPORT, is_complete
 from genaiops_dagster.evaluation.evaluation_set import read_examples
 from genaiops_dagster.evaluation.judge_work import calibrate, pairs_of, prefer
 from genaiops_dagster.evaluation.judging.calibration import find_labels
-from genaiops_dagster.evaluation.progress import POOL, EvaluationConfig, log_progress, purse_of
 from genaiops_dagster.evaluation.report import read_rows
+from genaiops_dagster.evaluation.run_config import POOL, EvaluationConfig, purse_of
 from genaiops_dagster.evaluation.services import Services
 from genaiops_dagster.orchestration.asset_options import Materialized, asset_key, use_case_asset
 from genaiops_dagster.orchestration.metadata import markdown_table
@@ -72,15 +75,12 @@ def _calibration(use_case: UseCase, judge: Judge, calibration: Calibration) -> d
         with open_workspace(context, use_case) as here:
             degradation = read_degradation(here.store, use_case)
             evaluation = with_judge(use_case, degradation).evaluation
-            with _services(here, evaluation, config) as services:
+            with _alone(context, config, here, evaluation, CALIBRATION) as services:
                 found = calibrate(
                     services,
-                    here.store,
                     allowed_judge(judge, degradation),
                     calibration,
-                    purse_of(here, context),
-                    evaluation.concurrency,
-                    log_progress(context, "ratings", here.clock),
+                    log_progress(context.log, "ratings", here.clock),
                 )
             labels, _ = find_labels(here.store, calibration.labels)
         return dg.MaterializeResult(
@@ -93,10 +93,20 @@ def _calibration(use_case: UseCase, judge: Judge, calibration: Calibration) -> d
     return judge_calibration
 
 
-def _services(here: Workspace, evaluation: Evaluation, config: EvaluationConfig) -> Services:
-    return Services(
-        here.use_case.name, evaluation, here.store, here.models, here.clock, config.cache
-    )
+@contextmanager
+def _alone(
+    context: dg.AssetExecutionContext,
+    config: EvaluationConfig,
+    here: Workspace,
+    evaluation: Evaluation,
+    subject: str,
+) -> Iterator[Services]:
+    """The services of a step that no other run takes at the same time."""
+    with (
+        alone(here.store, here.use_case.name, subject, here.clock, context.log),
+        Services(evaluation, here.models, purse_of(here, context), config.cache) as services,
+    ):
+        yield services
 
 
 def _table(found: JudgeCalibration) -> dg.MetadataValue:
@@ -173,14 +183,13 @@ def _preference(use_case: UseCase, judge: Judge, metric: PairwiseMetric) -> dg.A
             return
         with open_workspace(context, use_case) as here:
             scope = read_scope(here.store, use_case, evaluation_set)
-            evaluation = scope.use_case.evaluation
             pairs = pairs_of(
                 read_examples(here.store, scope.evaluation_set),
                 prompt,
                 read_rows(here.store, challenger_report),
                 read_rows(here.store, baseline_report),
             )
-            with _services(here, evaluation, config) as services:
+            with _alone(context, config, here, scope.use_case.evaluation, PREFERENCE) as services:
                 found = prefer(
                     services,
                     allowed_judge(judge, scope.degradation),
@@ -188,9 +197,7 @@ def _preference(use_case: UseCase, judge: Judge, metric: PairwiseMetric) -> dg.A
                     challenger_report,
                     baseline_report,
                     pairs,
-                    purse_of(here, context),
-                    evaluation.concurrency,
-                    log_progress(context, "pairs", here.clock),
+                    log_progress(context.log, "pairs", here.clock),
                 )
         yield dg.MaterializeResult(
             value=found,

@@ -4,15 +4,22 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import TypeVar
 
-from genaiops_dagster.budget.payment import Purse
-from genaiops_dagster.evaluation.asking.concurrency import Progress, map_in_order
+from genaiops_dagster.budget.stage_costs import (
+    JUDGE_INSTRUCTION_TOKENS,
+    estimate_of,
+    price_judgements,
+)
+from genaiops_dagster.evaluation.asking.cache import RecordCache
+from genaiops_dagster.evaluation.asking.concurrency import PaidService, Progress, map_in_order
+from genaiops_dagster.evaluation.asking.counting import JudgementCounter
 from genaiops_dagster.evaluation.asking.inference import contents_text
 from genaiops_dagster.evaluation.judging.calibration import agreement, find_labels, read_labels
 from genaiops_dagster.evaluation.judging.judge import JudgePanel, judge_digest
 from genaiops_dagster.evaluation.judging.pairwise import (
-    Judged,
     Pair,
     PairwiseJudge,
     consistency,
@@ -21,11 +28,10 @@ from genaiops_dagster.evaluation.judging.pairwise import (
     preference,
     self_agreement,
 )
-from genaiops_dagster.evaluation.judging.spending import spending_on_judge
 from genaiops_dagster.evaluation.scoring.statistics import paired_difference
 from genaiops_dagster.evaluation.services import Services
-from genaiops_dagster.google_cloud.object_store import ObjectStore
 from genaiops_dagster.prompts.rendering import request_contents
+from genaiops_dagster.prompts.tokens import TokenTotal
 from genaiops_dagster.records.data import Example
 from genaiops_dagster.records.evaluation import (
     Choice,
@@ -37,9 +43,60 @@ from genaiops_dagster.records.evaluation import (
 )
 from genaiops_dagster.records.fingerprint import fingerprint
 from genaiops_dagster.records.prompts import PromptVersion
+from genaiops_dagster.records.record import Record
 from genaiops_dagster.use_case.evaluation import Calibration, Judge, PairwiseMetric
 
+R = TypeVar("R", bound=Record)
+
 NO_PREFERENCE = 0.5
+
+_CHARACTERS_PER_TOKEN = 4
+"""Source: https://ai.google.dev/gemini-api/docs/tokens (about 4 characters of English text)."""
+
+_FEWEST_CHARACTERS_PER_TOKEN = 3
+"""So that the reservation is on the safe side."""
+
+
+@contextmanager
+def paid_judge(
+    services: Services,
+    cache: RecordCache[R],
+    *,
+    work: str,
+    judge_model: str,
+    calls: int,
+    characters: int,
+) -> Iterator[PaidService[R]]:
+    """Reserve what a judge may cost; the service through which it is asked.
+
+    Args:
+        services: Their purse pays.
+        cache: Judgements that were paid for before.
+        work: Identifies it in the ledger.
+        judge_model: Base model name of the judge.
+        calls: Requests that have to be paid.
+        characters: What the judge is shown in all of them together.
+
+    Raises:
+        BudgetExceededError: it may not be spent; nothing was sent.
+    """
+    purse = services.purse
+    per_call = characters // max(calls, 1)
+    read = per_call // _CHARACTERS_PER_TOKEN + JUDGE_INSTRUCTION_TOKENS
+    at_most = per_call // _FEWEST_CHARACTERS_PER_TOKEN
+    stage = price_judgements(
+        purse.prices(),
+        judge_model,
+        calls,
+        TokenTotal(calls * at_most),
+        longest=at_most,
+        basis=f"{calls} judgements",
+    )
+    estimate = estimate_of(purse.use_case, [stage], emulated=services.models.emulated)
+    with purse.paying(
+        f"judging/{work}", stage="judging", model=judge_model, estimate=estimate
+    ) as payment:
+        yield services.paid(cache, JudgementCounter(payment, read))
 
 
 def pairs_of(
@@ -72,8 +129,6 @@ def prefer(
     challenger: EvaluationReport,
     baseline: EvaluationReport,
     pairs: Sequence[Pair],
-    purse: Purse,
-    workers: int,
     progress: Progress,
 ) -> PreferenceReport:
     """Which of two candidates' answers the judge likes better.
@@ -83,37 +138,24 @@ def prefer(
         ServiceUnusableError: the judge cannot be called at all.
     """
     digest = pairwise_digest(judge, metric)
-    report = fingerprint(digest, challenger.fingerprint, baseline.fingerprint)
-    cache = services.cache(f"preferred-{report}", Choice)
+    work = fingerprint(digest, challenger.fingerprint, baseline.fingerprint)
+    cache = services.cache(f"preferred-{work}", Choice)
     left = max(0, 2 * judge.repeats * len(pairs) - len(cache))
     shown = sum(len(p.prompt + p.reference + p.challenger + p.baseline) for p in pairs)
 
-    with spending_on_judge(
-        purse,
-        work=report,
+    with paid_judge(
+        services,
+        cache,
+        work=work,
         judge_model=judge.model,
         calls=left,
         characters=2 * judge.repeats * shown,
-        emulated=services.models.emulated,
-    ) as counter:
-        pairwise = PairwiseJudge(judge, metric, services.models, services.paid(cache, counter))
+    ) as service:
+        pairwise = PairwiseJudge(judge, metric, services.models, service)
+        workers = services.evaluation.concurrency
         judged = asyncio.run(
             map_in_order(lambda n: pairwise.judge(pairs[n]), len(pairs), workers, progress)
         )
-    created = purse.clock.timestamp()
-    return report_preference(report, digest, challenger, baseline, pairs, judged, created)
-
-
-def report_preference(
-    report: str,
-    digest: str,
-    challenger: EvaluationReport,
-    baseline: EvaluationReport,
-    pairs: Sequence[Pair],
-    judged: Sequence[Judged],
-    created: str,
-) -> PreferenceReport:
-    """Summary of all choices."""
     scores = {
         pair.id: (one.score + 1) / 2
         for pair, one in zip(pairs, judged, strict=True)
@@ -124,7 +166,7 @@ def report_preference(
     return PreferenceReport(
         challenger=challenger.candidate,
         baseline=baseline.candidate,
-        fingerprint=report,
+        fingerprint=work,
         judge_digest=digest,
         pairs=len(pairs),
         wins=sum(score > NO_PREFERENCE for score in scores.values()),
@@ -135,19 +177,13 @@ def report_preference(
         position_bias=position_bias(pairs, judged),
         consistency=consistency(judged),
         self_agreement=self_agreement(judged),
-        created=created,
+        created=services.purse.clock.timestamp(),
         emulated=challenger.emulated or baseline.emulated,
     )
 
 
 def calibrate(
-    services: Services,
-    store: ObjectStore,
-    judge: Judge,
-    calibration: Calibration,
-    purse: Purse,
-    workers: int,
-    progress: Progress,
+    services: Services, judge: Judge, calibration: Calibration, progress: Progress
 ) -> JudgeCalibration:
     """How well the judge agrees with people, by metric.
 
@@ -156,24 +192,24 @@ def calibrate(
         BudgetExceededError: the budget does not allow it; nothing was sent.
         ServiceUnusableError: the judge cannot be called at all.
     """
-    address, content = find_labels(store, calibration.labels)
+    address, content = find_labels(services.purse.store, calibration.labels)
     labels = read_labels(address, content, judge)
     digest = hashlib.sha256(content or b"").hexdigest()
     cache = services.cache(f"calibrated-{judge_digest(judge)}", Judgement)
-    with spending_on_judge(
-        purse,
+    with paid_judge(
+        services,
+        cache,
         work=fingerprint(judge_digest(judge), digest),
         judge_model=judge.model,
         calls=max(0, judge.repeats * len(labels) - len(cache)),
         characters=judge.repeats * sum(len("".join(label.fields.values())) for label in labels),
-        emulated=services.models.emulated,
-    ) as counter:
-        panel = JudgePanel(judge, services.models, services.paid(cache, counter))
+    ) as service:
+        panel = JudgePanel(judge, services.models, service)
         rated = asyncio.run(
             map_in_order(
                 lambda n: panel.rate_in(labels[n].metric, labels[n].fields),
                 len(labels),
-                workers,
+                services.evaluation.concurrency,
                 progress,
             )
         )

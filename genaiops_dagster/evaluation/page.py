@@ -1,4 +1,4 @@
-"""What the page of a report shows: tables and a chart, with figures and ids.
+"""The page of a report: tables and a chart, with figures and ids.
 
 Texts are shown only where the use case says so.
 """
@@ -10,6 +10,7 @@ from typing import Any
 
 import dagster as dg
 
+from genaiops_dagster.evaluation.report import ROW_COLUMNS
 from genaiops_dagster.evaluation.scoring.summary import worst_rows
 from genaiops_dagster.orchestration.metadata import column_schema, markdown_table, png_image
 from genaiops_dagster.records.evaluation import (
@@ -22,25 +23,10 @@ from genaiops_dagster.records.evaluation import (
 )
 from genaiops_dagster.use_case.evaluation import Evaluation
 
-ROW_COLUMNS = {
-    "id": "string",
-    "group": "string",
-    "slices": "map<string, string>",
-    "reference": "string",
-    "state": "string",
-    "reason": "string",
-    "answer": "string",
-    "tool_calls": "json",
-    "scores": "map<string, double>",
-    "errors": "map<string, string>",
-    "ratings": "map<string, list<double>>",
-    "explanations": "map<string, string>",
-    "input_tokens": "int",
-    "output_tokens": "int",
-    "latency_seconds": "double",
-    "model_version": "string",
-    "batch": "bool",
-}
+_PARAMETERS = (
+    *("use_case", "candidate", "model", "model_version"),
+    *("evaluation_digest", "prompt_digest", "judge_digest", "fingerprint"),
+)
 
 _MOST_CLASSES = 30
 """A larger confusion matrix is not shown; it is in the summary."""
@@ -90,17 +76,8 @@ def experiment_run(
     report: EvaluationReport,
 ) -> tuple[dict[str, str | int | float], dict[str, float]]:
     """Parameters and metrics of a report as a run of an experiment."""
-    parameters: dict[str, str | int | float] = {
-        "use_case": report.use_case,
-        "candidate": report.candidate,
-        "model": report.model,
-        "model_version": report.model_version,
-        "evaluation_digest": report.evaluation_digest,
-        "prompt_digest": report.prompt_digest,
-        "judge_digest": report.judge_digest,
-        "fingerprint": report.fingerprint,
-        "emulated": str(report.emulated).lower(),
-    }
+    parameters: dict[str, str | int | float] = {name: getattr(report, name) for name in _PARAMETERS}
+    parameters["emulated"] = str(report.emulated).lower()
     metrics = {name: m.mean for name, m in report.metrics.items() if m.mean is not None}
     metrics |= {"rows": report.rows, "answered": report.states["answered"]}
     if report.cost_usd is not None:
@@ -109,7 +86,7 @@ def experiment_run(
 
 
 def metric_table(metrics: Mapping[str, MetricSummary]) -> dg.MetadataValue:
-    """Mean of each metric with its 95 % interval, and what difference so many rows could find."""
+    """Mean of each metric with its 95 % interval, and the difference that its rows could show."""
     return markdown_table(
         ["metric", "mean", "low", "high", "detectable difference", "rows", "errors"],
         (
@@ -135,7 +112,7 @@ def _class_table(classification: Classification) -> dg.MetadataValue:
 
 
 def confusion_table(classification: Classification) -> dg.MetadataValue:
-    """Rows by expected class (down) and answered class (across); a dash is none."""
+    """Rows by expected class (down) and answered class (across); a dash means no rows."""
     answered = sorted({name for found in classification.confusion.values() for name in found})
     return markdown_table(
         ["expected", *answered],

@@ -13,21 +13,21 @@ from dataclasses import dataclass
 from genaiops_dagster.budget.payment import Payment, Purse
 from genaiops_dagster.budget.pricing import PriceList, is_tuned
 from genaiops_dagster.budget.stage_costs import (
-    JUDGE_ANSWER_TOKENS,
     JUDGE_INSTRUCTION_TOKENS,
-    JUDGE_MAXIMUM_ANSWER_TOKENS,
     SUITE_PROMPT_TOKENS,
     cheaper_way,
     estimate_of,
     price_computed,
+    price_judgements,
     price_requests,
 )
+from genaiops_dagster.evaluation.asking.cache import RecordCache
 from genaiops_dagster.evaluation.asking.counting import (
     AnswerCounter,
     JudgementCounter,
     ScoreCounter,
 )
-from genaiops_dagster.evaluation.asking.inference import Contents, contents_text
+from genaiops_dagster.evaluation.asking.inference import Contents, contents_key, contents_text
 from genaiops_dagster.evaluation.suites.cases import count_requests
 from genaiops_dagster.evaluation.task import EvaluationTask
 from genaiops_dagster.prompts.tokens import (
@@ -38,6 +38,8 @@ from genaiops_dagster.prompts.tokens import (
     user_message,
 )
 from genaiops_dagster.records.budget import Stage, StageCost
+from genaiops_dagster.records.data import Example
+from genaiops_dagster.records.evaluation import Answer
 from genaiops_dagster.use_case.evaluation import Judge
 
 _SAMPLE_ROWS = 20
@@ -45,15 +47,15 @@ _SAMPLE_ROWS = 20
 
 @dataclass(frozen=True)
 class EvaluationPlan:
-    """What an evaluation has to ask.
+    """The requests of an evaluation.
 
     Attributes:
         questions: What each row asks.
         missing: Indexes of the questions whose answers are not cached.
         prompt_tokens: Tokens of a prompt, on average.
         answers: What the missing answers may cost, one by one or in a batch job.
-        suites, base_suites: What the suites may cost, asked of the candidate and of what it was
-            tuned from; None if they are not asked.
+        suites, base_suites: What the suites may cost, for the candidate and for the model that
+            it was tuned from; None if they are not asked.
         metrics: What the metrics of the evaluation service may cost; None if there are none.
         judging: What the ratings may cost; None without a judge.
     """
@@ -81,23 +83,29 @@ class Counters:
 
 def plan_evaluation(
     task: EvaluationTask,
+    examples: Sequence[Example],
     questions: Sequence[Contents],
-    missing: list[int],
-    reference_characters: int,
-    prompts: TokenTotal,
+    cache: RecordCache[Answer],
+    count: CountTokens,
     prices: PriceList,
 ) -> EvaluationPlan:
     """Plan an evaluation.
 
     Args:
         task: What is evaluated on what.
+        examples: The rows of its evaluation set.
         questions: What each row asks.
-        missing: Indexes of the questions whose answers are not cached.
-        reference_characters: Of all expected outputs together.
-        prompts: Tokens of the prompts of all rows, as `count_questions` finds them.
+        cache: The answers that were paid for before.
+        count: Counts the tokens of prompts.
         prices: What applies.
+
+    Raises:
+        CacheMissError: the run is strict, and answers are missing.
     """
     evaluation, rows = task.evaluation, len(questions)
+    missing = [n for n, contents in enumerate(questions) if cache.lacks(contents_key(contents))]
+    cache.refuse_if_strict(len(missing), f"of {rows} answers")
+    prompts = _count_questions(questions, task.prompt.system_instruction, count)
     longest = task.model.generation.max_output_tokens
     mean = round(prompts.at_most / max(rows, 1))
     missing_prompts = prompts.times(len(missing) / rows if rows else 0.0)
@@ -110,7 +118,7 @@ def plan_evaluation(
             calls=len(missing),
             prompts=missing_prompts,
             longest_prompt=mean,
-            basis=f"{len(missing)} rows whose answers are not kept",
+            basis=f"{len(missing)} rows whose answers are not cached",
             batch=batch,
         )
 
@@ -134,7 +142,7 @@ def plan_evaluation(
         questions=questions,
         missing=missing,
         prompt_tokens=round(prompts.tokens / max(rows, 1)),
-        answers=cheaper_way(evaluation, len(missing), answers),
+        answers=cheaper_way(evaluation, len(missing), answers(False), answers(True)),
         suites=suites(own, of_base=False),
         base_suites=suites(of_base, of_base=True),
         metrics=price_computed(
@@ -142,7 +150,7 @@ def plan_evaluation(
             candidate=task.candidate,
             metrics=computed,
             rows=rows,
-            references=reference_characters,
+            references=sum(len(example.output) for example in examples),
             max_output_tokens=longest,
         )
         if computed
@@ -197,7 +205,13 @@ def reserve(
         )
 
 
-def count_questions(
+def works_of(task: EvaluationTask) -> list[str]:
+    """Names of the parts of an evaluation in the ledger."""
+    parts = ("evaluation", "suites", "metrics", "judging")
+    return [f"{part}/{task.fingerprint}" for part in parts] + [f"suites/{task.fingerprint}/base"]
+
+
+def _count_questions(
     questions: Sequence[Contents], system_instruction: str, count: CountTokens
 ) -> TokenTotal:
     """Tokens of the prompts of all rows, from a sample of them."""
@@ -227,7 +241,7 @@ def _requests(
     batch: bool = False,
     of_base: bool = False,
 ) -> StageCost:
-    """What so many requests to the candidate may cost, or to what it was tuned from."""
+    """The cost of requests to the candidate, or to the model that it was tuned from."""
     longest = task.model.generation.max_output_tokens
     return price_requests(
         prices,
@@ -249,18 +263,14 @@ def _requests(
 def _ratings(
     task: EvaluationTask, judge: Judge, rows: int, read: int, prices: PriceList
 ) -> StageCost:
-    """What rating every answer may cost, with `read` tokens for the judge to read each time."""
+    """The cost of rating every answer, if the judge reads `read` tokens each time."""
     calls = rows * len(judge.metrics) * judge.repeats
-    read += JUDGE_INSTRUCTION_TOKENS
-    return price_requests(
+    return price_judgements(
         prices,
-        stage="judging",
-        candidate=task.candidate,
-        model=judge.model,
-        calls=calls,
-        prompts=TokenTotal(calls * read),
-        output_tokens=calls * JUDGE_ANSWER_TOKENS,
-        maximum_output_tokens=calls * JUDGE_MAXIMUM_ANSWER_TOKENS,
-        longest=(read, JUDGE_MAXIMUM_ANSWER_TOKENS),
+        judge.model,
+        calls,
+        TokenTotal(calls * read),
+        longest=read,
         basis=f"{calls} ratings",
+        candidate=task.candidate,
     )

@@ -1,31 +1,55 @@
-"""Reports: made from scored rows, kept as a summary in JSON and rows in Parquet."""
+"""Reports: made from scored rows, stored as a summary in JSON and rows in Parquet."""
 
 from __future__ import annotations
 
+import hashlib
 import io
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from genaiops_dagster.budget.pricing import PriceList, is_tuned, token_cost
 from genaiops_dagster.evaluation.judging.judge import judge_digest
 from genaiops_dagster.evaluation.scoring.classification import classify
 from genaiops_dagster.evaluation.scoring.metrics import CLASS_METRICS
-from genaiops_dagster.evaluation.scoring.summary import (
-    count_states,
-    judge_quality,
-    latency_percentiles,
-    summarize_all,
-    summarize_slices,
-)
+from genaiops_dagster.evaluation.scoring.summary import judge_quality, row_figures
 from genaiops_dagster.evaluation.task import EvaluationTask
 from genaiops_dagster.google_cloud.object_store import ObjectStore
-from genaiops_dagster.records.evaluation import EvaluationReport, RowResult, SuiteReport
+from genaiops_dagster.records.evaluation import (
+    EvaluationReport,
+    RowResult,
+    SuiteReport,
+    report_subject,
+)
+from genaiops_dagster.records.fingerprint import fingerprint
 from genaiops_dagster.records.layout import Layout
+from genaiops_dagster.records.measurements import UnmeasuredError
 from genaiops_dagster.records.record import find_object, from_row, to_json
 
 if TYPE_CHECKING:
     import pyarrow as pa
+
+
+ROW_COLUMNS = {
+    "id": "string",
+    "group": "string",
+    "slices": "map<string, string>",
+    "reference": "string",
+    "state": "string",
+    "reason": "string",
+    "answer": "string",
+    "tool_calls": "json",
+    "scores": "map<string, double>",
+    "errors": "map<string, string>",
+    "ratings": "map<string, list<double>>",
+    "explanations": "map<string, string>",
+    "input_tokens": "int",
+    "output_tokens": "int",
+    "latency_seconds": "double",
+    "model_version": "string",
+    "batch": "bool",
+}
+"""Types of the columns of a report's rows, by name."""
 
 
 def find_report(store: ObjectStore, use_case: str, fingerprint: str) -> EvaluationReport | None:
@@ -33,8 +57,8 @@ def find_report(store: ObjectStore, use_case: str, fingerprint: str) -> Evaluati
     return find_object(store, Layout(use_case).report(fingerprint), EvaluationReport)
 
 
-def is_complete(report: EvaluationReport) -> bool:
-    """Whether there is nothing in a report that another try could mend."""
+def is_settled(report: EvaluationReport) -> bool:
+    """Whether no part of a report failed, so that another try would change nothing."""
     unsure = [*report.metrics.values(), *(suite.passed for suite in report.suites.values())]
     return not report.states["failed"] and not any(summary.errors for summary in unsure)
 
@@ -48,10 +72,8 @@ def build_report(
     created: str,
 ) -> EvaluationReport:
     """Summary of an evaluation's rows, `created` as ISO 8601."""
-    evaluation = task.evaluation
-    metrics, judge = evaluation.metric_names(), evaluation.judge
+    evaluation, judge = task.evaluation, task.evaluation.judge
     versions = sorted({row.model_version for row in rows if row.model_version})
-    median, slow = latency_percentiles(rows)
     layout = Layout(task.use_case)
     has_classes = any(metric in CLASS_METRICS for metric in evaluation.metrics)
     judging = (
@@ -68,15 +90,8 @@ def build_report(
         judge_digest=judge_digest(judge),
         rows_uri=store.uri(layout.report_rows(task.fingerprint)),
         summary_uri=store.uri(layout.report(task.fingerprint)),
-        rows=len(rows),
-        states=count_states(rows),
-        metrics=summarize_all(rows, metrics),
-        slices=summarize_slices(rows, metrics),
-        input_tokens=sum(row.input_tokens for row in rows),
-        output_tokens=sum(row.output_tokens for row in rows),
+        **row_figures(rows, evaluation.metric_names()),
         cost_usd=_cost(task, rows, prices),
-        latency_p50_seconds=median,
-        latency_p95_seconds=slow,
         created=created,
         emulated=any("emulated" in version for version in versions),
         judging=judging,
@@ -108,12 +123,13 @@ def _cost(task: EvaluationTask, rows: Sequence[RowResult], prices: PriceList) ->
     return total
 
 
-def write_report(store: ObjectStore, report: EvaluationReport, rows: Sequence[RowResult]) -> None:
-    """Write rows, then summary, so that a summary's rows are always there."""
+def write_report(store: ObjectStore, report: EvaluationReport, rows: Sequence[RowResult]) -> str:
+    """Write rows, then summary, so that a summary's rows are always there; their digest."""
     parquet = io.BytesIO()
     _write_parquet(parquet, rows)
     store.write(store.name_of(report.rows_uri), parquet, "application/vnd.apache.parquet")
     store.write(store.name_of(report.summary_uri), to_json(report, indent=2))
+    return report_digest(report, parquet.getvalue())
 
 
 def read_rows(store: ObjectStore, report: EvaluationReport) -> list[RowResult]:
@@ -123,13 +139,51 @@ def read_rows(store: ObjectStore, report: EvaluationReport) -> list[RowResult]:
         FileNotFoundError: the rows are gone.
         ValueError: there are not as many rows as the report says.
     """
-    import pyarrow.parquet as pq
+    return _parse_rows(report, _read_content(store, report))
 
+
+def read_measured_rows(
+    store: ObjectStore, report: EvaluationReport, digests: Mapping[str, str]
+) -> list[RowResult]:
+    """Every row of a report, if report and rows are what was measured.
+
+    Args:
+        store: Bucket of the rows.
+        report: As it is stored now.
+        digests: What was measured, by its subject.
+
+    Raises:
+        UnmeasuredError: they are not.
+        FileNotFoundError, ValueError: as `read_rows` does.
+    """
+    content = _read_content(store, report)
+    was = digests.get(report_subject(report))
+    if was != report_digest(report, content):
+        raise UnmeasuredError(
+            f"{report.summary_uri} of {report.candidate}, or its rows, "
+            f"{'were never measured' if was is None else 'are not what was measured'}: "
+            f"materialize evaluation_report/{report.candidate} again; kept answers cost nothing"
+        )
+    return _parse_rows(report, content)
+
+
+def report_digest(report: EvaluationReport, rows: bytes) -> str:
+    """sha256 over a report and the content of its rows."""
+    return fingerprint(report, hashlib.sha256(rows).hexdigest())
+
+
+def _read_content(store: ObjectStore, report: EvaluationReport) -> bytes:
     content = store.read(store.name_of(report.rows_uri))
     if content is None:
         raise FileNotFoundError(
             f"{report.rows_uri} does not exist; materialize evaluation_report/{report.candidate}"
         )
+    return content
+
+
+def _parse_rows(report: EvaluationReport, content: bytes) -> list[RowResult]:
+    import pyarrow.parquet as pq
+
     table = pq.read_table(io.BytesIO(content))
     if table.num_rows != report.rows:
         raise ValueError(
@@ -149,27 +203,20 @@ def _row(record: dict[str, Any]) -> RowResult:
 def _schema() -> pa.Schema:
     import pyarrow as pa
 
-    text, number = pa.string(), pa.int64()
+    text, number, real = pa.string(), pa.int64(), pa.float64()
+    types = {
+        "string": text,
+        "json": text,
+        "int": number,
+        "double": real,
+        "bool": pa.bool_(),
+        "map<string, string>": pa.map_(text, text),
+        "map<string, double>": pa.map_(text, real),
+        "map<string, list<double>>": pa.map_(text, pa.list_(real)),
+    }
+    required = ("id", "group", "state")
     return pa.schema(
-        [
-            pa.field("id", text, nullable=False),
-            pa.field("group", text, nullable=False),
-            pa.field("slices", pa.map_(text, text)),
-            pa.field("reference", text),
-            pa.field("state", text, nullable=False),
-            pa.field("reason", text),
-            pa.field("answer", text),
-            pa.field("tool_calls", text),
-            pa.field("scores", pa.map_(text, pa.float64())),
-            pa.field("errors", pa.map_(text, text)),
-            pa.field("ratings", pa.map_(text, pa.list_(pa.float64()))),
-            pa.field("explanations", pa.map_(text, text)),
-            pa.field("input_tokens", number),
-            pa.field("output_tokens", number),
-            pa.field("latency_seconds", pa.float64()),
-            pa.field("model_version", text),
-            pa.field("batch", pa.bool_()),
-        ]
+        [pa.field(name, types[kind], name not in required) for name, kind in ROW_COLUMNS.items()]
     )
 
 

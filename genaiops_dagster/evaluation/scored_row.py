@@ -13,7 +13,7 @@ from genaiops_dagster.records.evaluation import Answer, RowResult
 
 
 def answer_text(answer: Answer) -> str | None:
-    """What is scored: the text, or the calls as JSON when the answer calls tools."""
+    """The scored text: the answer, or its tool calls as JSON."""
     if not answer.tool_calls:
         return answer.text
     return json.dumps({"content": answer.text or "", "tool_calls": answer.tool_calls})

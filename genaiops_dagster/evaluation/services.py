@@ -7,9 +7,10 @@ import logging
 import threading
 from collections.abc import Collection, Iterable
 from contextlib import ExitStack
-from types import TracebackType
-from typing import TypeVar
+from functools import cached_property
+from typing import Any, TypeVar
 
+from genaiops_dagster.budget.payment import Purse
 from genaiops_dagster.evaluation.asking.batch import answer_in_batch
 from genaiops_dagster.evaluation.asking.batch_locations import (
     BatchLocation,
@@ -21,13 +22,11 @@ from genaiops_dagster.evaluation.asking.concurrency import AdaptiveLimit, PaidSe
 from genaiops_dagster.evaluation.asking.counting import Counter
 from genaiops_dagster.evaluation.asking.inference import Contents, Model, contents_key
 from genaiops_dagster.evaluation.judging.judge import judge_digest
-from genaiops_dagster.google_cloud.object_store import ObjectStore
 from genaiops_dagster.google_cloud.vertex_ai import VertexAI
-from genaiops_dagster.google_cloud.warehouse import Warehouse
-from genaiops_dagster.records.clock import Clock
 from genaiops_dagster.records.evaluation import Answer, Judgement
 from genaiops_dagster.records.fingerprint import fingerprint
 from genaiops_dagster.records.layout import Layout
+from genaiops_dagster.records.measurements import measured
 from genaiops_dagster.records.record import Record
 from genaiops_dagster.use_case.evaluation import Evaluation
 
@@ -38,34 +37,27 @@ class Services:
     """Opens caches and paid services; a context manager after which every record is written.
 
     Args:
-        use_case: Name of the use case, whose folder of responses is used.
         evaluation: Limits, deadlines and judge.
-        store: The bucket.
         models: Vertex AI.
-        clock: Tells the time.
+        purse: Pays, and names the use case, its bucket and its dataset. What a killed process paid
+            for is settled when its records are found.
         mode: How caches are used.
     """
 
     def __init__(
-        self,
-        use_case: str,
-        evaluation: Evaluation,
-        store: ObjectStore,
-        models: VertexAI,
-        clock: Clock,
-        mode: CacheMode = "reuse",
+        self, evaluation: Evaluation, models: VertexAI, purse: Purse, mode: CacheMode = "reuse"
     ) -> None:
+        self.evaluation = evaluation
         self.models = models
-        self._layout = Layout(use_case)
-        self._evaluation = evaluation
-        self._store = store
-        self._clock = clock
+        self.purse = purse
+        self._layout = Layout(purse.use_case)
         self._mode = mode
         self._limits: dict[str, AdaptiveLimit] = {}
         self._caches = ExitStack()
+        self._opened: dict[str, list[RecordCache[Any]]] = {}
 
     def __enter__(self) -> Services:
-        if self._evaluation.judge:
+        if self.evaluation.judge:
             # Its client takes seconds to import: begin now. No daemon thread, which may be unwound
             # within a C++ library when the interpreter ends, and abort the process.
             threading.Thread(target=self._prepare_judge).start()
@@ -75,13 +67,12 @@ class Services:
         with contextlib.suppress(Exception):  # raised again where the client is used
             _ = self.models.evaluation
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        self._caches.__exit__(kind, error, traceback)
+    def __exit__(self, *_: object) -> None:
+        self._caches.close()
+
+    @cached_property
+    def _measured(self) -> dict[str, str]:
+        return measured(self.purse.store, self.purse.use_case)
 
     def answers(
         self, model: Model, system_instruction: str, questions: Iterable[Contents]
@@ -92,7 +83,7 @@ class Services:
 
     def judgements(self, configuration: str) -> RecordCache[Judgement]:
         """The cached ratings of the answers of one configuration."""
-        judge = judge_digest(self._evaluation.judge)
+        judge = judge_digest(self.evaluation.judge)
         return self.cache(f"judged-{fingerprint(configuration, judge)}", Judgement)
 
     def cache(
@@ -106,8 +97,21 @@ class Services:
             wanted: Fingerprints that will be looked up; any if None.
         """
         prefix = self._layout.responses(folder)
-        cache = RecordCache(self._store, prefix, record_type, self._clock, wanted, self._mode)
-        return self._caches.enter_context(cache)
+        store, clock = self.purse.store, self.purse.clock
+        anchored = self._measured.get(_subject(folder), "")
+        cache = RecordCache(store, prefix, record_type, clock, wanted, self._mode, anchored)
+        self._caches.enter_context(cache)
+        self._opened.setdefault(folder, []).append(cache)
+        self.purse.settle(cache.receipts, emulated=self.models.emulated)
+        return cache
+
+    def manifests(self) -> dict[str, str]:
+        """Digests of all that was cached, once it is written, by subject."""
+        found = {}
+        for folder, caches in self._opened.items():
+            segments = {name: sha for cache in caches for name, sha in cache.segments.items()}
+            found[_subject(folder)] = caches[0].write_manifest(segments)
+        return found
 
     def paid(
         self, cache: RecordCache[R], counter: Counter[R] | None = None, quota: str = "evaluation"
@@ -119,11 +123,11 @@ class Services:
             counter: Counts what is paid for now.
             quota: Name of the quota that its requests use.
         """
-        most = self._evaluation.concurrency
+        evaluation = self.evaluation
         return PaidService(
             cache,
-            self._limits.setdefault(quota, AdaptiveLimit(most)),
-            Patience(self._evaluation.request_seconds, self._evaluation.row_seconds),
+            self._limits.setdefault(quota, AdaptiveLimit(evaluation.concurrency)),
+            Patience(evaluation.request_seconds, evaluation.row_seconds),
             counter,
         )
 
@@ -133,30 +137,33 @@ class Services:
         system_instruction: str,
         questions: Iterable[Contents],
         service: PaidService[Answer],
-        warehouse: Warehouse,
         log: logging.Logger,
     ) -> None:
         """Cache what a batch job answers to `questions`.
 
-        Requests and answers pass through the bucket, or through `warehouse` if the use case says
-        so.
+        Requests and answers pass through the bucket, or through BigQuery if the use case says so.
 
         Raises:
             BatchFailedError: the job failed, or is not done in the use case's time.
         """
-        location: BatchLocation = CloudStorage(self._store, self._layout.batches)
-        if self._evaluation.batch_through == "bigquery":
-            location = BigQuery(warehouse, self._layout.batch_tables)
+        location: BatchLocation = CloudStorage(self.purse.store, self._layout.batches)
+        if self.evaluation.batch_through == "bigquery":
+            location = BigQuery(self.purse.warehouse, self._layout.batch_tables)
         found = answer_in_batch(
             self.models.genai,
             location,
             model,
             system_instruction,
             questions,
-            self._evaluation.batch_wait_seconds,
-            self._clock,
+            self.evaluation.batch_wait_seconds,
+            self.purse.clock,
             log,
             afresh=self._mode == "refresh",
         )
         for key, answer in found:
             service.keep(key, answer)
+
+
+def _subject(folder: str) -> str:
+    """Name of a folder of cached records in the measurement log."""
+    return f"responses/{folder}"

@@ -23,9 +23,9 @@ if TYPE_CHECKING:
 async def ask_suites(
     services: Services, client: genai.Client, task: EvaluationTask, counters: Counters
 ) -> dict[str, SuiteReport]:
-    """What a candidate, and what it was tuned from, make of the suites.
+    """The results of a candidate, and of the model that it was tuned from, in the suites.
 
-    The golden cases are asked of the candidate alone. The system instruction of its prompt is that
+    Only the candidate answers the golden cases. The system instruction of its prompt is that
     of all suites except the off-task one, which has none.
     """
     found = {}
@@ -48,7 +48,7 @@ async def _ask(
     cases: Sequence[Case],
     counter: AnswerCounter | None,
 ) -> list[CaseResult]:
-    """What a model makes of a suite's cases."""
+    """A model's results in a suite's cases."""
     questions = [[user_message(case.message)] for case in cases]
     cache = services.answers(model, system_instruction, questions)
     service = services.paid(cache, counter, quota=model.base_model)
@@ -62,25 +62,25 @@ def report_suite(
 ) -> SuiteReport:
     """Summary of a suite, and its comparison with the base model's results if there are any."""
     difference = paired_difference(_scores(own), _scores(of_base), {})
+    passed, blocked, refused = _figures(own)
+    base = _figures(of_base) if of_base else (None, None, None)
     return SuiteReport(
         cases=list(own),
-        passed=_share(own),
-        blocked=_blocked(own),
-        refused=_refused(own),
+        passed=passed,
+        blocked=blocked,
+        refused=refused,
         base_model=base_model,
-        base_passed=_share(of_base) if of_base else None,
-        base_blocked=_blocked(of_base) if of_base else None,
-        base_refused=_refused(of_base) if of_base else None,
+        base_passed=base[0],
+        base_blocked=base[1],
+        base_refused=base[2],
         p_value=difference.p_value,
     )
 
 
-def _blocked(cases: Sequence[CaseResult]) -> int:
-    return sum(case.state == "blocked" for case in cases)
-
-
-def _refused(cases: Sequence[CaseResult]) -> int:
-    return sum(case.refused for case in cases)
+def _figures(cases: Sequence[CaseResult]) -> tuple[MetricSummary, int, int]:
+    """Share of cases passed, and how many were blocked and refused."""
+    blocked = sum(case.state == "blocked" for case in cases)
+    return _share(cases), blocked, sum(case.refused for case in cases)
 
 
 def _scores(cases: Sequence[CaseResult]) -> dict[str, float]:

@@ -1,4 +1,4 @@
-"""What is evaluated on what, and the fingerprint of that."""
+"""An evaluation's task: what is evaluated on what, with its fingerprint."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ VERSION = 4
 
 @dataclass(frozen=True)
 class EvaluationTask:
-    """What is evaluated on what.
+    """The task of an evaluation: a model and the set that it answers.
 
     Attributes:
         use_case: Name of the use case.

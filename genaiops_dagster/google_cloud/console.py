@@ -14,7 +14,7 @@ def object_page(uri: str) -> str:
         uri: A `gs://` address.
 
     Raises:
-        ValueError: it is none.
+        ValueError: it is not one.
     """
     bucket, _, name = uri.removeprefix("gs://").partition("/")
     if not uri.startswith("gs://") or not bucket:
@@ -30,7 +30,7 @@ def table_page(table: str) -> str:
         table: `project.dataset.table`.
 
     Raises:
-        ValueError: it is none.
+        ValueError: it is not one.
     """
     parts = table.split(".")
     if len(parts) != 3:

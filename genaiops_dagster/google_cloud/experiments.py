@@ -34,7 +34,7 @@ def record_experiment_run(
         experiment: Name of the experiment; created when missing.
         run: Name of the run: lower-case letters, digits and hyphens, at most 128.
         parameters: What was tried.
-        metrics: What came of it.
+        metrics: The results.
 
     Source: https://cloud.google.com/vertex-ai/docs/experiments/create-manage-exp-run
     """

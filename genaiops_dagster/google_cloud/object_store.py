@@ -26,7 +26,7 @@ class ObjectChangedError(RuntimeError):
 
 @dataclass(frozen=True, slots=True)
 class StoredObject:
-    """What a listing says of an object; `generation` changes with every overwrite."""
+    """An object in a listing; `generation` changes with every overwrite."""
 
     uri: str
     name: str

@@ -1,4 +1,4 @@
-"""What assets ask Dagster for: Cloud Storage, BigQuery, Vertex AI, and where results are kept."""
+"""The assets' Dagster resources: Cloud Storage, BigQuery, Vertex AI, and where results are kept."""
 
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager

@@ -69,7 +69,7 @@ class VertexAI:
     async def genai_in_loop(self) -> AsyncIterator[Client]:
         """A client for the running event loop, which sends each request once; closed at the end.
 
-        The SDK's own session looks for proxies anew for each request, in two threads; this one
+        The SDK's own session looks for proxies at each request, in two threads; this one
         looks once.
         """
         import aiohttp
@@ -181,7 +181,7 @@ class VertexAI:
 
                 scheme, host = self._address()
                 wire = transport(host=host, url_scheme=scheme, credentials=self._credentials)
-                # Ten connections are kept by default: with more threads, most would be made anew.
+                # By default ten connections are kept: more threads would open theirs again.
                 wire._session.mount(f"{scheme}://", HTTPAdapter(pool_maxsize=_CONNECTIONS))
                 _ask_environment_once(wire._session, f"{scheme}://{host}")
                 self._services[client] = client(transport=wire)

@@ -62,7 +62,7 @@ class Table:
 
 @dataclass(frozen=True)
 class QueryEstimate:
-    """What a query would do, found out without running it.
+    """The result of a dry run of a query.
 
     Attributes:
         bytes: How many bytes it would read, which is what is billed.
@@ -122,7 +122,7 @@ class Warehouse:
         return self._client.query(sql, job_config=config).result()
 
     def estimate(self, sql: str, parameters: Mapping[str, Any] | None = None) -> QueryEstimate:
-        """What a query would read and return; free of charge.
+        """A dry run: what a query would read and return, free of charge.
 
         Source: https://cloud.google.com/bigquery/docs/running-queries#dry-run
         """
@@ -196,10 +196,22 @@ class Warehouse:
             write_disposition=bigquery.WriteDisposition.WRITE_TRUNCATE,
         )
         target = self.table_id(table)
-        self._client.load_table_from_file(
-            io.BytesIO(lines), target, size=len(lines), job_config=config
-        ).result()
+        self._load(
+            lambda job_id: self._client.load_table_from_file(
+                io.BytesIO(lines), target, size=len(lines), job_config=config, job_id=job_id
+            )
+        )
         return target
+
+    def exists(self, table: str) -> bool:
+        """Whether the dataset has such a table."""
+        from google.api_core.exceptions import NotFound
+
+        try:
+            self._client.get_table(self.table_id(table))
+        except NotFound:
+            return False
+        return True
 
     def ensure_table(self, table: Table) -> str:
         """Create dataset and table where they are missing; the table's full id."""
@@ -277,7 +289,7 @@ class Warehouse:
         was, and to replace with the same rows changes nothing.
 
         Args:
-            table: Where they stand.
+            table: The table that holds the rows.
             rows: The new rows, none of which may be elsewhere than `where` says.
             where: Values by column; not empty.
 
@@ -293,6 +305,21 @@ class Warehouse:
             ).result()
         return len(records)
 
+    def _load(self, start: Callable[[str], bigquery.LoadJob]) -> None:
+        """Start a load job under an id of its own, and wait for it.
+
+        Where the answer to starting it was lost, the client starts it again, and the service
+        refuses, because it exists. With queries, the client handles that itself.
+        """
+        from google.api_core.exceptions import Conflict
+
+        job_id = uuid.uuid4().hex
+        try:
+            job = start(job_id)
+        except Conflict:
+            job = self._client.get_job(job_id)
+        job.result()
+
     @contextmanager
     def _staged(self, table: Table, records: list[dict[str, Any]]) -> Iterator[str]:
         """A table of its own that holds `records` until the block ends; its full id."""
@@ -301,13 +328,14 @@ class Warehouse:
         staging = self.table_id(f"{table.name}_staging_{uuid.uuid4().hex}")
         try:
             if records:
-                self._client.load_table_from_json(
-                    records,
-                    staging,
-                    job_config=bigquery.LoadJobConfig(
-                        schema=_schema(table), write_disposition="WRITE_EMPTY"
-                    ),
-                ).result()
+                config = bigquery.LoadJobConfig(
+                    schema=_schema(table), write_disposition="WRITE_EMPTY"
+                )
+                self._load(
+                    lambda job_id: self._client.load_table_from_json(
+                        records, staging, job_config=config, job_id=job_id
+                    )
+                )
             else:
                 self._client.create_table(bigquery.Table(staging, schema=_schema(table)))
             yield staging

@@ -1,8 +1,11 @@
-"""Alerts: failed runs and failed checks, told in Slack or by e-mail; off unless configured.
+"""Alerts: failed runs and failed checks, sent to Slack or by e-mail; off unless configured.
 
-Messages name run, job, step and check, and what a check says of itself. They hold no prompt, no
+Messages name run, job, step and check, and repeat the check's description. They hold no prompt, no
 answer and no row.
 """
+
+# Not `dg.make_email_on_run_failure_sensor`: it sends HTML, in which an error's text would be
+# markup, always needs a password, and sees no failed checks of runs that succeeded.
 
 import html
 from collections.abc import Callable, Iterable, Mapping
@@ -23,7 +26,7 @@ SMTP_PORT = "GENAIOPS_ALERTS_SMTP_PORT"
 SMTP_PASSWORD = "GENAIOPS_ALERTS_SMTP_PASSWORD"  # noqa: S105 - the name of a variable
 
 Send = Callable[[str, str], None]
-"""Tells a subject and a text to somebody."""
+"""Sends a subject and a text."""
 
 
 class AlertsError(RuntimeError):
@@ -31,7 +34,7 @@ class AlertsError(RuntimeError):
 
 
 def build_alerts(environment: Mapping[str, str]) -> list[dg.SensorDefinition]:
-    """The sensors `alert_on_failure` and `alert_on_failed_checks`, if there is anybody to tell.
+    """The sensors `alert_on_failure` and `alert_on_failed_checks`, if a channel is configured.
 
     Args:
         environment: Variables: `GENAIOPS_ALERTS_SLACK_WEBHOOK`, the address of an incoming webhook,
@@ -45,8 +48,8 @@ def build_alerts(environment: Mapping[str, str]) -> list[dg.SensorDefinition]:
     if not channels:
         return []
 
-    def tell(run: dg.DagsterRun, instance: dg.DagsterInstance, problem: str) -> str:
-        """Send what happened to every channel; nothing when nothing happened."""
+    def report(run: dg.DagsterRun, instance: dg.DagsterInstance, problem: str) -> str:
+        """Send what went wrong to every channel, or nothing if nothing did; what was done."""
         lines = [problem, *failed_checks(instance, run.run_id)]
         text = "\n".join(filter(None, lines))
         if not text:
@@ -55,12 +58,12 @@ def build_alerts(environment: Mapping[str, str]) -> list[dg.SensorDefinition]:
         subject = f"{run.job_name} {what} (run {run.run_id[:8]})"
         for send in channels:
             send(subject, text)
-        return f"told {len(channels)}: {subject}"
+        return f"sent to {len(channels)}: {subject}"
 
     @dg.run_failure_sensor(
         name="alert_on_failure",
         default_status=dg.DefaultSensorStatus.RUNNING,
-        description="Tells Slack or e-mail of failed runs.",
+        description="Reports failed runs in Slack or by e-mail.",
     )
     def alert_on_failure(context: dg.RunFailureSensorContext) -> dg.SkipReason:
         steps = [
@@ -68,22 +71,22 @@ def build_alerts(environment: Mapping[str, str]) -> list[dg.SensorDefinition]:
             for event in context.get_step_failure_events()
         ]
         problem = "\n".join(steps) or context.failure_event.message or "the run failed"
-        return dg.SkipReason(tell(context.dagster_run, context.instance, problem))
+        return dg.SkipReason(report(context.dagster_run, context.instance, problem))
 
     @dg.run_status_sensor(
         name="alert_on_failed_checks",
         run_status=dg.DagsterRunStatus.SUCCESS,
         default_status=dg.DefaultSensorStatus.RUNNING,
-        description="Tells Slack or e-mail of checks that failed in runs that went on.",
+        description="Reports failed checks of runs that succeeded in Slack or by e-mail.",
     )
     def alert_on_failed_checks(context: dg.RunStatusSensorContext) -> dg.SkipReason:
-        return dg.SkipReason(tell(context.dagster_run, context.instance, ""))
+        return dg.SkipReason(report(context.dagster_run, context.instance, ""))
 
     return [alert_on_failure, alert_on_failed_checks]
 
 
 def failed_checks(instance: dg.DagsterInstance, run_id: str) -> Iterable[str]:
-    """What the checks say that failed in a run; warnings are left out."""
+    """The failed checks of a run, with their descriptions; warnings are left out."""
     entries = instance.all_logs(run_id, of_type=dg.DagsterEventType.ASSET_CHECK_EVALUATION)
     for entry in entries:
         event = entry.dagster_event
@@ -97,7 +100,7 @@ def failed_checks(instance: dg.DagsterInstance, run_id: str) -> Iterable[str]:
 
 
 def _reason(failure: "StepFailureData") -> str:
-    """What the step itself raised, in one line."""
+    """The step's own error, in one line."""
     description = failure.user_failure_data and failure.user_failure_data.description
     error: object = failure.error
     while getattr(error, "cause", None) is not None:
@@ -118,7 +121,7 @@ def _slack(environment: Mapping[str, str]) -> list[Send]:
                 f"{SLACK_WEBHOOK} is set, but slack_sdk is not installed: "
                 "pip install 'genaiops-dagster[alerts]'"
             ) from error
-        # Shown as it stands: no mention, link or preview comes of what a check or an error says.
+        # Shown as it is: no mention, link or preview comes from what a check or an error says.
         response = WebhookClient(webhook).send_dict(
             {
                 "text": html.escape(f"{subject}\n{text}", quote=False),

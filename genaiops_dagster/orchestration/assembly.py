@@ -1,7 +1,6 @@
 """The shape of a use case in Dagster: assets of every room, with jobs, schedules and sensors.
 
-Whoever needs definitions builds them here: the code location, the command line, and the steps of a
-pipeline.
+The code location, the command line and the steps of a pipeline all build their definitions here.
 """
 
 from __future__ import annotations
@@ -57,7 +56,7 @@ def lifecycle_job_name(use_case: str) -> str:
 
 def _lifecycle(use_case: UseCase) -> dg.AssetSelection:
     """Every asset but what goes on after a promotion, what has a run each day, and pipelines that
-    are no part of the lifecycle.
+    are not part of the lifecycle.
     """
     own = use_case.lifecycle_pipelines
     others = [pipeline_key(use_case, name) for name in use_case.pipelines if name not in own]

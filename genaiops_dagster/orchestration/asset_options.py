@@ -1,8 +1,8 @@
-"""What all assets of a use case have in common, options, keys and results."""
+"""Options, keys and results that all assets of a use case share."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 import dagster as dg
@@ -62,6 +62,28 @@ def asset_options(use_case: UseCase, stage: Stage) -> dict[str, Any]:
 def asset_key(use_case: UseCase, *parts: str) -> dg.AssetKey:
     """Key of an asset of a use case, such as `asset_key(use_case, "examples")`."""
     return dg.AssetKey([use_case.name, *parts])
+
+
+def inputs(use_case: UseCase, *names: str) -> dict[str, dg.AssetIn]:
+    """Assets of a use case as the parameters of another one, by the same names."""
+    return {name: dg.AssetIn(key=asset_key(use_case, name)) for name in names}
+
+
+def map_specs(
+    change: Callable[[dg.AssetSpec], dg.AssetSpec],
+    assets: Iterable[dg.AssetsDefinition | dg.AssetSpec],
+) -> list[dg.AssetsDefinition | dg.AssetSpec]:
+    """The same assets with changed specs; checks and what is outside of Dagster stay as they are.
+
+    Dagster's own `map_asset_specs` copies checks, too, and warns that this is beta.
+    """
+    return [
+        asset.map_asset_specs(change)
+        if isinstance(asset, dg.AssetsDefinition)
+        and not isinstance(asset, dg.AssetChecksDefinition)
+        else asset
+        for asset in assets
+    ]
 
 
 def pipeline_key(use_case: UseCase, name: str) -> dg.AssetKey:

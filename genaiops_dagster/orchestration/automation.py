@@ -1,9 +1,11 @@
-"""What follows new data by itself, where the use case switches automation on."""
+"""Assets that refresh when their data changes, if the use case switches automation on."""
 
+from collections.abc import Iterable
 from typing import Any
 
 import dagster as dg
 
+from genaiops_dagster.orchestration.asset_options import map_specs
 from genaiops_dagster.use_case import UseCase
 
 _ROOTS = {"source_rows", "source_tables", "inbox"}
@@ -49,11 +51,12 @@ def refresh_when_data_changed() -> dg.AutomationCondition[Any]:
 
 
 def follow_data(
-    assets: list[dg.AssetsDefinition | dg.AssetSpec | dg.AssetChecksDefinition],
-) -> list[dg.AssetsDefinition | dg.AssetSpec | dg.AssetChecksDefinition]:
-    """The same assets, each of which refreshes when its data changed, except the sources.
+    assets: Iterable[dg.AssetsDefinition | dg.AssetSpec],
+) -> list[dg.AssetsDefinition | dg.AssetSpec]:
+    """The same assets, which refresh when their data changes.
 
-    Neither does what has a partition for each day: a new champion would answer every day anew.
+    Sources do not, and neither does what has a partition for each day: a new champion would answer
+    every day again.
     """
 
     def follow(spec: dg.AssetSpec) -> dg.AssetSpec:
@@ -61,13 +64,7 @@ def follow_data(
             return spec
         return spec.replace_attributes(automation_condition=refresh_when_data_changed())
 
-    return [
-        asset.map_asset_specs(follow)
-        if isinstance(asset, dg.AssetsDefinition)
-        and not isinstance(asset, dg.AssetChecksDefinition)
-        else asset
-        for asset in assets
-    ]
+    return map_specs(follow, assets)
 
 
 def build_automation(use_case: UseCase) -> dg.AutomationConditionSensorDefinition:

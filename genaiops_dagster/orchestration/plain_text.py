@@ -1,6 +1,6 @@
 """Texts of others, where markup or control codes in them would be obeyed: terminals and Markdown.
 
-A reason, a name, a row, a file name or what a model said is a text. It is shown as it stands, and
+A reason, a name, a row, a file name or what a model said is a text. It is shown as it is, and
 can neither steer a terminal nor become a link, an image or HTML in Dagster's pages.
 """
 
@@ -39,7 +39,7 @@ def visible(text: str) -> str:
 def escape_markdown(text: str) -> str:
     """Markdown that shows `text`; for everything that Dagster renders, such as descriptions.
 
-    Lines stay lines. Addresses in it are no links: an invisible character is in them.
+    Lines stay lines. Addresses in it do not become links: an invisible character breaks them.
     """
     return "\n".join(_escape_line(line.strip()) for line in visible(text).split("\n"))
 

@@ -23,7 +23,7 @@ class Launcher(NamedTuple):
     """Who launched a run.
 
     Attributes:
-        user: Whom the proxy named; empty if that is unknown.
+        user: The user that the proxy named; empty if unknown.
         unknown: Why it is unknown; empty if it is not.
     """
 
@@ -39,7 +39,7 @@ class UserRunCoordinator(QueuedRunCoordinator[dg.DagsterInstance]):
 
     Args:
         user_header: Header that the proxy sets; it must drop one that comes from outside.
-        user_prefix: What stands before the user in it. A value without it names nobody.
+        user_prefix: What comes before the user in it. A value without it names nobody.
         queue: What Dagster's own queue takes.
     """
 
@@ -50,7 +50,7 @@ class UserRunCoordinator(QueuedRunCoordinator[dg.DagsterInstance]):
 
     @classmethod
     def config_type(cls) -> UserConfigSchema:
-        """What `dagster.yaml` may say."""
+        """The settings in `dagster.yaml`."""
         return {
             **cast("Mapping[str, Any]", super().config_type()),
             "user_header": dg.Field(
@@ -60,7 +60,7 @@ class UserRunCoordinator(QueuedRunCoordinator[dg.DagsterInstance]):
             "user_prefix": dg.Field(
                 dg.StringSource,
                 is_required=False,
-                description="What stands before the name, such as `accounts.google.com:`.",
+                description="What comes before the name, such as `accounts.google.com:`.",
             ),
         }
 
@@ -80,7 +80,7 @@ class UserRunCoordinator(QueuedRunCoordinator[dg.DagsterInstance]):
         return super().submit_run(context)
 
     def _user(self, context: SubmitRunContext) -> str:
-        """Whom the launching request's header names; empty if there is no such request.
+        """The user that the launching request's header names; empty if there is no such request.
 
         A header that is there twice names nobody: one of the two came from outside.
         """

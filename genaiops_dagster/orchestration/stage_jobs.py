@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from functools import reduce
 from operator import or_
 from typing import Any
@@ -32,55 +32,41 @@ _STAGES: dict[str, tuple[str, tuple[Stage, ...]]] = {
 """Description and stages, by what a job's name ends with."""
 
 
-def build_stage_jobs(use_case: UseCase, assets: Iterable[Any]) -> list[Any]:
+def build_stage_jobs(
+    use_case: UseCase, assets: Iterable[dg.AssetsDefinition | dg.AssetSpec]
+) -> list[Any]:
     """The jobs `<use case>_refresh_data`, `_tune_and_evaluate`, `_compare_models` and `_promote`.
 
-    Args:
-        use_case: Whose.
-        assets: Its assets and checks, some of which a person may configure.
+    Their launchpads show what may be configured of `assets`, which are those of the use case.
     """
-    definitions = [
-        asset
-        for asset in assets
-        if isinstance(asset, dg.AssetsDefinition)
-        and not isinstance(asset, dg.AssetChecksDefinition)
-        and asset.is_executable
-    ]
-    return [
-        _job(use_case, name, description, stages, definitions)
-        for name, (description, stages) in _STAGES.items()
-    ]
-
-
-def _job(
-    use_case: UseCase,
-    name: str,
-    description: str,
-    stages: Sequence[str],
-    definitions: Sequence[dg.AssetsDefinition],
-) -> Any:
-    tagged = reduce(or_, (dg.AssetSelection.tag("stage", stage) for stage in stages))
-    pipelines = pipeline_keys(use_case) if "tuning" in stages else []
     own = dg.AssetSelection.groups(use_case.name).materializable()
-    chosen = [
-        definition
-        for definition in definitions
-        if any(s.tags.get("stage") in stages or s.key in pipelines for s in definition.specs)
-    ]
-    return dg.define_asset_job(
-        f"{use_case.name}_{name}",
-        selection=own & (tagged | dg.AssetSelection.assets(*pipelines)),
-        description=description,
-        config={"ops": _choices(chosen)},
-        tags={"genaiops/use_case": use_case.name},
-    )
+    jobs = []
+    for name, (description, stages) in _STAGES.items():
+        pipelines = pipeline_keys(use_case) if "tuning" in stages else []
+        tagged = reduce(or_, (dg.AssetSelection.tag("stage", stage) for stage in stages))
+        chosen = (
+            asset
+            for asset in assets
+            if isinstance(asset, dg.AssetsDefinition)
+            and any(s.tags.get("stage") in stages or s.key in pipelines for s in asset.specs)
+        )
+        jobs.append(
+            dg.define_asset_job(
+                f"{use_case.name}_{name}",
+                selection=own & (tagged | dg.AssetSelection.assets(*pipelines)),
+                description=description,
+                config={"ops": _choices(chosen)},
+                tags={"genaiops/use_case": use_case.name},
+            )
+        )
+    return jobs
 
 
-def _choices(definitions: Iterable[dg.AssetsDefinition]) -> dict[str, Any]:
-    """What the launchpad shows to be changed: every asset that takes a choice, at its default."""
-    choices = {}
-    for definition in definitions:
-        field = definition.op.config_schema.as_field()
-        if field.default_provided and field.default_value:
-            choices[definition.op.name] = {"config": field.default_value}
-    return choices
+def _choices(assets: Iterable[dg.AssetsDefinition]) -> dict[str, Any]:
+    """The settings that the launchpad offers: every asset that takes a choice, at its default."""
+    fields = {asset.op.name: asset.op.config_schema.as_field() for asset in assets}
+    return {
+        name: {"config": field.default_value}
+        for name, field in fields.items()
+        if field.default_provided and field.default_value
+    }

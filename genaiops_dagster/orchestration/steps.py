@@ -1,12 +1,12 @@
 """The command that a step of the lifecycle pipeline runs: it materializes the assets of a stage.
 
-Run as `python -m genaiops_dagster.orchestration.steps STEP RESULT`, with the step's arguments as
-JSON in its input; what it gives is written to the file RESULT (`pipelines/stages.py` does so).
+Run as `python -m genaiops_dagster.orchestration.steps STEP RESULT`, with a JSON list of the step's
+arguments as input; the result is written to the file RESULT (`pipelines/stages.py` does so).
 
 A step is a process in a container, far from Dagster's instance. It materializes the same assets
-with the same checks as a run of Dagster does, in an instance of its own that ends with it; what the
-assets make is in the bucket and in the service, found by fingerprint by whoever asks next. So there
-is one implementation of each stage, and the same result wherever it runs.
+with the same checks as a run of Dagster does, in an instance of its own that ends with it. What the
+assets make stays in the bucket and in the service, where later runs find it by fingerprint. So each
+stage has one implementation, and gives the same result wherever it runs.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ from genaiops_dagster.records.data import DatasetSplit, StoredRows
 from genaiops_dagster.records.evaluation import EvaluationReport
 from genaiops_dagster.records.prompts import PromptVersion
 from genaiops_dagster.records.record import find_record, read_record
-from genaiops_dagster.records.tuning import TunedModel
+from genaiops_dagster.records.tuning import TunedModel, tuned_model_path
 from genaiops_dagster.use_case import UseCase
 
 _PLACE = {
@@ -54,9 +54,8 @@ SPLITS = ("training_set", "validation_set", "evaluation_set")
 def prepare_data(
     definition: str, place: Mapping[str, str], source_version: str
 ) -> tuple[str, str, str, str]:
-    """What `pipelines.stages.prepare_data` gives."""
+    """The result of `pipelines.stages.prepare_data`."""
     use_case, store = _begin(definition, place)
-
     rows = find_record(store, StoredRows, use_case.name, "source_rows")
     known = rows is not None and rows.digest == source_version
     estimate = asset_key(use_case, "cost_estimate")
@@ -79,14 +78,14 @@ def tune(
     prompt: str,
     variant: str,
 ) -> str:
-    """What `pipelines.stages.tune` gives."""
+    """The result of `pipelines.stages.tune`."""
     use_case, store = _begin(definition, place)
     for name, uri in (("training_set", training_set), ("validation_set", validation_set)):
         found = read_record(store, DatasetSplit, use_case.name, name)
         _require(name, uri, found.uri)
         _require("prompt", prompt, found.prompt_digest)
-    asset = ("tuned_model", variant) if variant else ("tuned_model",)
-    _materialize(use_case, _assets(asset_key(use_case, *asset)))
+    asset = tuned_model_path(variant)
+    _materialize(use_case, dg.AssetSelection.assets(asset_key(use_case, *asset)))
     return read_record(store, TunedModel, use_case.name, *asset).endpoint
 
 
@@ -98,7 +97,7 @@ def evaluate(
     prompt: str,
     tuned_model: str,
 ) -> tuple[str, dict[str, float]]:
-    """What `pipelines.stages.evaluate` gives."""
+    """The result of `pipelines.stages.evaluate`."""
     use_case, store = _begin(definition, place)
     chosen = use_case.candidates[candidate]
     found = read_record(store, DatasetSplit, use_case.name, "evaluation_set")
@@ -111,7 +110,7 @@ def evaluate(
         _require("tuned_model", tuned_model, model.endpoint)
         if chosen.checkpoint == "best":
             assets.append(asset_key(use_case, *chosen.tuned_model))
-    _materialize(use_case, _assets(*assets))
+    _materialize(use_case, dg.AssetSelection.assets(*assets))
     report = read_record(store, EvaluationReport, use_case.name, "evaluation_report", candidate)
     metrics = {name: found.mean for name, found in report.metrics.items() if found.mean is not None}
     return report.summary_uri, metrics
@@ -123,11 +122,6 @@ def _begin(definition: str, place: Mapping[str, str]) -> tuple[UseCase, ObjectSt
     os.environ.update({variable: place[name] for name, variable in _PLACE.items()})
     use_case = UseCase.model_validate_json(definition)
     return use_case, ObjectStore(storage.Client(place["project"]), place["bucket"])
-
-
-def _assets(*keys: dg.AssetKey) -> dg.AssetSelection:
-
-    return dg.AssetSelection.assets(*keys)
 
 
 def _materialize(use_case: UseCase, wanted: dg.AssetSelection) -> None:
@@ -173,8 +167,8 @@ STEPS: Mapping[str, Callable[..., Any]] = {
 def main(step: str, result: Path) -> None:
     """Run a step with the arguments in the input; `result` gets its `value`, or its `error`."""
     try:
-        found = {"value": STEPS[step](**json.load(sys.stdin))}
-    except Exception as error:  # noqa: BLE001 - whatever it is, the step tells it
+        found = {"value": STEPS[step](*json.load(sys.stdin))}
+    except Exception as error:  # noqa: BLE001 - whatever it is, the step reports it
         traceback.print_exc()
         message = (
             str(error) if isinstance(error, StageError) else f"{type(error).__name__}: {error}"

@@ -1,4 +1,4 @@
-"""What an asset body or a command works with: a use case and the services that hold its data.
+"""A use case and the services that hold its data, for asset bodies and commands.
 
 Only the edge imports this: asset bodies, jobs, sensors and commands. Plain functions take the
 section, the store or the value that they need.
@@ -33,11 +33,11 @@ class Workspace:
     """A use case and what its assets read and write.
 
     Attributes:
-        use_case: Whose data, models and budget.
+        use_case: The use case whose data, models and budget these are.
         store: The bucket; connected at once.
         warehouse: The dataset of result tables; connected on first use.
         models: Vertex AI; each client is built on first use.
-        clock: Tells the time.
+        clock: Gives the time.
     """
 
     use_case: UseCase

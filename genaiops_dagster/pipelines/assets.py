@@ -17,7 +17,7 @@ from genaiops_dagster.pipelines.states import console_url, describe_progress, ha
 from genaiops_dagster.records.data import StoredRows
 from genaiops_dagster.records.pipelines import PipelineRunRecord
 from genaiops_dagster.records.record import read_record
-from genaiops_dagster.tuning.pending import PIPELINES, PendingNote, clear_pending
+from genaiops_dagster.tuning.pending import PIPELINES, PendingNote
 from genaiops_dagster.tuning.waiting import JobKind, wait_for
 from genaiops_dagster.use_case import UseCase
 from genaiops_dagster.use_case.pipelines import LIFECYCLE
@@ -27,7 +27,7 @@ POOL = "vertex_pipelines"
 
 
 class PipelineRunConfig(dg.Config):
-    """What a person may choose when materializing a run of a pipeline.
+    """Choices when materializing a run of a pipeline.
 
     Attributes:
         retry_failed: Start another job where the latest one of this recipe failed.
@@ -77,6 +77,7 @@ def _pipeline_run(use_case: UseCase, name: str) -> dg.AssetsDefinition:
             settings = GoogleCloudSettings.from_environment()
             recipe = pipeline_recipe(use_case, name, here.store, settings, version)
             jobs = PipelineJobs(here.models, context.log)
+            note = PendingNote(here.store, recipe, asset, context.run.run_id, here.clock, PIPELINES)
             job = wait_for(
                 jobs.get_or_create(
                     recipe, retry_failed=config.retry_failed, run_again=config.run_again
@@ -85,7 +86,7 @@ def _pipeline_run(use_case: UseCase, name: str) -> dg.AssetsDefinition:
                 run.wait_seconds,
                 here.clock,
                 context.log,
-                PendingNote(here.store, recipe, asset, context.run.run_id, here.clock, PIPELINES),
+                note,
             )
             if not has_ended(job):
                 context.log.info(
@@ -99,7 +100,7 @@ def _pipeline_run(use_case: UseCase, name: str) -> dg.AssetsDefinition:
                     metadata={"state": describe_progress(job), "console": console_url(job.name)},
                 )
                 return
-            clear_pending(here.store, use_case.name, recipe.fingerprint, PIPELINES)
+            note.clear()
             record = run_of(job, recipe, emulated=here.models.emulated)
             yield dg.MaterializeResult(
                 value=record,
@@ -111,7 +112,7 @@ def _pipeline_run(use_case: UseCase, name: str) -> dg.AssetsDefinition:
 
 
 def _metadata(record: PipelineRunRecord, recipe: PipelineRecipe) -> dict[str, Any]:
-    """What the page of the asset shows of a run."""
+    """The asset's page about a run."""
     return {
         "job": dg.MetadataValue.url(console_url(record.job)),
         "dagster/uri": record.root,

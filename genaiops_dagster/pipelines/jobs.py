@@ -1,8 +1,8 @@
 """The one pipeline job of a recipe: found if it exists, created if not, never run twice.
 
 The caller chooses the id of a pipeline job, so the service itself sees to it that there is one: of
-all who create the job of an attempt, one does, and the others learn that it exists. That takes
-no claim, as tuning jobs need, whose id the service chooses.
+all who try to create the job of an attempt one succeeds, and the others learn that it exists. No
+claim is needed, as it is for tuning jobs, whose id the service chooses.
 """
 
 from __future__ import annotations
@@ -26,12 +26,7 @@ _CREATIONS = 3
 
 
 class PipelineJobs:
-    """The pipeline jobs of a project and location.
-
-    Args:
-        clients: Vertex AI.
-        log: Receives progress.
-    """
+    """The pipeline jobs of a project and location."""
 
     def __init__(self, clients: VertexAI, log: logging.Logger) -> None:
         self._clients = clients

@@ -45,9 +45,7 @@ def lifecycle_parameters(
 def compile_lifecycle(use_case: UseCase, image: str) -> dict[str, Any]:
     """The compiled pipeline of a use case; the same use case gives the same pipeline.
 
-    Args:
-        use_case: Whose candidates and variants are the steps.
-        image: Image in which the steps run; it has this package.
+    Its steps, one for each candidate and variant, run in `image`, which has this package.
 
     Raises:
         ImportError: KFP is not installed.
@@ -71,8 +69,6 @@ def _pipeline(use_case: UseCase, image: str) -> Any:
     from kfp import dsl
 
     prepare_data, tune, evaluate = _components(image)
-    sweep = use_case.tuning.sweep
-    variants = ["", *(name for name, _ in sweep.variants())] if sweep else [""]
 
     @dsl.pipeline(
         name=f"{use_case.name.replace('_', '-')}-lifecycle",
@@ -82,17 +78,17 @@ def _pipeline(use_case: UseCase, image: str) -> Any:
         common = {"definition": definition, "place": place}
         data = prepare_data(**common, source_version=source_version)
         tuned = {}
-        for variant in variants:
+        for variant in use_case.tuning.variants():
             step = tune(
                 **common,
                 training_set=data.outputs["training_set"],
                 validation_set=data.outputs["validation_set"],
                 prompt=data.outputs["prompt"],
-                variant=variant,
+                variant=variant or "",
             )
-            tuned[variant] = step.set_display_name(f"tune {variant}".strip())
+            tuned[variant] = step.set_display_name(f"tune {variant}" if variant else "tune")
         for name, candidate in use_case.candidates.items():
-            model = tuned[candidate.variant or ""].output if candidate.model == TUNED else ""
+            model = tuned[candidate.variant].output if candidate.model == TUNED else ""
             evaluate(
                 **common,
                 candidate=name,

@@ -1,4 +1,4 @@
-"""What a finished pipeline job gave, read from the service's answer."""
+"""The outcome of a finished pipeline job, read from the service's answer."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ _OUTPUT = "output:"
 
 
 def run_of(job: PipelineJob, recipe: PipelineRecipe, *, emulated: bool) -> PipelineRunRecord:
-    """What a job gave.
+    """The outcome of a job.
 
     Raises:
         PipelineJobError: the job failed or was cancelled.

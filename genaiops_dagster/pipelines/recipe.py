@@ -25,7 +25,7 @@ class TemplateError(ValueError):
 
 
 class PipelineRecipe(Record):
-    """What a pipeline job is made of.
+    """Everything that decides a pipeline job.
 
     Attributes:
         use_case: Name of the use case.
@@ -33,9 +33,9 @@ class PipelineRecipe(Record):
         template: What the file names.
         spec: The compiled pipeline.
         parameters: Values of its input parameters.
-        root: Where outputs are kept.
+        root: Folder of outputs.
         caching: Whether unchanged steps are taken from the cache.
-        service_account: Whom the steps run as.
+        service_account: Account that the steps run as.
     """
 
     use_case: str
@@ -75,15 +75,10 @@ def pipeline_recipe(
 ) -> PipelineRecipe:
     """The recipe of one of a use case's `pipelines`.
 
-    Args:
-        use_case: Whose.
-        name: Name of the run in its file.
-        store: Bucket of outputs.
-        settings: Project, for templates in a registry, and places that the lifecycle works in.
-        source_version: Digest of the source rows that the lifecycle starts from.
+    `source_version` is the digest of the source rows that the lifecycle starts from.
 
     Raises:
-        TemplateError: the template cannot be read, or is no compiled pipeline.
+        TemplateError: the template cannot be read, or is not a compiled pipeline.
     """
     run = use_case.pipelines[name]
     if run.template == LIFECYCLE:
@@ -109,7 +104,7 @@ def load_template(run: PipelineRun, project: str) -> dict[str, Any]:
     """The compiled pipeline that a run names.
 
     Raises:
-        TemplateError: it cannot be read, or is no compiled pipeline of KFP 2.
+        TemplateError: it cannot be read, or is not a compiled pipeline of KFP 2.
     """
     from google.cloud.aiplatform.utils.yaml_utils import load_yaml
 
@@ -130,7 +125,7 @@ def load_template(run: PipelineRun, project: str) -> dict[str, Any]:
     spec = found.get("pipelineSpec", found) if isinstance(found, dict) else {}
     if "pipelineInfo" not in spec or "root" not in spec:
         raise TemplateError(
-            f"template {run.template} is no compiled pipeline: it has no pipelineInfo and root. "
+            f"template {run.template} is not a compiled pipeline: it has no pipelineInfo and root. "
             "Compile it with kfp.compiler.Compiler().compile(pipeline, 'pipeline.yaml')"
         )
     return dict(spec)

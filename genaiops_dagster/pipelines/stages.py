@@ -1,6 +1,6 @@
-"""What the steps of the lifecycle pipeline call: each runs a command in a process of its own.
+"""The steps of the lifecycle pipeline: each runs a command in a process of its own.
 
-The command builds the whole use case, and stands above this room (`orchestration/steps.py`).
+The command builds the whole use case, and is above this room (`orchestration/steps.py`).
 Compiled pipelines that were submitted before name these functions.
 """
 
@@ -18,7 +18,7 @@ _COMMAND = "genaiops_dagster.orchestration.steps"
 
 
 class StageError(RuntimeError):
-    """A step cannot do its work; the message says what stands against it and what to do."""
+    """A step cannot do its work; the message says what prevents it and what to do."""
 
 
 def prepare_data(
@@ -39,7 +39,7 @@ def prepare_data(
         StageError: a source cannot be read, or a blocking check failed.
     """
     training, validation, evaluation, prompt = _run(
-        "prepare_data", definition=definition, place=dict(place), source_version=source_version
+        "prepare_data", definition, place, source_version
     )
     return training, validation, evaluation, prompt
 
@@ -65,15 +65,7 @@ def tune(
     Raises:
         StageError: the bucket has other data by now, or the job failed or has not ended in time.
     """
-    endpoint: str = _run(
-        "tune",
-        definition=definition,
-        place=dict(place),
-        training_set=training_set,
-        validation_set=validation_set,
-        prompt=prompt,
-        variant=variant,
-    )
+    endpoint: str = _run("tune", definition, place, training_set, validation_set, prompt, variant)
     return endpoint
 
 
@@ -99,31 +91,25 @@ def evaluate(
         StageError: the bucket has other data or another model by now, or the evaluation failed.
     """
     summary, metrics = _run(
-        "evaluate",
-        definition=definition,
-        place=dict(place),
-        candidate=candidate,
-        evaluation_set=evaluation_set,
-        prompt=prompt,
-        tuned_model=tuned_model,
+        "evaluate", definition, place, candidate, evaluation_set, prompt, tuned_model
     )
     return summary, metrics
 
 
-def _run(step: str, **arguments: Any) -> Any:
-    """What the command gives for a step; its log goes where this process's goes."""
+def _run(step: str, definition: str, place: Mapping[str, str], *arguments: str) -> Any:
+    """The command's result for a step; its log goes where this process's goes."""
     with tempfile.TemporaryDirectory() as folder:
         result = Path(folder) / "result.json"
         process = subprocess.run(
             [sys.executable, "-m", _COMMAND, step, str(result)],
-            input=json.dumps(arguments),
+            input=json.dumps([definition, dict(place), *arguments]),
             text=True,
             check=False,
         )
         if not result.exists():
             raise StageError(
                 f"step {step} ended with exit code {process.returncode} and gave nothing; its log "
-                "says why. Submit the pipeline again when that is mended"
+                "says why. Submit the pipeline again when that is fixed"
             )
         found = json.loads(result.read_text())
     if "error" in found:

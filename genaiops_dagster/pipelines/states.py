@@ -1,4 +1,4 @@
-"""What each state of a pipeline job means.
+"""The meaning of each state of a pipeline job.
 
 Source: `PipelineState` in
 https://cloud.google.com/vertex-ai/docs/reference/rest/v1/PipelineState.
@@ -49,7 +49,7 @@ def failure(job: PipelineJob) -> PipelineJobError:
     return PipelineJobError(
         f"pipeline job {job.name} ended as {state_name(job)}: {reason}\n"
         f"{console_url(job.name)}\n"
-        "It is not started again by itself. Mend the cause, then materialize the asset with the "
+        "It is not started again by itself. Fix the cause, then materialize the asset with the "
         "run config `retry_failed: true`; steps that did not change come from the cache."
     )
 

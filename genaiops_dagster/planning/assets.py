@@ -8,7 +8,7 @@ from genaiops_dagster.budget.degrade import degrade, store_sample
 from genaiops_dagster.budget.ledger import Ledger, MonthlySpend, spend_by_month
 from genaiops_dagster.budget.limits import refusals, sweep_refusals, too_long
 from genaiops_dagster.google_cloud.base_models import concerns, require_available
-from genaiops_dagster.orchestration.asset_options import asset_key, use_case_asset
+from genaiops_dagster.orchestration.asset_options import asset_key, inputs, use_case_asset
 from genaiops_dagster.orchestration.metadata import chart_image, markdown_table
 from genaiops_dagster.orchestration.plain_text import escape_markdown
 from genaiops_dagster.orchestration.workspace import RESOURCES, open_workspace
@@ -34,12 +34,7 @@ def build_assets(use_case: UseCase) -> list[dg.AssetsDefinition | dg.AssetChecks
         description="What a run would cost, stage by stage, before anything is paid.",
         kinds={"gemini", "json"},
         code_version="1",
-        ins={
-            "training_set": dg.AssetIn(key=asset_key(use_case, "training_set")),
-            "validation_set": dg.AssetIn(key=asset_key(use_case, "validation_set")),
-            "evaluation_set": dg.AssetIn(key=asset_key(use_case, "evaluation_set")),
-            "prompt": dg.AssetIn(key=asset_key(use_case, "prompt")),
-        },
+        ins=inputs(use_case, "training_set", "validation_set", "evaluation_set", "prompt"),
     )
     def cost_estimate(
         context: dg.AssetExecutionContext,
@@ -75,7 +70,7 @@ def build_assets(use_case: UseCase) -> list[dg.AssetsDefinition | dg.AssetChecks
                 price(use_case, evaluation_set),
                 use_case,
                 evaluation_set,
-                lambda rows: store_sample(store, use_case, evaluation_set, rows),
+                lambda rows: store_sample(store, use_case.name, evaluation_set, rows),
                 price,
                 Ledger(store, use_case.name, budget, here.clock).read().taken(),
                 lambda estimate: left_to_pay(use_case, store, estimate),
@@ -90,8 +85,8 @@ def build_assets(use_case: UseCase) -> list[dg.AssetsDefinition | dg.AssetChecks
         asset=asset_key(use_case, "cost_estimate"),
         name="within_budget",
         description=(
-            "What a run may cost at most is within the limits of the use case, and what is not "
-            "paid of it yet within what is left of the month."
+            "The most that a run may cost is within the limits of the use case, and its unpaid "
+            "part is within what is left of the month."
         ),
         blocking=True,
         required_resource_keys=set(RESOURCES),
@@ -154,7 +149,7 @@ def build_assets(use_case: UseCase) -> list[dg.AssetsDefinition | dg.AssetChecks
 
 
 def estimate_metadata(estimate: CostEstimate) -> dict[str, dg.MetadataValue | float | int | str]:
-    """What the page of the asset shows of an estimate."""
+    """The asset's page about an estimate."""
     charged = "emulated, nothing was charged" if estimate.emulated else "Google Cloud charges this"
     return {
         "expected_usd": estimate.cost_usd,
@@ -188,7 +183,7 @@ def estimate_metadata(estimate: CostEstimate) -> dict[str, dg.MetadataValue | fl
 def spend_metadata(
     spend: Sequence[MonthlySpend], limit_usd: float | None
 ) -> dict[str, dg.MetadataValue]:
-    """What was spent so far, month by month; nothing before the first payment."""
+    """Spending so far, month by month; empty before the first payment."""
     if not spend:
         return {}
     return {

@@ -1,28 +1,25 @@
-"""What a run of a use case would cost, stage by stage, before anything is paid."""
+"""The cost of a run of a use case, stage by stage, before anything is paid."""
 
 from __future__ import annotations
 
 import datetime as dt
-import functools
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
 
 from genaiops_dagster.budget.pricing import PriceList, tuning_cost
 from genaiops_dagster.budget.stage_costs import (
-    JUDGE_ANSWER_TOKENS,
-    JUDGE_INSTRUCTION_TOKENS,
-    JUDGE_MAXIMUM_ANSWER_TOKENS,
     SUITE_CASES,
     SUITE_PROMPT_TOKENS,
     cheaper_way,
     estimate_of,
     price_computed,
+    price_judgements,
     price_requests,
 )
-from genaiops_dagster.planning.volume import OWN_PROMPT, ChampionVolume, PromptVolume, RunVolume
+from genaiops_dagster.planning.volume import OWN_PROMPT, PromptVolume, RunVolume
 from genaiops_dagster.prompts.tokens import TokenTotal
 from genaiops_dagster.records.budget import CostEstimate, Stage, StageCost
 from genaiops_dagster.use_case import UseCase
-from genaiops_dagster.use_case.candidates import Candidate
 from genaiops_dagster.use_case.evaluation import Judge
 from genaiops_dagster.use_case.section import CHAMPION, TUNED
 
@@ -53,33 +50,35 @@ def models_of(use_case: UseCase) -> set[str]:
 
 
 @dataclass(frozen=True)
+class _Respondent:
+    """A candidate or the champion: its base model, and the evaluation set in its prompt."""
+
+    name: str
+    model: str
+    tuned: bool
+    prompts: PromptVolume
+    max_output_tokens: int
+    grounded: bool = False
+
+
+@dataclass(frozen=True)
 class _Run:
-    """What is priced: a use case, the tokens of its run, and what they cost."""
+    """The subject of an estimate: a use case, its tokens, their prices, and the models."""
 
     use_case: UseCase
     volume: RunVolume
     prices: PriceList
+    respondents: Mapping[str, _Respondent]
 
 
 def estimate_run(
     use_case: UseCase, volume: RunVolume, now: dt.datetime, *, emulated: bool
 ) -> CostEstimate:
-    """Price every stage of a run.
-
-    Args:
-        use_case: Candidates, tuning, judge and prices.
-        volume: Counted or sampled tokens.
-        now: The moment whose published prices apply.
-        emulated: Whether the emulator would serve, so that nothing is charged.
-    """
-    run = _Run(use_case, volume, PriceList(now, use_case.budget.prices))
-    stages = [
-        *_tuning(run),
-        *_checkpoints(run),
-        *_evaluation(run),
-        *_judging(run),
-        *_generation(run),
-    ]
+    """Price every stage of a run at the prices that are published `now`."""
+    prices = PriceList(now, use_case.budget.prices)
+    run = _Run(use_case, volume, prices, _respondents(use_case, volume))
+    parts = (_tuning, _checkpoints, _evaluation, _computed, _suites, _judging, _generation)
+    stages = [stage for part in parts for stage in part(run)]
     counted = [
         volume.training,
         *(prompts.tokens for prompts in volume.prompts.values()),
@@ -99,22 +98,40 @@ def estimate_run(
     )
 
 
+def _respondents(use_case: UseCase, volume: RunVolume) -> dict[str, _Respondent]:
+    """Every candidate, then the champion if there is one, by name."""
+    found = {
+        name: _Respondent(
+            name=name,
+            model=use_case.tuning.base_model if candidate.model == TUNED else candidate.model,
+            tuned=candidate.model == TUNED,
+            prompts=volume.prompts[candidate.prompt or OWN_PROMPT],
+            max_output_tokens=candidate.generation.max_output_tokens,
+            grounded="google_search" in candidate.generation.tools,
+        )
+        for name, candidate in use_case.candidates.items()
+    }
+    champion = volume.champion
+    if champion is not None:
+        model, longest = champion.base_model, champion.max_output_tokens
+        found[CHAMPION] = _Respondent(CHAMPION, model, champion.tuned, champion.prompts, longest)
+    return found
+
+
 def _tuning(run: _Run) -> list[StageCost]:
     """The tuned model, and each variant of the sweep."""
-    sweep = run.use_case.tuning.sweep
-    variants = [name for name, _ in sweep.variants()] if sweep else []
-    return [_tuning_job(run, name) for name in ("", *variants)]
+    return [_tuning_job(run, variant) for variant in run.use_case.tuning.variants()]
 
 
-def _tuning_job(run: _Run, variant: str) -> StageCost:
-    tuning = run.use_case.tuning.variant(variant or None)
+def _tuning_job(run: _Run, variant: str | None) -> StageCost:
+    tuning = run.use_case.tuning.variant(variant)
     epochs = tuning.epochs or default_epochs(run.volume.training_rows)
     prices = run.prices
     tokens = round(run.volume.training.tokens * epochs)
     at_most = round(run.volume.training.at_most * epochs)
     return StageCost(
         stage="tuning",
-        candidate=variant,
+        candidate=variant or "",
         model=tuning.base_model,
         calls=1,
         input_tokens=tokens,
@@ -133,28 +150,24 @@ def _checkpoints(run: _Run) -> list[StageCost]:
     A validation row is taken to be as long as an evaluation row.
     """
     volume = run.volume
-    rows = max(volume.evaluation_rows, 1)
-    prompts, stages = volume.prompts[OWN_PROMPT], []
+    own, stages = volume.prompts[OWN_PROMPT], []
     for name, candidate in run.use_case.candidates.items():
         if candidate.checkpoint != "best":
             continue
         tuning = run.use_case.tuning.variant(candidate.variant)
         epochs = tuning.epochs or default_epochs(volume.training_rows)
-        calls = volume.validation_rows * min(epochs, MOST_CHECKPOINTS)
-        longest = candidate.generation.max_output_tokens
+        checkpoints = min(epochs, MOST_CHECKPOINTS)
+        calls = volume.validation_rows * checkpoints
+        share = calls / max(volume.evaluation_rows, 1)
         stages.append(
-            price_requests(
-                run.prices,
-                stage="checkpoints",
-                candidate=name,
-                model=run.use_case.tuning.base_model,
-                calls=calls,
-                prompts=prompts.tokens.times(calls / rows),
-                output_tokens=min(round(volume.references.tokens * calls / rows), calls * longest),
-                maximum_output_tokens=calls * longest,
-                longest=(prompts.longest, longest),
-                basis=f"{volume.validation_rows} validation rows x {min(epochs, MOST_CHECKPOINTS)}",
-                tuned=True,
+            _requests(
+                run,
+                "checkpoints",
+                run.respondents[name],
+                calls,
+                PromptVolume(own.tokens.times(share), own.longest),
+                volume.references.times(share),
+                f"{volume.validation_rows} validation rows x {checkpoints}",
             )
         )
     return stages
@@ -163,98 +176,63 @@ def _checkpoints(run: _Run) -> list[StageCost]:
 def _evaluation(run: _Run) -> list[StageCost]:
     """Every candidate's answers, and the champion's."""
     evaluation, rows = run.use_case.evaluation, run.volume.evaluation_rows
-    stages = [
+    return [
         cheaper_way(
-            evaluation,
-            rows,
-            functools.partial(
-                _calls,
-                run,
-                "evaluation",
-                name,
-                rows,
-                _prompts_of(candidate, run.volume),
-                run.volume.references,
-            ),
+            evaluation, rows, *(_answers(run, respondent, batch) for batch in (False, True))
         )
-        for name, candidate in run.use_case.candidates.items()
+        for respondent in run.respondents.values()
     ]
-    if run.volume.champion is not None:
-        stages.append(
-            cheaper_way(
-                evaluation,
-                rows,
-                functools.partial(_champion_calls, run, run.volume.champion),
-            )
-        )
-    return [*stages, *_computed(run), *_suites(run)]
+
+
+def _answers(run: _Run, respondent: _Respondent, batch: bool) -> StageCost:
+    """One respondent's answers to the evaluation set, asked for singly or in a batch job."""
+    rows = run.volume.evaluation_rows
+    note = " in a batch job" if batch else ""
+    if respondent.name == CHAMPION:
+        note = ", unless they are kept"
+    return _requests(
+        run,
+        "evaluation",
+        respondent,
+        rows,
+        respondent.prompts,
+        run.volume.references,
+        f"{rows} rows{note}",
+        batch=batch,
+        grounded=respondent.grounded,
+    )
 
 
 def _computed(run: _Run) -> list[StageCost]:
     """Metrics that the evaluation service computes; an answer is taken to be as its reference."""
-    requested = {name: one.generation for name, one in run.use_case.candidates.items()}
-    longest = {name: generation.max_output_tokens for name, generation in requested.items()}
-    if run.volume.champion is not None:
-        longest[CHAMPION] = run.volume.champion.max_output_tokens
     metrics = len(run.use_case.evaluation.metrics_by_service())
     return [
         price_computed(
             run.prices,
-            candidate=name,
+            candidate=respondent.name,
             metrics=metrics,
             rows=run.volume.evaluation_rows,
             references=run.volume.reference_characters,
-            max_output_tokens=tokens,
+            max_output_tokens=respondent.max_output_tokens,
         )
-        for name, tokens in longest.items()
+        for respondent in run.respondents.values()
         if metrics
     ]
 
 
-def _champion_calls(run: _Run, champion: ChampionVolume, batch: bool) -> StageCost:
-    """Requests to the champion."""
-    rows, longest = run.volume.evaluation_rows, champion.max_output_tokens
-    return price_requests(
-        run.prices,
-        stage="evaluation",
-        candidate=CHAMPION,
-        model=champion.base_model,
-        calls=rows,
-        prompts=champion.prompts.tokens,
-        output_tokens=min(round(run.volume.references.tokens), rows * longest),
-        maximum_output_tokens=rows * longest,
-        longest=(champion.prompts.longest, longest),
-        basis=f"{rows} rows, unless they are kept",
-        tuned=champion.tuned,
-        batch=batch,
-    )
-
-
 def _suites(run: _Run) -> list[StageCost]:
-    """What each candidate is asked besides the evaluation set, a tuned one's base model, too."""
+    """Requests to each candidate besides the evaluation set, and to a tuned one's base model."""
     shipped = sum(SUITE_CASES[name] for name in run.use_case.evaluation.suites)
     golden = len(run.use_case.evaluation.golden)
     stages = []
-    for name, candidate in run.use_case.candidates.items():
-        tuned, longest = candidate.model == TUNED, candidate.generation.max_output_tokens
-        requested = [(golden + shipped, tuned), *([(shipped, False)] if tuned else [])]
-        stages += [
-            price_requests(
-                run.prices,
-                stage="suites",
-                candidate=name,
-                model=_base_of(run.use_case, name),
-                calls=calls,
-                prompts=TokenTotal(calls * SUITE_PROMPT_TOKENS),
-                output_tokens=calls * min(SUITE_PROMPT_TOKENS, longest),
-                maximum_output_tokens=calls * longest,
-                longest=(SUITE_PROMPT_TOKENS, longest),
-                basis=f"{calls} cases",
-                tuned=of_tuned,
-            )
-            for calls, of_tuned in requested
-            if calls
-        ]
+    for name in run.use_case.candidates:
+        one = run.respondents[name]
+        base = [(shipped, replace(one, tuned=False))] if one.tuned else []
+        for calls, respondent in ((golden + shipped, one), *base):
+            tokens = TokenTotal(calls * SUITE_PROMPT_TOKENS)
+            prompts, basis = PromptVolume(tokens, SUITE_PROMPT_TOKENS), f"{calls} cases"
+            if calls:
+                stages.append(_requests(run, "suites", respondent, calls, prompts, tokens, basis))
     return stages
 
 
@@ -264,25 +242,21 @@ def _judging(run: _Run) -> list[StageCost]:
     if judge is None:
         return []
     rows, ratings = run.volume.evaluation_rows, len(judge.metrics) * judge.repeats
-    requested = {
-        name: (_prompts_of(candidate, run.volume), candidate.generation.max_output_tokens)
-        for name, candidate in run.use_case.candidates.items()
-    }
-    if run.volume.champion is not None:
-        requested[CHAMPION] = (run.volume.champion.prompts, run.volume.champion.max_output_tokens)
     stages = [
-        _judgements(
-            run,
-            judge,
-            candidate=name,
-            calls=rows * ratings,
+        price_judgements(
+            run.prices,
+            judge.model,
+            rows * ratings,
             # A judge is shown the reference and the answer, which is taken to be as long.
-            read=(prompts.tokens + run.volume.references.times(2)).times(ratings),
-            read_at_most=round((prompts.tokens.at_most + 2 * rows * longest) * ratings),
-            longest=prompts.longest + 2 * longest,
+            (one.prompts.tokens + run.volume.references.times(2)).times(ratings),
+            longest=one.prompts.longest + 2 * one.max_output_tokens,
             basis=f"{rows} answers x {ratings} ratings",
+            candidate=one.name,
+            shown_at_most=round(
+                (one.prompts.tokens.at_most + 2 * rows * one.max_output_tokens) * ratings
+            ),
         )
-        for name, (prompts, longest) in requested.items()
+        for one in run.respondents.values()
     ]
     return [*stages, *_preferences(run, judge), *_calibration(run, judge)]
 
@@ -291,18 +265,18 @@ def _preferences(run: _Run, judge: Judge) -> list[StageCost]:
     """Every pair of answers, which the judge is shown in both orders."""
     if judge.pairwise is None:
         return []
-    challenger = run.use_case.candidates[run.use_case.gate.challenger]
-    prompts, shown = _prompts_of(challenger, run.volume), 2 * judge.repeats
-    rows, longest = run.volume.evaluation_rows, challenger.generation.max_output_tokens
+    challenger = run.respondents[run.use_case.gate.challenger]
+    prompts, longest = challenger.prompts, challenger.max_output_tokens
+    rows, shown = run.volume.evaluation_rows, 2 * judge.repeats
     return [
-        _judgements(
-            run,
-            judge,
-            calls=rows * shown,
-            read=(prompts.tokens + run.volume.references.times(3)).times(shown),
-            read_at_most=round((prompts.tokens.at_most + 3 * rows * longest) * shown),
+        price_judgements(
+            run.prices,
+            judge.model,
+            rows * shown,
+            (prompts.tokens + run.volume.references.times(3)).times(shown),
             longest=prompts.longest + 3 * longest,
             basis=f"{rows} pairs in both orders x {judge.repeats}",
+            shown_at_most=round((prompts.tokens.at_most + 3 * rows * longest) * shown),
         )
     ]
 
@@ -312,95 +286,65 @@ def _calibration(run: _Run, judge: Judge) -> list[StageCost]:
     if not run.volume.labels:
         return []
     return [
-        _judgements(
-            run,
-            judge,
-            calls=run.volume.labels * judge.repeats,
-            read=run.volume.label_tokens.times(judge.repeats),
-            read_at_most=round(run.volume.label_tokens.at_most * judge.repeats * _LABEL_MARGIN),
+        price_judgements(
+            run.prices,
+            judge.model,
+            run.volume.labels * judge.repeats,
+            run.volume.label_tokens.times(judge.repeats),
             longest=0,
             basis=f"{run.volume.labels} ratings of people x {judge.repeats}",
+            shown_at_most=round(run.volume.label_tokens.at_most * judge.repeats * _LABEL_MARGIN),
         )
     ]
-
-
-def _judgements(
-    run: _Run,
-    judge: Judge,
-    *,
-    calls: int,
-    read: TokenTotal,
-    read_at_most: int,
-    longest: int,
-    basis: str,
-    candidate: str = "",
-) -> StageCost:
-    """Judgements, about one candidate or, with an empty name, about several or none."""
-    return price_requests(
-        run.prices,
-        stage="judging",
-        candidate=candidate,
-        model=judge.model,
-        calls=calls,
-        prompts=TokenTotal(calls * JUDGE_INSTRUCTION_TOKENS) + read,
-        maximum_input_tokens=calls * JUDGE_INSTRUCTION_TOKENS + read_at_most,
-        output_tokens=calls * JUDGE_ANSWER_TOKENS,
-        maximum_output_tokens=calls * JUDGE_MAXIMUM_ANSWER_TOKENS,
-        longest=(longest + JUDGE_INSTRUCTION_TOKENS, JUDGE_MAXIMUM_ANSWER_TOKENS),
-        basis=basis,
-    )
 
 
 def _generation(run: _Run) -> list[StageCost]:
     """The samples, by the challenger: it serves them if it is promoted."""
-    if not run.volume.samples:
+    samples = run.volume.samples
+    if not samples:
         return []
+    challenger = run.respondents[run.use_case.gate.challenger]
     per_row = run.volume.references.tokens / max(run.volume.evaluation_rows, 1)
     return [
-        _calls(
+        _requests(
             run,
-            stage="generation",
-            candidate=run.use_case.gate.challenger,
-            calls=run.volume.samples,
-            prompts=run.volume.sample_prompts,
-            answers=TokenTotal(per_row * run.volume.samples),
+            "generation",
+            challenger,
+            samples,
+            run.volume.sample_prompts,
+            TokenTotal(per_row * samples),
+            f"{samples} rows",
+            grounded=challenger.grounded,
         )
     ]
 
 
-def _prompts_of(candidate: Candidate, volume: RunVolume) -> PromptVolume:
-    return volume.prompts[candidate.prompt or OWN_PROMPT]
-
-
-def _base_of(use_case: UseCase, candidate: str) -> str:
-    """Base model by which a candidate is priced."""
-    model = use_case.candidates[candidate].model
-    return use_case.tuning.base_model if model == TUNED else model
-
-
-def _calls(
+def _requests(
     run: _Run,
     stage: Stage,
-    candidate: str,
+    respondent: _Respondent,
     calls: int,
     prompts: PromptVolume,
     answers: TokenTotal,
+    basis: str,
+    *,
     batch: bool = False,
+    grounded: bool = False,
 ) -> StageCost:
-    """Requests to a candidate, whose answers are expected to be as long as the references."""
-    generation = run.use_case.candidates[candidate].generation
+    """Requests to a respondent, with the expected tokens of all its answers."""
+    longest = respondent.max_output_tokens
     return price_requests(
         run.prices,
         stage=stage,
-        candidate=candidate,
-        model=_base_of(run.use_case, candidate),
+        candidate=respondent.name,
+        model=respondent.model,
         calls=calls,
         prompts=prompts.tokens,
-        output_tokens=min(round(answers.tokens), calls * generation.max_output_tokens),
-        maximum_output_tokens=calls * generation.max_output_tokens,
-        longest=(prompts.longest, generation.max_output_tokens),
-        basis=f"{calls} rows" + (" in a batch job" if batch else ""),
-        tuned=run.use_case.candidates[candidate].model == TUNED,
+        output_tokens=min(round(answers.tokens), calls * longest),
+        maximum_output_tokens=calls * longest,
+        longest=(prompts.longest, longest),
+        basis=basis,
+        tuned=respondent.tuned,
         batch=batch,
-        searches=calls if "google_search" in generation.tools else 0,
+        searches=calls if grounded else 0,
     )

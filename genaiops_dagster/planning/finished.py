@@ -1,4 +1,4 @@
-"""Which stages of a run are done already: their results are kept and cost nothing again."""
+"""Which stages of a run are done already: their results exist and cost nothing again."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from genaiops_dagster.budget.degrade import with_less
 from genaiops_dagster.budget.limits import BudgetExceededError
 from genaiops_dagster.evaluation.asking.inference import Model
-from genaiops_dagster.evaluation.report import is_complete
+from genaiops_dagster.evaluation.report import is_settled
 from genaiops_dagster.evaluation.task import EvaluationTask
 from genaiops_dagster.prompts.rendering import candidate_prompt
 from genaiops_dagster.records.budget import CostEstimate, StageCost, totals
@@ -18,7 +18,7 @@ from genaiops_dagster.records.evaluation import EvaluationReport
 from genaiops_dagster.records.promotion import served_champion
 from genaiops_dagster.records.prompts import PromptVersion
 from genaiops_dagster.records.record import find_record
-from genaiops_dagster.records.tuning import TunedModel
+from genaiops_dagster.records.tuning import TunedModel, tuned_model_path
 from genaiops_dagster.tuning.recipe import tuning_recipe
 from genaiops_dagster.use_case import UseCase
 from genaiops_dagster.use_case.section import CHAMPION, TUNED
@@ -31,7 +31,7 @@ _OF_A_REPORT = ("checkpoints", "evaluation", "metrics", "suites", "judging")
 
 
 def left_to_pay(use_case: UseCase, store: ObjectStore, estimate: CostEstimate) -> CostEstimate:
-    """The estimate of a run without the stages whose results are kept."""
+    """The estimate of a run without the stages whose results exist."""
     return without(estimate, finished_stages(use_case, store, estimate))
 
 
@@ -49,12 +49,9 @@ def stage_name(stage: StageCost) -> str:
 def finished_stages(use_case: UseCase, store: ObjectStore, estimate: CostEstimate) -> set[str]:
     """Names of the stages that a run would find done, by the fingerprints of what is in the bucket.
 
-    Args:
-        use_case: Whose run.
-        store: Its bucket.
-        estimate: Says how much candidates are evaluated on.
+    Candidates are evaluated on as much as the estimate says.
     """
-    found = _Found.read(use_case, store)
+    found = _Found.read(use_case.name, store)
     if found is None:
         return set()
     tuned = _tuned_models(use_case, store, found)
@@ -68,7 +65,7 @@ def finished_stages(use_case: UseCase, store: ObjectStore, estimate: CostEstimat
         if champion is not None and (
             (champion.model, champion.generation, champion.prompt_digest)
             in ((model, candidate.generation, report.prompt_digest) for model in _names(report))
-        ):  # the champion would be asked the same, and what is asked the same is kept
+        ):  # the champion would be asked the same, and those answers are cached
             finished |= {f"{stage}/{CHAMPION}" for stage in _OF_A_REPORT}
     return finished
 
@@ -88,12 +85,12 @@ class _Found:
     prompt: PromptVersion
 
     @staticmethod
-    def read(use_case: UseCase, store: ObjectStore) -> _Found | None:
+    def read(use_case: str, store: ObjectStore) -> _Found | None:
         training, validation, evaluation = (
-            find_record(store, DatasetSplit, use_case.name, name)
+            find_record(store, DatasetSplit, use_case, name)
             for name in ("training_set", "validation_set", "evaluation_set")
         )
-        prompt = find_record(store, PromptVersion, use_case.name, "prompt")
+        prompt = find_record(store, PromptVersion, use_case, "prompt")
         if training is None or validation is None or evaluation is None or prompt is None:
             return None
         return _Found(training, validation, evaluation, prompt)
@@ -103,10 +100,9 @@ def _tuned_models(
     use_case: UseCase, store: ObjectStore, found: _Found
 ) -> dict[str | None, TunedModel]:
     """Models that are tuned already, by variant of the sweep."""
-    sweep, models = use_case.tuning.sweep, {}
-    for variant in (None, *(name for name, _ in sweep.variants())) if sweep else (None,):
-        asset = ("tuned_model", variant) if variant else ("tuned_model",)
-        model = find_record(store, TunedModel, use_case.name, *asset)
+    models = {}
+    for variant in use_case.tuning.variants():
+        model = find_record(store, TunedModel, use_case.name, *tuned_model_path(variant))
         if model is None:
             continue
         recipe = tuning_recipe(use_case, store, found.training_set, found.validation_set, variant)
@@ -126,7 +122,7 @@ def _report(
     """The complete report of a candidate as it would be made now, if there is one."""
     report = find_record(store, EvaluationReport, use_case.name, "evaluation_report", name)
     chosen = use_case.candidates[name]
-    if report is None or not is_complete(report):
+    if report is None or not is_settled(report):
         return None
     if chosen.model == TUNED:
         model = tuned.get(chosen.variant)

@@ -21,11 +21,12 @@ from genaiops_dagster.prompts.tokens import (
     user_message,
 )
 from genaiops_dagster.records.data import DatasetSplit, Example
-from genaiops_dagster.records.promotion import served_champion
+from genaiops_dagster.records.promotion import Champion, served_champion
 from genaiops_dagster.records.prompts import PromptVersion
 from genaiops_dagster.records.record import from_line
 from genaiops_dagster.tuning.recipe import training_data
 from genaiops_dagster.use_case import UseCase
+from genaiops_dagster.use_case.evaluation import Judge
 
 if TYPE_CHECKING:
     from genaiops_dagster.google_cloud.object_store import ObjectStore
@@ -53,7 +54,7 @@ class PromptVolume:
 
 @dataclass(frozen=True)
 class ChampionVolume:
-    """What the champion is asked, with its own prompt, and how long it may answer."""
+    """The evaluation set in the champion's own prompt, and how long its answers may be."""
 
     base_model: str
     tuned: bool
@@ -109,18 +110,11 @@ def measure_run(
 ) -> RunVolume:
     """Count the tokens that the stages of a run would handle.
 
-    Args:
-        use_case: Says how many rows are counted (`budget.token_sample_rows`) and what is served.
-        store: Where the data sets are.
-        count: Counts the tokens of messages.
-        training_set: Lines in tuning form.
-        validation_set: Lines in tuning form.
-        evaluation_set: Lines that are examples.
-        prompt: Prompt of evaluation and serving.
+    They are counted from a sample of `budget.token_sample_rows` rows, or exactly if that is None.
     """
-    training_uri, training_digest = training_data(use_case, store, training_set)
+    training_uri, training_digest = training_data(use_case.tuning, store, training_set)
     size, seed = use_case.budget.token_sample_rows, use_case.split.seed
-    labels = _labels(use_case, store)
+    labels = _labels(use_case.evaluation.judge, store)
     volume = RunVolume(
         training_digest=training_digest,
         evaluation_digest="",
@@ -147,16 +141,7 @@ def with_evaluation_set(
     evaluation_set: DatasetSplit,
     prompt: PromptVersion,
 ) -> RunVolume:
-    """The volume of a run whose candidates answer `evaluation_set`; for the rest as measured.
-
-    Args:
-        volume: As `measure_run` gives it.
-        use_case: Says how many rows are counted (`budget.token_sample_rows`).
-        store: Where the evaluation set is.
-        count: Counts the tokens of messages.
-        evaluation_set: Lines that are examples.
-        prompt: The use case's own prompt.
-    """
+    """A volume as `measure_run` gives it, for a run whose candidates answer `evaluation_set`."""
     size, seed = use_case.budget.token_sample_rows, use_case.split.seed
     examples = [from_line(Example, line) for line in _lines(store, evaluation_set.uri)]
     rows = [example.variables for example in examples]
@@ -177,7 +162,7 @@ def with_evaluation_set(
         prompts={name: measure(version) for name, version in prompts.items()},
         references=_count(count, answers, size, seed),
         reference_characters=sum(len(example.output) for example in examples),
-        champion=_champion(use_case, store, measure),
+        champion=_champion(served_champion(store, use_case.name), measure),
     )
 
 
@@ -200,9 +185,8 @@ def _measure(
 
 
 def _champion(
-    use_case: UseCase, store: ObjectStore, measure: Callable[[PromptVersion], PromptVolume]
+    champion: Champion | None, measure: Callable[[PromptVersion], PromptVolume]
 ) -> ChampionVolume | None:
-    champion = served_champion(store, use_case.name)
     if champion is None:
         return None
     return ChampionVolume(
@@ -213,9 +197,8 @@ def _champion(
     )
 
 
-def _labels(use_case: UseCase, store: ObjectStore) -> list[list[Content]]:
+def _labels(judge: Judge | None, store: ObjectStore) -> list[list[Content]]:
     """Ratings of people, each as a message; calibration itself says what is wrong with them."""
-    judge = use_case.evaluation.judge
     if judge is None or judge.calibration is None:
         return []
     lines = (store.read(judge.calibration.labels) or b"").decode(errors="replace").splitlines()

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from genaiops_dagster.promotion.log import DecisionLog, LogMovedError, latest_decision
+from genaiops_dagster.promotion.log import DecisionLog, latest_decision
+from genaiops_dagster.records.chain import LogMovedError
 from genaiops_dagster.records.promotion import Decision, LogEntry
 from genaiops_dagster.use_case import UseCase
 from genaiops_dagster.use_case.gate import Approval
@@ -23,6 +24,8 @@ def find_approval(
             entry
             for entry in entries
             if entry.approves == decision.id
+            and entry.by.strip()
+            and entry.reason.strip()
             and (not policy.approvers or entry.by in policy.approvers)
         ),
         None,
@@ -77,7 +80,7 @@ def approve(
     policy = use_case.gate.approval
     if policy is None:
         raise ApprovalError(f"{use_case.name}: its gate asks for no approval")
-    if not by or not reason:
+    if not by.strip() or not reason.strip():
         raise ApprovalError("an approval needs the name of who gives it, and a reason")
     if policy.approvers and by not in policy.approvers:
         raise ApprovalError(f"{by} may not approve; who may: {', '.join(policy.approvers)}")

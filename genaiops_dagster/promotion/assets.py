@@ -10,7 +10,12 @@ from genaiops_dagster.comparison.compare import IncomparableError
 from genaiops_dagster.comparison.publish import compare_stored
 from genaiops_dagster.evaluation.checks import REPORT
 from genaiops_dagster.google_cloud.object_store import ObjectStore
-from genaiops_dagster.orchestration.asset_options import Materialized, asset_key, use_case_asset
+from genaiops_dagster.orchestration.asset_options import (
+    Materialized,
+    asset_key,
+    inputs,
+    use_case_asset,
+)
 from genaiops_dagster.orchestration.metadata import markdown_list, markdown_table
 from genaiops_dagster.orchestration.plain_text import escape_markdown
 from genaiops_dagster.orchestration.workspace import RESOURCES, Workspace, open_workspace
@@ -18,14 +23,16 @@ from genaiops_dagster.promotion import smoke_test as smoke_tests
 from genaiops_dagster.promotion.approve import find_approval
 from genaiops_dagster.promotion.champion import ChampionBooks, ChampionError
 from genaiops_dagster.promotion.decide import Challenge, challenge
-from genaiops_dagster.promotion.log import BrokenLogError, DecisionLog, read_log
+from genaiops_dagster.promotion.log import DecisionLog, read_log, require_published
 from genaiops_dagster.promotion.promote import Refused, approval_request, decide_and_record, promote
 from genaiops_dagster.promotion.registry import Registry
 from genaiops_dagster.promotion.tables import publish_log
+from genaiops_dagster.records.chain import BrokenLogError
 from genaiops_dagster.records.comparison import Comparison
 from genaiops_dagster.records.data import DatasetSplit
 from genaiops_dagster.records.evaluation import Answer, ChampionEvaluation, EvaluationReport
 from genaiops_dagster.records.layout import Layout
+from genaiops_dagster.records.measurements import UnmeasuredError, measured
 from genaiops_dagster.records.promotion import Champion, Decision, Verdict
 from genaiops_dagster.records.prompts import PromptVersion
 from genaiops_dagster.records.record import find_record, read_record
@@ -35,6 +42,8 @@ from genaiops_dagster.use_case import CHAMPION, UseCase
 from genaiops_dagster.use_case.gate import LatencySloRule
 
 GATE_CHECK = "gate"
+
+_REFUSALS = (BrokenLogError, ChampionError, IncomparableError, Refused, UnmeasuredError)
 
 
 def build_assets(use_case: UseCase) -> list[dg.AssetsDefinition | dg.AssetChecksDefinition]:
@@ -46,8 +55,8 @@ def _promotion_decision(use_case: UseCase) -> dg.AssetsDefinition:
     @use_case_asset(
         use_case,
         "promotion",
-        description="What the gate says of the challenger, and why; a refusal is recorded, too.",
-        ins={"model_comparison": dg.AssetIn(key=asset_key(use_case, "model_comparison"))},
+        description="The gate's verdict on the challenger, and why; a refusal is recorded, too.",
+        ins=inputs(use_case, "model_comparison"),
         kinds={"bigquery", "gcs", "json"},
         code_version="1",
         deps=_evidence_from_serving(use_case),
@@ -58,6 +67,7 @@ def _promotion_decision(use_case: UseCase) -> dg.AssetsDefinition:
         with open_workspace(context, use_case) as here:
             books = open_champion(here)
             try:
+                require_published(here.warehouse, use_case.name, books.log.read())
                 entry = decide_and_record(read_challenge(here), model_comparison, books)
             except BrokenLogError as error:
                 raise dg.Failure(str(error), allow_retries=False) from error
@@ -118,7 +128,7 @@ def _champion(use_case: UseCase) -> dg.AssetsDefinition:
             "What production serves. Reads the evidence again, runs the gate again, and moves "
             "pointer and alias only when all is as it was decided."
         ),
-        ins={"promotion_decision": dg.AssetIn(key=asset_key(use_case, "promotion_decision"))},
+        ins=inputs(use_case, "promotion_decision"),
         kinds={"gcs", "googlecloud", "json"},
         code_version="1",
         **_smoke_tested(use_case),
@@ -138,6 +148,7 @@ def _champion(use_case: UseCase) -> dg.AssetsDefinition:
                 )
 
             try:
+                require_published(here.warehouse, use_case.name, books.log.read())
                 comparison, _ = compare_stored(
                     here.store, use_case, *_reports(use_case, here.store)
                 )
@@ -151,7 +162,7 @@ def _champion(use_case: UseCase) -> dg.AssetsDefinition:
             except smoke_tests.SmokeTestError as error:
                 yield smoke_tests.check_result(answers, str(error))
                 raise dg.Failure(f"not promoted: {error}", allow_retries=False) from error
-            except (BrokenLogError, ChampionError, IncomparableError, Refused) as error:
+            except _REFUSALS as error:
                 raise dg.Failure(str(error), allow_retries=False) from error
             publish_log(here.warehouse, books.log)
         now_serving, rollout = promoted.champion, promoted.champion.rollout
@@ -210,7 +221,7 @@ def open_champion(here: Workspace) -> ChampionBooks:
 
 
 def read_challenge(here: Workspace, challenger: str | None = None) -> Challenge:
-    """What stands now, whatever it was when the decision was made.
+    """The present state, whatever it was when the decision was made.
 
     Args:
         here: Whose challenger, data and records.
@@ -234,6 +245,7 @@ def read_challenge(here: Workspace, challenger: str | None = None) -> Challenge:
         ),
         scope.evaluation_set,
         find_record(store, LoadTest, use_case.name, "load_test"),
+        measured(store, use_case.name),
     )
 
 

@@ -2,29 +2,26 @@
 
 The decision log is the truth. A change is one entry in it, which only one of two concurrent writers
 gets; the pointer `champion.json` and the registry's alias follow, and a `completion` entry ends the
-change. A process killed in between leaves an entry without completion, and whoever comes next
-carries it through. Pointer or alias that differ from a completed entry were changed by somebody
+change. A process killed in between leaves an entry without completion, which the next process
+completes. Pointer or alias that differ from a completed entry were changed by somebody
 else: that is refused, not repaired.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import itertools
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
+from genaiops_dagster.evaluation.asking.inference import configuration_digest
 from genaiops_dagster.google_cloud.object_store import ObjectChangedError, ObjectStore
-from genaiops_dagster.promotion.log import (
-    DecisionLog,
-    LogMovedError,
-    champions,
-    is_completed,
-    moves,
-    read_log,
-)
+from genaiops_dagster.promotion.log import DecisionLog, champions, is_completed, moves, read_log
 from genaiops_dagster.promotion.registry import ALIAS, Registry
+from genaiops_dagster.records.chain import LogMovedError
 from genaiops_dagster.records.clock import Clock
 from genaiops_dagster.records.layout import Layout
-from genaiops_dagster.records.promotion import Champion, EntryKind, LogEntry, Rollout
+from genaiops_dagster.records.measurements import Measurement, differences, measurement_log
+from genaiops_dagster.records.promotion import Champion, Decision, EntryKind, LogEntry, Rollout
 from genaiops_dagster.records.record import NewerRecordError, from_json, to_json
 
 
@@ -80,7 +77,8 @@ def gated_champion(store: ObjectStore, use_case: str) -> Champion | None:
     """
     pointer = read_champion(store, use_case)
     if pointer is not None:
-        require_gated(pointer, read_log(store, use_case))
+        measurements = measurement_log(store, use_case).read()
+        require_gated(pointer, read_log(store, use_case), measurements)
     return pointer
 
 
@@ -92,8 +90,8 @@ def write_asset_record(store: ObjectStore, champion: Champion) -> None:
 def settle(books: ChampionBooks) -> tuple[list[LogEntry], Champion | None]:
     """The log and its champion, once pointer and alias are where the log says.
 
-    What another run was doing at the same moment, or was killed at, is carried through first.
-    Pointer and alias are read after the log: when they differ, and the log has grown meanwhile,
+    A change that another run is making, or was killed while making, is completed first.
+    Pointer and alias are read after the log: when they differ and the log has grown in between,
     they followed it, and all is read again.
 
     Raises:
@@ -178,14 +176,17 @@ def _carry_through(books: ChampionBooks, entries: Sequence[LogEntry]) -> None:
     if pointer != meant:
         if pointer != before and not forced:
             raise _pointer_changed(books, meant, pointer)
-        books.log.require_ours(entries)  # a later release's champion may be more than is read here
+        # A later release's champion may have more fields than this one reads.
+        books.log.chain.require_ours(entries)
         _move_pointer(books.store, meant, generation)
     if entry.champion is not None:
         _move_alias(books, champions(entries))
     _complete(books.log, entry)
 
 
-def require_gated(pointer: Champion, entries: Sequence[LogEntry]) -> None:
+def require_gated(
+    pointer: Champion, entries: Sequence[LogEntry], measurements: Sequence[Measurement]
+) -> None:
     """Check that a pointer may be served: it is what the log says, and the gate let it pass.
 
     While a change is under way, the pointer may still say what it said before.
@@ -193,6 +194,7 @@ def require_gated(pointer: Champion, entries: Sequence[LogEntry]) -> None:
     Args:
         pointer: The content of `champion.json`.
         entries: The decision log, read after the pointer.
+        measurements: The measurement log.
 
     Raises:
         ChampionError: the pointer was changed by hand, or what it names did not pass the gate.
@@ -206,17 +208,58 @@ def require_gated(pointer: Champion, entries: Sequence[LogEntry]) -> None:
             f"{Layout(pointer.use_case).champion} names {pointer.model} as champion "
             f"{pointer.number}, which is not what the decision log says"
         )
-    passed = {
-        (entry.decision.id, entry.decision.report_fingerprint)
-        for entry in entries
-        if entry.decision is not None and entry.decision.verdict.outcome == "PROMOTE"
-    }
     for served in (pointer, *([pointer.rollout.candidate] if pointer.rollout else [])):
-        if (served.decision_id, served.report_fingerprint) not in passed:
+        decision = next((d for d in _passed(entries) if d.id == served.decision_id), None)
+        if decision is None:
             raise ChampionError(
                 f"{served.model} (champion {served.number} of {served.use_case}) was never let "
                 "pass by the gate: the decision log has no such decision"
             )
+        unmeasured = list(differences(measurements, decision.evidence))
+        if unmeasured or (not decision.evidence and _rests_on_nothing(entries, decision)):
+            raise ChampionError(
+                f"the decision of {decision.created} on {served.model} (champion {served.number} "
+                f"of {served.use_case}) rests on what was never measured: "
+                f"{', '.join(unmeasured) or 'no evidence'}"
+            )
+        others = list(_differences(served, decision))
+        if others:
+            raise ChampionError(
+                f"{served.model} (champion {served.number} of {served.use_case}) is not what the "
+                f"gate let pass: {', '.join(others)} of the decision of {decision.created} is "
+                "another one"
+            )
+
+
+def _rests_on_nothing(entries: Sequence[LogEntry], decision: Decision) -> bool:
+    """Whether decisions before one without evidence had some: then no earlier release made it."""
+    before = (entry.decision for entry in entries if entry.decision is not None)
+    return any(d.evidence for d in itertools.takewhile(lambda d: d.id != decision.id, before))
+
+
+def _passed(entries: Sequence[LogEntry]) -> Iterator[Decision]:
+    """Decisions of the log to promote."""
+    for entry in entries:
+        if entry.decision is not None and entry.decision.verdict.outcome == "PROMOTE":
+            yield entry.decision
+
+
+def _differences(served: Champion, decision: Decision) -> Iterator[str]:
+    """The fields in which a champion differs from its decision."""
+    if not f"/{decision.model}".endswith(f"/{served.model}"):
+        yield "the model"
+    for field, noun in (
+        ("report_fingerprint", "the report"),
+        ("report_uri", "the report's address"),
+        ("prompt_digest", "the prompt"),
+    ):
+        if getattr(served, field) != getattr(decision, field):
+            yield noun
+    configuration = configuration_digest(
+        decision.model, served.system_instruction, served.generation
+    )
+    if decision.configuration and decision.configuration != configuration:
+        yield "the generation config or the system instruction"
 
 
 def _require_nothing(books: ChampionBooks) -> None:
@@ -274,7 +317,7 @@ def _pointer_changed(
 def _read_pointer(
     store: ObjectStore, use_case: str, *, anything: bool = False
 ) -> tuple[Champion | None, int]:
-    """The pointer and its generation; `anything`: what is not a champion counts as none.
+    """The pointer and its generation; with `anything`, unreadable content counts as no pointer.
 
     Raises:
         ChampionError: it is not a champion.
@@ -312,8 +355,8 @@ def _move_pointer(store: ObjectStore, champion: Champion, generation: int) -> No
 def _move_alias(books: ChampionBooks, history: Sequence[Champion]) -> None:
     """Add before removing, so that no moment is without a champion.
 
-    The registry has no compare-and-set: whoever was overtaken meanwhile moves it on, so that the
-    last to move it knows the whole log.
+    The registry has no compare-and-set: a process that was overtaken moves it on, so that the
+    last one to move it knows the whole log.
     """
     registry = books.registry
     while True:

@@ -1,4 +1,4 @@
-"""What the gate looks at, and the three ways in which a rule can end."""
+"""The gate's evidence, and the three outcomes of a rule."""
 
 from __future__ import annotations
 
@@ -11,11 +11,12 @@ from genaiops_dagster.records.promotion import Champion, RuleOutcome, RuleResult
 from genaiops_dagster.records.serving import LoadTest
 from genaiops_dagster.use_case.evaluation import Evaluation
 from genaiops_dagster.use_case.gate import Gate
+from genaiops_dagster.use_case.serving import LoadObjective
 
 
 @dataclass(frozen=True)
 class Current:
-    """What stands at the moment of the judgement, to tell evidence from stale evidence.
+    """The state at the moment of the decision, to tell current evidence from stale evidence.
 
     Attributes:
         model: Endpoint or base model that the challenger is now.
@@ -24,9 +25,12 @@ class Current:
         champion: What production serves; None before the first promotion.
         now: The moment, in UTC.
         tampering: What somebody changed about the champion outside the gate, in a sentence.
+        unmeasured: Which report is not what was measured, in a sentence.
         withdrawn: Who rolled back from the challenger and why, in a sentence.
         serves: Whether the challenger is what the champion serves already.
         load_test: The newest load test, of whatever model; None if there is none.
+        load_test_measured: Whether that load test is what was measured.
+        objective: What it has to show, as the use case file says now; None without an objective.
     """
 
     model: str
@@ -37,20 +41,23 @@ class Current:
     champion: Champion | None
     now: dt.datetime
     tampering: str = ""
+    unmeasured: str = ""
     withdrawn: str = ""
     serves: bool = False
     load_test: LoadTest | None = None
+    load_test_measured: bool = False
+    objective: LoadObjective | None = None
 
 
 @dataclass(frozen=True)
 class Evidence:
-    """What a rule may look at.
+    """The evidence that a rule may use.
 
     Attributes:
         comparison: All candidates on the same rows.
         report: The challenger's.
         policy, evaluation: Sections of the use case file.
-        current: What stands now.
+        current: The present state.
     """
 
     comparison: Comparison

@@ -6,6 +6,7 @@ stale or too little is a reason not to promote, and no rule is skipped.
 
 from __future__ import annotations
 
+import datetime as dt
 from collections.abc import Iterable
 
 from genaiops_dagster.promotion.evidence import Current, Evidence, insufficient, rejected
@@ -14,19 +15,19 @@ from genaiops_dagster.promotion.rules import apply
 from genaiops_dagster.records.comparison import Comparison
 from genaiops_dagster.records.promotion import Outcome, RuleResult, Verdict
 from genaiops_dagster.use_case.evaluation import Evaluation
-from genaiops_dagster.use_case.gate import Gate, Waiver
+from genaiops_dagster.use_case.gate import Gate
 
 
 def evaluate_gate(
     comparison: Comparison, policy: Gate, evaluation: Evaluation, current: Current
 ) -> Verdict:
-    """Judge the policy's challenger on a comparison.
+    """Apply the policy to its challenger.
 
     Args:
         comparison: All candidates on the same rows, and the champion if there is one.
         policy: Rules that must all hold.
         evaluation: Metrics, judge and completeness that the use case asks of a report.
-        current: What stands now; a comparison of anything else says nothing.
+        current: The present state; a comparison of anything else says nothing.
 
     Returns:
         PROMOTE when every rule holds or is waived. Else REJECT when a rule is known to fail, and
@@ -43,25 +44,31 @@ def evaluate_gate(
     return _verdict(
         [
             *requirements(evidence),
-            *(_waive(apply(rule, evidence), policy.waivers, current) for rule in policy.rules),
+            *(_waive(apply(rule, evidence), policy, current.now.date()) for rule in policy.rules),
         ]
     )
 
 
-def _waive(result: RuleResult, waivers: Iterable[Waiver], current: Current) -> RuleResult:
+def _waive(result: RuleResult, policy: Gate, today: dt.date) -> RuleResult:
     """A rule known to fail, waived while somebody answers for it; missing evidence never is."""
     if result.outcome != "REJECT":
         return result
-    for waiver in waivers:
+    for waiver in policy.waivers:
         if waiver.rule != result.rule:
             continue
-        if current.now.date() <= waiver.expires:
+        if today > waiver.expires:
+            why = f"the waiver of {waiver.owner} expired on {waiver.expires}"
+        elif waiver.expires > today + dt.timedelta(days=policy.maximum_waiver_days):
+            why = (
+                f"the waiver of {waiver.owner} ends on {waiver.expires}, later than the policy's "
+                f"{policy.maximum_waiver_days} days"
+            )
+        else:
             reason = f"waived by {waiver.owner} until {waiver.expires}: {waiver.reason}"
             return result.model_copy(
                 update={"outcome": "WAIVED", "reason": f"{reason} ({result.reason})"}
             )
-        reason = f"{result.reason} (the waiver of {waiver.owner} expired on {waiver.expires})"
-        return result.model_copy(update={"reason": reason})
+        return result.model_copy(update={"reason": f"{result.reason} ({why})"})
     return result
 
 

@@ -12,17 +12,18 @@ from genaiops_dagster.orchestration.workspace import RESOURCES, open_workspace
 from genaiops_dagster.promotion.approve import ApprovalError, approve, approver
 from genaiops_dagster.promotion.assets import open_champion
 from genaiops_dagster.promotion.champion import ChampionError, read_champion
-from genaiops_dagster.promotion.log import BrokenLogError, DecisionLog
+from genaiops_dagster.promotion.log import DecisionLog
 from genaiops_dagster.promotion.rollback import RollbackError, rollback
 from genaiops_dagster.promotion.smoke_test import SmokeTestError, evaluation, smoke_test
 from genaiops_dagster.promotion.tables import publish_log
+from genaiops_dagster.records.chain import BrokenLogError
 from genaiops_dagster.records.evaluation import Answer
 from genaiops_dagster.records.promotion import Champion
 from genaiops_dagster.use_case import UseCase
 
 
 class ApproveConfig(dg.Config):
-    """Who approves the newest decision, and why; `by` may be left out where a proxy says it."""
+    """Who approves the newest decision, and why; a proxy may give `by` instead."""
 
     by: str | None = None
     reason: str
@@ -106,7 +107,7 @@ def _rollback(use_case: UseCase) -> dg.JobDefinition:
 
 
 def _account(user: str) -> str:
-    """What the decision log says of a user that a proxy named."""
+    """The decision log's entry for a user that a proxy named."""
     return f"proxy: {user}" if user else ""
 
 

@@ -33,13 +33,13 @@ _WORST_ROWS = 20
 
 @dataclass(frozen=True)
 class PageContent:
-    """What a report page is made of.
+    """The content of a report page.
 
     Attributes:
         use_case: Its description, challenger and metrics.
         comparison: The leaderboard and the differences.
         rows: Every evaluation row, by candidate.
-        decision: What the gate said; None before the first decision.
+        decision: The newest one of the gate; None before the first.
         champion: What production serves; None before the first promotion.
         trend: Means in past comparisons.
     """
@@ -105,7 +105,7 @@ def _worst_rows(content: PageContent) -> Sheet | None:
 
 
 def _script_json(value: Any) -> str:
-    """JSON that may stand in a script element: no text in it can end the element."""
+    """JSON that is safe in a script element: no text in it can end the element."""
     return json.dumps(value, allow_nan=False).replace("<", "\\u003c")
 
 

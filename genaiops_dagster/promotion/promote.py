@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+from genaiops_dagster.evaluation.report import read_measured_rows
+from genaiops_dagster.google_cloud.object_store import ObjectStore
 from genaiops_dagster.promotion.approve import find_approval
 from genaiops_dagster.promotion.champion import (
     ChampionBooks,
@@ -19,6 +21,7 @@ from genaiops_dagster.promotion.log import champions, latest_decision, record_de
 from genaiops_dagster.promotion.rollback import SmokeTest
 from genaiops_dagster.promotion.rollout import start
 from genaiops_dagster.records.comparison import Comparison
+from genaiops_dagster.records.measurements import UnmeasuredError
 from genaiops_dagster.records.promotion import Champion, Decision, LogEntry
 from genaiops_dagster.use_case import UseCase
 
@@ -27,7 +30,7 @@ class Refused(RuntimeError):  # noqa: N818 - a refusal is an outcome, not a malf
     """The challenger is not promoted; the message gives the reasons and what to do."""
 
 
-def decide_and_record(now: Challenge, comparison: Comparison, books: ChampionBooks) -> LogEntry:
+def decide_and_record(present: Challenge, comparison: Comparison, books: ChampionBooks) -> LogEntry:
     """Decide on the challenger; the log's entry of the decision.
 
     A champion that was changed outside the gate is a reason not to promote, and the verdict says
@@ -42,10 +45,23 @@ def decide_and_record(now: Challenge, comparison: Comparison, books: ChampionBoo
     except ChampionError as error:
         entries, tampering = books.log.read(), str(error)
         champion = next(reversed(champions(entries)), None)
-    decision = decide(now, comparison, champion, books.clock.now(), entries, tampering)
+    unmeasured = _unmeasured(books.store, comparison, present.measured)
+    decision = decide(
+        present, comparison, champion, books.clock.now(), entries, tampering, unmeasured
+    )
     return _standing_decision(books, entries, champion, decision) or record_decision(
         books.log, decision
     )
+
+
+def _unmeasured(store: ObjectStore, comparison: Comparison, digests: Mapping[str, str]) -> str:
+    """Which report of a comparison is not what was measured, in a sentence; empty if all are."""
+    try:
+        for report in comparison.leaderboard:
+            read_measured_rows(store, report, digests)
+    except UnmeasuredError as error:
+        return str(error)
+    return ""
 
 
 def _standing_decision(
@@ -56,7 +72,7 @@ def _standing_decision(
 ) -> LogEntry | None:
     """The decision that promoted the present champion, if it rests on just what `decision` does.
 
-    Deciding on a champion again on the same evidence is no new fact.
+    Deciding on a champion again on the same evidence changes nothing.
     """
     for entry in entries if champion else ():
         found = entry.decision
@@ -77,7 +93,7 @@ class Promotion:
 
     Attributes:
         champion: What production serves now.
-        changed: Whether this promotion made it so; it serves already otherwise.
+        changed: Whether this promotion made it so; False if it serves already.
     """
 
     champion: Champion
@@ -85,41 +101,41 @@ class Promotion:
 
 
 def promote(
-    now: Challenge,
+    present: Challenge,
     decision: Decision,
     comparison: Comparison,
     books: ChampionBooks,
     smoke_test: SmokeTest,
 ) -> Promotion:
-    """Make the challenger champion if the decision stands.
+    """Make the challenger champion if the decision is still valid.
 
     Where the use case has a rollout policy and there is a champion to fall back on, the challenger
     begins its first stage instead, alongside that champion. A challenger that serves already, or is
     being rolled out, changes nothing. Of two promotions at the same moment one changes the log; the
-    other decides again on what stands then, as if it had come later.
+    other decides again on the new state, as if it had come later.
 
     Args:
-        now: What stands now.
+        present: The present challenger, policy and evidence.
         decision: What was decided.
         comparison: Computed again from the reports and rows that are stored now.
         books: Where the champion is written down.
         smoke_test: Run on the challenger before anything changes; raises when it does not answer.
 
     Raises:
-        Refused: the decision is not in the log, not the newest, no longer rests on what stands
-            now, or waits for approval; or the gate says no.
+        Refused: the decision is not in the log, not the newest, no longer rests on the present
+            state, or waits for approval; or the gate says no.
         ChampionError: somebody changed the champion outside the gate.
         BrokenLogError: the log is not what was written.
     """
     while True:
         try:
-            return _promote(now, decision, comparison, books, smoke_test)
+            return _promote(present, decision, comparison, books, smoke_test)
         except OvertakenError:
             continue
 
 
 def _promote(
-    now: Challenge,
+    present: Challenge,
     decision: Decision,
     comparison: Comparison,
     books: ChampionBooks,
@@ -129,7 +145,7 @@ def _promote(
     decided = _find(entries, decision)
     number = len(champions(entries)) + 1
     challenger = next_champion(
-        now,
+        present,
         decision,
         books.log.uri(decided.number),
         number,
@@ -137,9 +153,9 @@ def _promote(
     )
     if champion is not None and _serves(champion, challenger):
         return Promotion(champion, changed=False)
-    _require_standing(now, decision, comparison, champion, entries, books.clock.now())
-    by = _require_approval(now.use_case, decision, entries)
-    reason, policy = f"follows decision {decided.number}", now.use_case.serving.rollout
+    _require_standing(present, decision, comparison, champion, entries, books.clock.now())
+    by = _require_approval(present.use_case, decision, entries)
+    reason, policy = f"follows decision {decided.number}", present.use_case.serving.rollout
     if champion is not None and champion.rollout is not None:
         under_way = champion.rollout
         raise Refused(
@@ -174,15 +190,15 @@ def _find(entries: Sequence[LogEntry], decision: Decision) -> LogEntry:
 
 
 def _require_standing(
-    now: Challenge,
+    present: Challenge,
     decision: Decision,
     comparison: Comparison,
     champion: Champion | None,
     entries: Sequence[LogEntry],
-    moment: dt.datetime,
+    now: dt.datetime,
 ) -> None:
-    """The decision is the newest, and deciding again on what stands now comes to the same."""
-    again = decide(now, comparison, champion, moment, entries)
+    """The decision is the newest, and deciding again on the present state gives the same."""
+    again = decide(present, comparison, champion, now, entries)
     changed = [*changes(decision, again)]
     if decision.champion_before != again.champion_before:
         changed.append("champion")
@@ -214,7 +230,7 @@ def _require_approval(use_case: UseCase, decision: Decision, entries: Sequence[L
 
 
 def approval_request(use_case: UseCase) -> str:
-    """What a decision waits for, and how it is given."""
+    """The approval that a decision waits for, and how to give it."""
     approvers = use_case.gate.approval.approvers if use_case.gate.approval else []
     who = f" by {' or '.join(approvers)}" if approvers else ""
     return (

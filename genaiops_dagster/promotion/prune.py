@@ -7,9 +7,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from genaiops_dagster.promotion.log import champions, latest_decision, moves
-from genaiops_dagster.promotion.registry import ALIAS
+from genaiops_dagster.promotion.registry import ALIAS, list_models
 from genaiops_dagster.records.promotion import Champion, LogEntry
-from genaiops_dagster.tuning.jobs import USE_CASE_LABEL
 
 if TYPE_CHECKING:
     from genaiops_dagster.google_cloud.vertex_ai import VertexAI
@@ -47,13 +46,7 @@ def stale_models(
         entries: Its decision log.
         keep: How many of the newest to keep.
     """
-    found = vertex_ai.models.list_models(
-        request={
-            "parent": vertex_ai.parent,
-            "filter": f'labels.{USE_CASE_LABEL}="{use_case}"',
-        }
-    )
-    needed = _needed(entries)
+    needed, found = _needed(entries), list_models(vertex_ai, use_case)
     newest_first = sorted(found, key=lambda model: model.create_time, reverse=True)
     stale = []
     for model in newest_first[keep:]:
@@ -67,7 +60,7 @@ def stale_models(
 
 
 def delete_model(vertex_ai: VertexAI, stale: StaleModel) -> None:
-    """Delete a tuned model with its endpoints; what is gone already is no error."""
+    """Delete a tuned model with its endpoints; what is gone already is not an error."""
     from google.api_core.exceptions import NotFound
 
     for endpoint, deployed_model in stale.deployments:

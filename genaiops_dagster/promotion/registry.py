@@ -6,16 +6,27 @@ moves by adding it to the new champion's version and removing it from the former
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
 from genaiops_dagster.tuning.jobs import USE_CASE_LABEL
 
 if TYPE_CHECKING:
-    from google.cloud.aiplatform_v1beta1 import ModelServiceClient
+    from google.cloud.aiplatform_v1beta1 import Model, ModelServiceClient
 
     from genaiops_dagster.google_cloud.vertex_ai import VertexAI
 
 ALIAS = "champion"
+
+
+def list_models(vertex_ai: VertexAI, use_case: str) -> Iterable[Model]:
+    """Every tuned model of a use case: tuning jobs label their models with its name."""
+    request = {
+        "parent": vertex_ai.parent,
+        "filter": f'labels.{USE_CASE_LABEL}="{use_case}"',
+    }
+    found: Iterable[Model] = vertex_ai.models.list_models(request=request)
+    return found
 
 
 class Registry:
@@ -23,7 +34,7 @@ class Registry:
 
     Args:
         vertex_ai: Clients of the project.
-        use_case: Name of the use case, which tuning jobs put on their models as a label.
+        use_case: Name of the use case.
     """
 
     def __init__(self, vertex_ai: VertexAI, use_case: str) -> None:
@@ -36,15 +47,9 @@ class Registry:
 
     def tuned_models(self) -> list[tuple[str, bool]]:
         """Every model of the use case with its default version, and whether that is `champion`."""
-        found = self._models.list_models(
-            request={
-                "parent": self._vertex_ai.parent,
-                "filter": f'labels.{USE_CASE_LABEL}="{self._use_case}"',
-            }
-        )
         return [
             (f"{model.name.partition('@')[0]}@{model.version_id}", ALIAS in model.version_aliases)
-            for model in found
+            for model in list_models(self._vertex_ai, self._use_case)
         ]
 
     def has_alias(self, model: str) -> bool:

@@ -1,4 +1,4 @@
-"""What every promotion needs, whatever its policy: complete, current evidence."""
+"""The requirements of every promotion, whatever its policy: complete, current evidence."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ from genaiops_dagster.use_case.section import CHAMPION
 GOLDEN = "golden"
 """Name of the suite of golden cases."""
 
-AGAINST = (BetterThanRule, NoWorseThanRule, SlicesRule)
-"""Rules that compare the challenger with another candidate."""
+AgainstRule = BetterThanRule | NoWorseThanRule | SlicesRule
+"""A rule that compares the challenger with another candidate, its baseline."""
 
 
 def requirements(evidence: Evidence) -> Iterator[RuleResult]:
@@ -25,6 +25,8 @@ def requirements(evidence: Evidence) -> Iterator[RuleResult]:
         yield young_enough(evidence, evidence.policy.maximum_report_age_days)
     if evidence.current.tampering:
         yield insufficient("champion untouched", evidence.current.tampering)
+    if evidence.current.unmeasured:
+        yield insufficient("reports as they were measured", evidence.current.unmeasured)
     if evidence.current.withdrawn:
         yield rejected("not rolled back", evidence.current.withdrawn)
     yield champion_compared(evidence)
@@ -115,7 +117,7 @@ def safe(evidence: Evidence) -> RuleResult:
 
 
 def missing_cases(suite: SuiteReport | None) -> str:
-    """Why a suite says nothing, or nothing."""
+    """Why a suite's cases do not count as evidence; empty if they do."""
     if suite is None or not suite.cases:
         return "the report has no such cases; evaluate again"
     unanswered = [case.id for case in suite.cases if case.passed is None]
@@ -127,7 +129,10 @@ def _numbered(champion: int | None) -> str:
 
 
 def with_less(evidence: Evidence) -> RuleResult:
-    """Says what the budget made the evaluation do without; whether it is enough others judge."""
+    """Reports what the budget made the evaluation leave out; it always holds.
+
+    Whether the rest is enough is for the other requirements and the rules to say.
+    """
     report = evidence.report
     return held(
         "evaluated with less, for the budget",
@@ -138,7 +143,7 @@ def with_less(evidence: Evidence) -> RuleResult:
 
 
 def minimum_rows(evidence: Evidence) -> RuleResult:
-    """The challenger answered at least so many rows."""
+    """The challenger answered at least the policy's minimum of rows."""
     needed, answered = evidence.policy.minimum_rows, evidence.report.states.get("answered", 0)
     rule = f"at least {needed} rows answered"
     reason = f"{evidence.report.candidate} answered {answered} rows; the policy asks for {needed}"
@@ -171,15 +176,17 @@ def judge_errors(evidence: Evidence) -> Iterator[RuleResult]:
 
 
 def incomplete_baselines(evidence: Evidence) -> Iterator[RuleResult]:
-    """Whom the policy compares with, where its own report is too incomplete for that.
+    """Baselines whose reports are too incomplete to compare the challenger with.
 
-    The rows that a baseline answered, or that the judge scored, may be its easy ones. What is not
-    in the comparison at all is for the rules to tell.
+    The rows that a baseline answered, or that the judge scored, may be its easy ones. The rules
+    themselves report a baseline that is not in the comparison at all.
     """
     least, ceiling = evidence.evaluation.minimum_coverage, evidence.evaluation.maximum_judge_errors
     judge = evidence.evaluation.judge
     pairs = {
-        (rule.candidate, rule.metric) for rule in evidence.policy.rules if isinstance(rule, AGAINST)
+        (rule.candidate, rule.metric)
+        for rule in evidence.policy.rules
+        if isinstance(rule, AgainstRule)
     }
     for name in sorted({name for name, _ in pairs}):
         report = evidence.comparison.report(name)

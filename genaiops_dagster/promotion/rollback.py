@@ -36,8 +36,9 @@ def rollback(
     While a candidate is being rolled out, and without `to`, the rollout is ended instead: the
     present champion, which still answers most users, answers all again.
 
-    It passed the gate when it was promoted, so the gate is not asked again. Pointer and alias are
-    set whatever they say now: this is also the way to restore them after somebody changed them.
+    The former champion passed the gate when it was promoted, so the gate does not decide again.
+    Pointer and alias are set whatever they say now, which also restores them after somebody
+    changed them.
 
     Args:
         books: Where the champion is written down.
@@ -52,7 +53,7 @@ def rollback(
             moment; nothing was rolled back.
         ChampionError: the pointer was changed by somebody else at the same moment.
     """
-    if not by or not reason:
+    if not by.strip() or not reason.strip():
         raise RollbackError("a rollback needs the name of who does it, and a reason")
     entries = books.log.read()
     pointer = changes[-1].pointer if (changes := moves(entries)) else None

@@ -20,7 +20,7 @@ from genaiops_dagster.records.promotion import Champion, LogEntry, Rollout
 from genaiops_dagster.use_case.serving import RolloutPolicy, RolloutStage
 
 AUTOMATIC = "rollout"
-"""Who a step is by when no person made it."""
+"""Author of a step that no person made."""
 
 
 def start(

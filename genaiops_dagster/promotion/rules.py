@@ -14,7 +14,8 @@ from genaiops_dagster.promotion.evidence import (
     insufficient,
     rejected,
 )
-from genaiops_dagster.promotion.requirements import missing_cases
+from genaiops_dagster.promotion.objective import check_objective, reaches
+from genaiops_dagster.promotion.requirements import AgainstRule, missing_cases
 from genaiops_dagster.records.comparison import Difference
 from genaiops_dagster.records.evaluation import MetricSummary
 from genaiops_dagster.records.promotion import RuleResult
@@ -31,15 +32,13 @@ from genaiops_dagster.use_case.gate import (
 )
 from genaiops_dagster.use_case.section import CHAMPION
 
-AgainstRule = BetterThanRule | NoWorseThanRule | SlicesRule
-
 
 def apply(rule: Any, evidence: Evidence) -> RuleResult:
-    """What one rule of the policy says; a rule of no known kind never holds."""
-    judge = _RULES.get(type(rule))
-    if judge is None:
+    """The outcome of one rule of the policy; a rule of an unknown kind never holds."""
+    result_of = _RULES.get(type(rule))
+    if result_of is None:
         return rejected(str(rule), f"no such rule: {rule!r}; it cannot hold")
-    return judge(rule, evidence)
+    return result_of(rule, evidence)
 
 
 def _threshold(rule: ThresholdRule, evidence: Evidence) -> RuleResult:
@@ -95,10 +94,10 @@ def _no_worse_than(rule: NoWorseThanRule, evidence: Evidence) -> RuleResult:
 
 
 def _no_slice_worse_than(rule: SlicesRule, evidence: Evidence) -> RuleResult:
-    """A slice counts as worse when it is by more than the margin and more than chance explains.
+    """A slice is worse if its mean is lower by more than the margin and by more than chance.
 
-    Slices are small: that each is shown to be no worse would ask for more rows than there are, and
-    a lower mean alone would reject at random. Holm's correction is over the slices judged.
+    Slices are small: to show that each is no worse would take more rows than there are, and to
+    reject for any lower mean would reject at random. Holm's correction is over the tested slices.
     """
     excused = _no_other_champion(rule, evidence)
     if excused:
@@ -106,26 +105,26 @@ def _no_slice_worse_than(rule: SlicesRule, evidence: Evidence) -> RuleResult:
     found = evidence.comparison.slices(
         rule.metric, rule.slice, evidence.report.candidate, rule.candidate
     )
-    judged = [d for d in found if d.rows >= rule.minimum_rows and d.p_value is not None]
-    if not judged:
+    tested = [d for d in found if d.rows >= rule.minimum_rows and d.p_value is not None]
+    if not tested:
         return insufficient(
             rule.words, f"no {rule.slice} has {rule.minimum_rows} rows that both answered"
         )
     alpha = 1 - evidence.policy.confidence
-    adjusted = holm([d.p_value for d in judged])
+    adjusted = holm([d.p_value for d in tested])
     worse = [
         d
-        for d, p in zip(judged, adjusted, strict=True)
+        for d, p in zip(tested, adjusted, strict=True)
         if p is not None and p <= alpha and (d.difference or 0.0) < -rule.margin
     ]
-    lowest = min(d.difference or 0.0 for d in judged)
+    lowest = min(d.difference or 0.0 for d in tested)
     figures = {"found": lowest, "limit": -rule.margin}
-    few = len(found) - len(judged)
-    small = f"; {few} with fewer than {rule.minimum_rows} rows were not judged" * bool(few)
+    few = len(found) - len(tested)
+    small = f"; {few} with fewer than {rule.minimum_rows} rows were not tested" * bool(few)
     if worse:
         named = ", ".join(f"{d.slice_value} ({figure(d.difference)})" for d in worse)
         return rejected(rule.words, f"worse in {named}{small}", **figures)
-    reason = f"none of {len(judged)} is significantly worse; the lowest is {figure(lowest)}{small}"
+    reason = f"none of {len(tested)} is significantly worse; the lowest is {figure(lowest)}{small}"
     return held(rule.words, reason, **figures)
 
 
@@ -186,11 +185,19 @@ def _latency_slo(rule: LatencySloRule, evidence: Evidence) -> RuleResult:
     if (test.model, test.prompt_digest) != (current.model, current.prompt_digest):
         reason = "the newest load test is of another model or prompt; materialize load_test"
         return insufficient(rule.words, reason)
-    if test.met is None:
+    if not current.load_test_measured:
+        reason = "the newest load test is not what was measured; materialize load_test"
+        return insufficient(rule.words, reason)
+    objective = current.objective
+    if objective is None:
         return insufficient(rule.words, "serving.load_test has no objective")
-    reason = f"{test.objective}: {'; '.join(test.reasons)}"
-    verdict = held if test.met else rejected
-    return verdict(rule.words, reason, found=test.worst_latency_seconds, limit=test.limit_seconds)
+    if not reaches(objective, test.steps):
+        reason = f"the newest load test sent less than {objective.words}; materialize load_test"
+        return insufficient(rule.words, reason)
+    met, reasons, worst = check_objective(objective, test.steps)
+    reason = f"{objective.words}: {'; '.join(reasons)}"
+    verdict = held if met else rejected
+    return verdict(rule.words, reason, found=worst, limit=objective.at_most_seconds)
 
 
 _RULES: dict[type, Callable[[Any, Evidence], RuleResult]] = {
@@ -207,7 +214,7 @@ _RULES: dict[type, Callable[[Any, Evidence], RuleResult]] = {
 
 
 def _no_other_champion(rule: AgainstRule, evidence: Evidence) -> str:
-    """Why a rule about the champion holds of itself, or nothing."""
+    """Why a rule about the champion holds without a comparison; empty if it needs one."""
     if rule.candidate != CHAMPION:
         return ""
     if evidence.current.champion is None:

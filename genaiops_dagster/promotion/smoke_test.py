@@ -28,7 +28,7 @@ class SmokeTestError(RuntimeError):
 
 
 CHECK = "smoke_test"
-"""Name of the check of the asset `champion` that shows what came of it."""
+"""Name of the check of the asset `champion` that shows the test's result."""
 
 
 def smoke_test(
@@ -36,7 +36,7 @@ def smoke_test(
 ) -> list[Answer]:
     """Ask a champion, with its own prompt and config, for the first few of `samples`.
 
-    These few requests are not held against the budget: one that is used up must not keep anybody
+    These few requests do not count against the budget: an empty budget must not keep anybody
     from rolling back.
 
     Returns:
@@ -73,11 +73,11 @@ def smoke_test(
 
 
 def check_result(answers: Sequence[Answer], error: str = "") -> dg.AssetCheckResult:
-    """The check of a champion that was asked.
+    """The smoke test's result as a check of the asset `champion`.
 
     Args:
-        answers: What it said; nothing where it serves already and was asked when it was promoted.
-        error: Why it failed; empty when it passed.
+        answers: The champion's; none if it serves already and was asked when it was promoted.
+        error: Why the test failed; empty if it passed.
     """
     seconds = [answer.latency_seconds for answer in answers]
     passed = f"{len(answers)} of {len(answers)} questions were answered"

@@ -46,7 +46,7 @@ class TokenTotal:
         return TokenTotal(self.tokens + other.tokens, self.error + other.error)
 
     def times(self, factor: float) -> TokenTotal:
-        """The same rows so many times over."""
+        """The same rows, `factor` times over."""
         return TokenTotal(self.tokens * factor, self.error * factor)
 
 

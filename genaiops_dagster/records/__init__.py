@@ -1,1 +1,1 @@
-"""What rooms hand on to each other."""
+"""Records that rooms hand to each other."""

@@ -1,4 +1,4 @@
-"""What the budget asset hands on: what a run would cost."""
+"""The budget asset's record: the cost of a run."""
 
 from __future__ import annotations
 
@@ -76,7 +76,7 @@ class StageCost(Record):
 
 
 class Degradation(Record):
-    """What is done with less, because the whole run would break a limit.
+    """The reductions of a run that would break a limit.
 
     Attributes:
         evaluation_digest, evaluation_rows: Of the whole evaluation set.
@@ -101,7 +101,7 @@ class CostEstimate(Record):
             data says nothing about a run.
         stages: One for each model that would be paid in a stage.
         cost_usd: Sum of the expected prices that are known, in US dollars.
-        maximum_usd: The same at most; budgets are held against this.
+        maximum_usd: The highest sum; budgets are compared with this.
         tokens: Sum of expected tokens.
         maximum_tokens: Sum of tokens at most.
         error_share: Half width of the 95 % interval of the counted tokens, as a share of them;

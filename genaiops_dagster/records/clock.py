@@ -15,7 +15,7 @@ class Clock:
     Attributes:
         now: The present moment, in UTC.
         elapsed: Seconds since some moment in the past; never goes back.
-        sleep: Waits so many seconds.
+        sleep: Waits a number of seconds.
     """
 
     now: Callable[[], dt.datetime]

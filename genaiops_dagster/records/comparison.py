@@ -1,4 +1,4 @@
-"""What comparison hands on: a leaderboard, and differences on the same rows."""
+"""The comparison's records: a leaderboard, and differences on the same rows."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ class Difference(Record):
         rows: Pairs of rows; too few for an interval leaves low, high and p values None.
         method: Name of the test.
         wins, losses: Rows on which the challenger scores higher, and lower.
-        minimum_detectable: Smallest true difference that so many rows find with 80 % power.
+        minimum_detectable: Smallest true difference that this number of rows finds with 80 % power.
         slice_name, slice_value: Only rows of this slice; empty: all rows.
     """
 
@@ -64,8 +64,8 @@ class Comparison(Record):
 
     Attributes:
         id: sha256 over the reports; the same reports give the same comparison.
-        champion: Name under which the champion stands here: of the candidate that it is, or
-            `champion` when it is none of them; None before the first promotion.
+        champion: The champion's name here: that of the candidate that it is, or `champion`
+            when it is not a candidate; None before the first promotion.
         champion_number: Its number.
         confidence: Level of all intervals.
         leaderboard: Reports, best first by the primary metric.
@@ -95,7 +95,7 @@ class Comparison(Record):
         return fingerprint(self.model_dump(mode="json", exclude={"champion", "champion_number"}))
 
     def name_of(self, candidate: str) -> str | None:
-        """Name under which `candidate` stands here; the champion may be one of the candidates."""
+        """The name of `candidate` here; the champion may be one of the candidates."""
         return self.champion if candidate == CHAMPION else candidate
 
     def report(self, candidate: str) -> EvaluationReport | None:

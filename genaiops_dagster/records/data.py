@@ -1,4 +1,4 @@
-"""What the data assets hand on: addresses, digests and counts of rows, never the rows."""
+"""The data assets' records: addresses, digests and counts of rows, never the rows."""
 
 from __future__ import annotations
 

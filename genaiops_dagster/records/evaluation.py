@@ -1,4 +1,4 @@
-"""What evaluation hands on: every row's answer and scores, and their summary."""
+"""The evaluation's records: every row's answer and scores, and their summary."""
 
 from __future__ import annotations
 
@@ -109,8 +109,8 @@ class MetricSummary(Record):
         low, high: Bounds of the 95 % interval; None with fewer than two groups of rows.
         rows: Rows with a score.
         errors: Rows that have an answer and no score; rows without an answer are not counted here.
-        detectable: Smallest true difference to a candidate of the same spread that so many rows
-            find with 80 % power; None where low and high are None.
+        detectable: Smallest true difference to a candidate of the same spread that this number
+            of rows finds with 80 % power; None where low and high are None.
     """
 
     mean: float | None
@@ -263,6 +263,11 @@ class EvaluationReport(Record):
     rows_in_whole: int | None = None
     done_with_less: list[str] = Field(default_factory=list)
 
+    def mean(self, metric: str) -> float | None:
+        """Mean of a metric; None without one."""
+        summary = self.metrics.get(metric)
+        return summary.mean if summary else None
+
 
 class PreferenceReport(Record):
     """Which of two candidates' answers a judge likes better, row by row in both orders.
@@ -273,10 +278,10 @@ class PreferenceReport(Record):
         judge_digest: sha256 over judge model, criteria and number of choices.
         pairs: Rows that both answered.
         wins, losses, ties: Pairs by the sign of the choices' mean, the challenger's view.
-        preference: Share of choices for the challenger, a tie counting half; 0.5 is no preference.
+        preference: Share of choices for the challenger, a tie counting half; 0.5 means none.
         p_value: Of no preference, two-sided.
-        position_bias: Share of choices for the answer shown first minus that for the second; 0 is
-            none. Each pair is shown in both orders, so that it moves no preference.
+        position_bias: Share of choices for the answer shown first minus that for the second; 0
+            means none. Each pair is shown in both orders, so that it moves no preference.
         consistency: Share of pairs with the same choice in both orders.
         self_agreement: Share of pairs of repeated choices, in the same order, that are equal; None
             without repeats.
@@ -330,6 +335,11 @@ class JudgeCalibration(Record):
     judge_digest: str
     labels_digest: str
     metrics: dict[str, Agreement]
+
+
+def report_subject(report: EvaluationReport) -> str:
+    """Name of a report in the measurement log."""
+    return f"report/{report.fingerprint}"
 
 
 class ChampionEvaluation(Record):

@@ -1,6 +1,6 @@
-"""Where things are kept: every object name, prefix and table, and nowhere else.
+"""Every object name, prefix and table; no other module defines one.
 
-Objects of a use case stand below its name in the bucket. Names do not change from release to
+Objects of a use case are below its name in the bucket. Names do not change from release to
 release: each finds what others wrote; what it can read of that is a matter of `records/record.py`.
 What a use case file may place elsewhere (`source.inbox`, `serving.daily.inbox`,
 `pipelines.<name>.root`) has its default here or there.
@@ -42,7 +42,7 @@ class Layout:
         return f"{self.use_case}/sources/{digest}.parquet"
 
     def inbox_state(self, digest: str) -> str:
-        """What the inbox sensor has seen, by its digest."""
+        """State of the inbox sensor, by its digest."""
         return f"{self.use_case}/inbox_state/{digest}.json.gz"
 
     def examples(self, digest: str) -> str:
@@ -66,7 +66,7 @@ class Layout:
         return self.data_set(dataset_digest, f"choosing-{digest}")
 
     def profile(self, training_digest: str) -> str:
-        """What the examples looked like from which a training set was made."""
+        """Profile of the examples from which a training set was made."""
         return f"{self.use_case}/profiles/{training_digest}.json"
 
     # Money
@@ -120,7 +120,7 @@ class Layout:
 
     @property
     def batch_tables(self) -> str:
-        """What names of tables for requests and answers of batch jobs begin with."""
+        """Prefix of the tables for requests and answers of batch jobs."""
         return f"{self.use_case}_batch_"
 
     def report(self, fingerprint: str) -> str:
@@ -130,6 +130,10 @@ class Layout:
     def report_rows(self, fingerprint: str) -> str:
         """Rows of an evaluation report."""
         return f"{self.use_case}/reports/{fingerprint}/rows.parquet"
+
+    def evaluation_claim(self, subject: str) -> str:
+        """The right to pay for the evaluation of a subject, such as a model's configuration."""
+        return f"{self.use_case}/evaluations/{subject}.claim.json"
 
     def comparison(self, comparison: str, file: str) -> str:
         """A file of a comparison, by its id."""
@@ -146,6 +150,25 @@ class Layout:
     def decisions(self) -> str:
         """Prefix of the decision log."""
         return f"{self.use_case}/decisions/"
+
+    @property
+    def measurements(self) -> str:
+        """Prefix of the measurement log."""
+        return f"{self.use_case}/measurements/"
+
+    def measurement(self, number: int) -> str:
+        """An entry of the measurement log."""
+        return f"{self.measurements}{number:08}.json"
+
+    @property
+    def measurements_head(self) -> str:
+        """The note on the last entry of the measurement log."""
+        return f"{self.use_case}/measurements_head.json"
+
+    @property
+    def log_head(self) -> str:
+        """The note on the last entry of the decision log, outside of the log's own prefix."""
+        return f"{self.use_case}/log_head.json"
 
     def decision(self, number: int) -> str:
         """An entry of the decision log."""

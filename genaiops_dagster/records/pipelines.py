@@ -1,4 +1,4 @@
-"""What a run of a pipeline hands on."""
+"""The record of a run of a pipeline."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What promotion hands on: a verdict with its reasons, the champion, and the log of both."""
+"""The promotion's records: a verdict with its reasons, the champion, and the log of both."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from pydantic import Field, field_validator
 
+from genaiops_dagster.records.chain import ChainEntry
 from genaiops_dagster.records.layout import Layout
 from genaiops_dagster.records.prompts import PromptVersion
 from genaiops_dagster.records.record import UPGRADE, NewerRecordError, Record, find_object
@@ -26,7 +27,7 @@ class RuleResult(Record):
         outcome: PROMOTE when it holds, WAIVED when it fails and somebody answers for that, else
             REJECT or INSUFFICIENT.
         reason: A sentence with the figures.
-        found: The figure that was compared; None when there is none.
+        found: The figure that was compared; None if there is none.
         limit: What it was compared with.
     """
 
@@ -38,7 +39,7 @@ class RuleResult(Record):
 
 
 class Verdict(Record):
-    """What the gate says of a challenger; PROMOTE only when every rule holds."""
+    """The gate's verdict on a challenger; PROMOTE only when every rule holds."""
 
     outcome: Outcome
     rules: list[RuleResult]
@@ -60,6 +61,10 @@ class Decision(Record):
         report_fingerprint, report_uri: The challenger's report.
         policy_digest, prompt_digest, evaluation_digest: What `champion` compares again.
         champion_before: Number of the champion at that time; None if there was none.
+        configuration: sha256 over model, system instruction and generation config, which is what
+            the champion is asked with; empty in decisions of earlier releases.
+        evidence: Digests of the reports and the load test that it rests on, by their subjects in
+            the measurement log; empty in decisions of earlier releases.
     """
 
     id: str
@@ -76,10 +81,12 @@ class Decision(Record):
     evaluation_digest: str
     champion_before: int | None
     created: str
+    configuration: str = ""
+    evidence: dict[str, str] = Field(default_factory=dict)
 
 
 class Champion(Record):
-    """What production serves now: the content of `champion.json`.
+    """The model that production serves now: the content of `champion.json`.
 
     Attributes:
         number: 1 for the first champion, then counting up; a rollback counts too.
@@ -89,7 +96,7 @@ class Champion(Record):
         registered_model: Model Registry resource with version; None for a base model.
         generation: Its generation config.
         prompt_digest, prompt_template, system_instruction, prompt_files: The prompt that it was
-            evaluated with and is to be asked with.
+            evaluated with and serves with.
         report_fingerprint, report_uri: The evidence.
         decision_uri, decision_id: The decision that promoted it: where it is, and its fingerprint.
         restores: Number of the champion that a rollback brought back; None for a promotion.
@@ -130,7 +137,7 @@ class Champion(Record):
 
     @property
     def prompt(self) -> PromptVersion:
-        """The prompt that it was evaluated with and is to be asked with, as it stands here."""
+        """The prompt that it was evaluated with and serves with."""
         return PromptVersion(
             template=self.prompt_template,
             system_instruction=self.system_instruction,
@@ -171,16 +178,14 @@ EntryKind = Literal[
 ]
 
 
-class LogEntry(Record):
+class LogEntry(ChainEntry):
     """One fact in the log of a use case's promotions; each names the digest of the one before.
 
     Attributes:
-        number: Place in the log, from 1.
         kind: A `decision` of the gate; a person's `approval` of one; a `promotion` or `rollback`,
             written before the champion moves; a `rollout`, written before a stage begins, or a
             `withdrawal`, before its candidate gets no more traffic; the `completion` of one of
             these four, written after pointer and alias have moved.
-        at: When it was written, ISO 8601 in UTC.
         by, reason: Who caused it and why, as they say.
         account: What was known of that person besides, such as `operating system: ann@laptop`;
             empty in entries of earlier releases and in those that no person causes.
@@ -190,13 +195,9 @@ class LogEntry(Record):
         rollout: The stage that a `rollout` begins, or at which a `withdrawal` ends it.
         completes: Number of the champion whose move a `completion` ends.
         completes_entry: Number of the `rollout` or `withdrawal` that a `completion` ends.
-        previous: Digest of the entry before; empty for the first.
-        digest: sha256 over all other attributes.
     """
 
-    number: int
     kind: EntryKind
-    at: str
     by: str = ""
     account: str = ""
     reason: str = ""
@@ -206,13 +207,11 @@ class LogEntry(Record):
     rollout: Rollout | None = None
     completes: int | None = None
     completes_entry: int | None = None
-    previous: str
-    digest: str
 
 
 def served_champion(store: ObjectStore, use_case: str) -> Champion | None:
     """What the pointer says that production serves, or None before the first promotion.
 
-    For the rooms before promotion; whoever acts on it asks `promotion.champion.gated_champion`.
+    For the rooms before promotion; code that acts on it asks `promotion.champion.gated_champion`.
     """
     return find_object(store, Layout(use_case).champion, Champion)

@@ -1,4 +1,4 @@
-"""What the prompt asset hands on."""
+"""The prompt asset's record."""
 
 from __future__ import annotations
 

@@ -25,7 +25,7 @@ _VERSION = "schema_version"
 
 
 class Record(BaseModel):
-    """What one asset tells the next: immutable, small, valid JSON always (never NaN).
+    """What one asset hands to the next: immutable, small, always valid JSON (never NaN).
 
     In code it has no fields but its own; where it is stored, `to_json` and `from_json` write and
     read its version next to them. A record inside another one has no version of its own: what
@@ -76,7 +76,7 @@ def from_json(record_type: type[R], content: bytes | str, where: str) -> R:
 
     Raises:
         NewerRecordError: a later release wrote it, and it cannot be read without what is new.
-        pydantic.ValidationError: it is no such record.
+        pydantic.ValidationError: it is not such a record.
     """
     stored = _stored_version(content, where)
     known = _parsed(record_type.schema_version)
@@ -114,7 +114,7 @@ def from_line(record_type: type[R], line: bytes | str) -> R:
     """The record in a line of an object or in a cursor, which have no version of their own.
 
     Raises:
-        pydantic.ValidationError: it is no such record.
+        pydantic.ValidationError: it is not such a record.
     """
     return record_type.model_validate_json(line, extra="ignore")
 
@@ -123,7 +123,7 @@ def from_row(record_type: type[R], row: Mapping[str, Any]) -> R:
     """The record in a row of a table or file, which has no version of its own.
 
     Raises:
-        pydantic.ValidationError: it is no such record.
+        pydantic.ValidationError: it is not such a record.
     """
     return record_type.model_validate(row, extra="ignore")
 
@@ -170,7 +170,7 @@ def find_object(store: ObjectStore, name: str, record_type: type[R]) -> R | None
 
 
 def _stored_version(content: bytes | str, where: str) -> tuple[int, int]:
-    """Major and minor version; those of release 0.1.0 for what names none, or is no record."""
+    """Major and minor version; release 0.1.0's for content that has none or is not a record."""
     try:
         fields = json.loads(content)
     except ValueError:

@@ -1,4 +1,4 @@
-"""What serving hands on: answers to prompts with their summary, and load tests."""
+"""The serving records: answers to prompts with their summary, and load tests."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ Place = Literal["input", "output"]
 
 
 class Finding(Record):
-    """What one rule decided.
+    """The decision of one rule.
 
     Attributes:
         place: Whether the rule is of the input or of the output.
@@ -76,11 +76,11 @@ class GeneratedRow(Record):
 
 
 class CacheUse(Record):
-    """What context caching came to in one run.
+    """The effect of context caching in one run.
 
     Attributes:
         name: Resource name of the cached content; empty where none was used.
-        action: What became of it, or why there is none.
+        action: What was done with it, or why there is none.
         prefix_tokens: Tokens of the shared start.
         cached_tokens: Tokens read from it instead of paid in full, all requests together.
         cost_usd: Price of creating and storing it; None when no price is known.
@@ -212,3 +212,8 @@ class LoadTest(Record):
     cost_usd: float | None
     created: str
     emulated: bool
+
+
+def load_test_subject(test: LoadTest) -> str:
+    """Name of a load test in the measurement log."""
+    return f"load_test/{test.samples_uri.rsplit('/', 1)[-1]}"

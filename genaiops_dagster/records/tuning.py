@@ -1,4 +1,4 @@
-"""What the tuning asset hands on."""
+"""The tuning asset's record."""
 
 from __future__ import annotations
 
@@ -75,3 +75,8 @@ class TunedModel(Record):
             f"{self.model} has no checkpoint after epoch {epoch}; it has those after: "
             f"{', '.join(str(checkpoint.epoch) for checkpoint in self.checkpoints) or 'none'}"
         )
+
+
+def tuned_model_path(variant: str | None) -> tuple[str, ...]:
+    """Name of a tuned model's asset in its use case; `variant` None for the one without a sweep."""
+    return ("tuned_model", variant) if variant else ("tuned_model",)

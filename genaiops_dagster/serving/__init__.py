@@ -1,4 +1,4 @@
-"""What applications use: `from genaiops_dagster.serving import Router`."""
+"""The public API for applications: `from genaiops_dagster.serving import Router`."""
 
 from genaiops_dagster.serving.answering.router import NoChampionError, Route, Router
 

@@ -1,4 +1,4 @@
-"""What goes on after a promotion: assets that no run of the lifecycle includes, with their jobs."""
+"""After a promotion: assets that no run of the lifecycle includes, with their jobs."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import datetime as dt
 
 import dagster as dg
 
-from genaiops_dagster.orchestration.asset_options import asset_key
+from genaiops_dagster.orchestration.asset_options import asset_key, map_specs
 from genaiops_dagster.serving.load_testing import assets as load_assets
 from genaiops_dagster.serving.watching import (
     online_assets,
@@ -41,8 +41,8 @@ def build_operations(use_case: UseCase) -> dg.Definitions:
 
 
 def keep_fresh(
-    use_case: UseCase, assets: list[dg.AssetsDefinition | dg.AssetSpec | dg.AssetChecksDefinition]
-) -> list[dg.AssetsDefinition | dg.AssetSpec | dg.AssetChecksDefinition]:
+    use_case: UseCase, assets: list[dg.AssetsDefinition | dg.AssetSpec]
+) -> list[dg.AssetsDefinition | dg.AssetSpec]:
     """The same assets, with the freshness policies of the use case's monitoring."""
     monitoring = use_case.serving.monitoring
     if monitoring is None:
@@ -58,10 +58,4 @@ def keep_fresh(
         fresh: dg.AssetSpec = dg.apply_freshness_policy(spec, policy)
         return fresh
 
-    return [
-        asset.map_asset_specs(keep)
-        if isinstance(asset, dg.AssetsDefinition)
-        and not isinstance(asset, dg.AssetChecksDefinition)
-        else asset
-        for asset in assets
-    ]
+    return map_specs(keep, assets)

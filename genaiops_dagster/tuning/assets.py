@@ -4,9 +4,10 @@ from collections.abc import Iterator
 
 import dagster as dg
 
-from genaiops_dagster.budget.spend import Spend, record_spend
+from genaiops_dagster.budget.payment import Purse
 from genaiops_dagster.orchestration.asset_options import (
     asset_key,
+    inputs,
     pipeline_keys,
     use_case_asset,
 )
@@ -15,7 +16,7 @@ from genaiops_dagster.orchestration.plain_text import escape_markdown
 from genaiops_dagster.orchestration.workspace import open_workspace
 from genaiops_dagster.records.budget import CostEstimate
 from genaiops_dagster.records.data import DatasetSplit
-from genaiops_dagster.records.tuning import TunedModel
+from genaiops_dagster.records.tuning import TunedModel, tuned_model_path
 from genaiops_dagster.tuning.losses import loss_chart, read_losses
 from genaiops_dagster.tuning.progress import progress_of
 from genaiops_dagster.tuning.recipe import TuningRecipe, tuning_recipe
@@ -28,7 +29,7 @@ POOL = "vertex_ai_tuning"
 
 
 class TunedModelConfig(dg.Config):
-    """What a person may choose when materializing the tuned model.
+    """Choices when materializing the tuned model.
 
     Attributes:
         retry_failed: Start and pay another job where the latest one of this recipe failed.
@@ -39,8 +40,7 @@ class TunedModelConfig(dg.Config):
 
 def build_assets(use_case: UseCase) -> list[dg.AssetsDefinition | dg.AssetChecksDefinition]:
     """The asset `tuned_model` of a use case, those of its sweep, and their checks."""
-    sweep = use_case.tuning.sweep
-    variants = [None, *(name for name, _ in sweep.variants())] if sweep else [None]
+    variants = use_case.tuning.variants()
     return [asset for variant in variants for asset in _tuned_model(use_case, variant)]
 
 
@@ -48,7 +48,7 @@ def _tuned_model(
     use_case: UseCase, variant: str | None
 ) -> list[dg.AssetsDefinition | dg.AssetChecksDefinition]:
     """One tuned model, with its checks."""
-    path = ("tuned_model", variant) if variant else ("tuned_model",)
+    path = tuned_model_path(variant)
     key = asset_key(use_case, *path)
 
     @use_case_asset(
@@ -61,11 +61,7 @@ def _tuned_model(
         output_required=False,
         pool=POOL,
         deps=pipeline_keys(use_case),
-        ins={
-            "training_set": dg.AssetIn(key=asset_key(use_case, "training_set")),
-            "validation_set": dg.AssetIn(key=asset_key(use_case, "validation_set")),
-            "cost_estimate": dg.AssetIn(key=asset_key(use_case, "cost_estimate")),
-        },
+        ins=inputs(use_case, "training_set", "validation_set", "cost_estimate"),
     )
     def tuned_model(
         context: dg.AssetExecutionContext,
@@ -77,16 +73,21 @@ def _tuned_model(
         with open_workspace(context, use_case) as here:
             recipe = tuning_recipe(use_case, here.store, training_set, validation_set, variant)
             run = TuningRun(
-                use_case,
-                recipe,
-                cost_estimate,
-                here.store,
-                here.models,
-                here.clock,
-                context.log,
-                context.run.run_id,
-                variant,
-                lambda progress: context.log_event(
+                recipe=recipe,
+                variant=variant,
+                tuning=use_case.tuning,
+                estimate=cost_estimate,
+                purse=Purse(
+                    use_case.name,
+                    use_case.budget,
+                    here.store,
+                    here.warehouse,
+                    here.clock,
+                    context.run.run_id,
+                ),
+                models=here.models,
+                log=context.log,
+                on_progress=lambda progress: context.log_event(
                     dg.AssetObservation(
                         context.asset_key,
                         description=escape_markdown(str(progress)),
@@ -107,14 +108,7 @@ def _tuned_model(
                 )
                 return
             model = run.finish(job)
-            spend = _spend(use_case.name, model, context.run.run_id)
-            record_spend(here.warehouse, [spend], here.clock.now())
-            metadata = _metadata(
-                model,
-                recipe,
-                cost_estimate.of_stages("tuning", candidate=variant or ""),
-                console_url(job),
-            )
+            metadata = _metadata(model, recipe, run.own_estimate, console_url(job))
             losses = read_losses(here.models.settings, job, context.log)
             if losses:
                 metadata["losses"] = chart_image(loss_chart(losses), "Loss by step")
@@ -166,26 +160,10 @@ def _tuned_model(
     return [tuned_model, job_succeeded, dropped_examples]
 
 
-def _spend(use_case: str, model: TunedModel, run_id: str) -> Spend:
-    """The payment of a job; its id is the job's name, so that it is counted once."""
-    return Spend(
-        id=model.job,
-        use_case=use_case,
-        stage="tuning",
-        run_id=run_id,
-        model=model.base_model,
-        requests=1,
-        input_tokens=model.billable_tokens or 0,
-        output_tokens=0,
-        cost_usd=model.cost_usd,
-        emulated=model.emulated,
-    )
-
-
 def _metadata(
     model: TunedModel, recipe: TuningRecipe, estimate: CostEstimate, url: str
 ) -> dict[str, dg.MetadataValue | str | int | float]:
-    """What the page of the asset shows of a tuned model."""
+    """The asset's page about a tuned model."""
     chosen = "the service's choice"
     return {
         "job": dg.MetadataValue.url(url),

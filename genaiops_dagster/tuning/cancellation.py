@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from typing import TYPE_CHECKING
 
 from genaiops_dagster.records.layout import Layout
@@ -21,9 +22,15 @@ class Cancellation(Record):
 
 
 def cancel_job(
-    client: genai.Client, store: ObjectStore, use_case: str, job: str, reason: str
+    client: genai.Client,
+    store: ObjectStore,
+    use_case: str,
+    job: str,
+    reason: str,
+    log: logging.Logger,
 ) -> None:
     """Cancel the job called `job`; it ends a little later."""
+    log.warning("Cancelling tuning job %s: %s", job, reason)
     note = Cancellation(job=job, reason=reason)
     store.write(Layout(use_case).cancelled(job), to_json(note))
     client.tunings.cancel(name=job)

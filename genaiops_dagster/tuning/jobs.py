@@ -7,10 +7,11 @@ import warnings
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
+from genaiops_dagster.google_cloud.patience import read_patiently
+from genaiops_dagster.records.claims import Claim
 from genaiops_dagster.records.clock import Clock
 from genaiops_dagster.records.layout import Layout
 from genaiops_dagster.records.record import Record, find_object, to_json
-from genaiops_dagster.tuning.claims import Claim
 from genaiops_dagster.tuning.recipe import TuningRecipe
 from genaiops_dagster.tuning.states import Phase, TuningJobError, phase, state_name
 
@@ -30,8 +31,15 @@ _METHODS = {  # https://googleapis.github.io/python-genai, TuningMethod
     "distillation": "DISTILLATION",
 }
 _UNCLEAR_STATUSES = {408, 500, 502, 503, 504}
+_ADAPTER_SIZES = {1: "ONE", 2: "TWO", 4: "FOUR", 8: "EIGHT", 16: "SIXTEEN"}
 _CREATIONS = 3
 _LOOK_SECONDS = 1.0
+_CLAIM_LIFETIMES = 10
+"""How many times as long as a claim lasts a process tries to create a job, or waits for one."""
+
+
+class _TooManyRequestsError(Exception):
+    """The service had no room for the request: nothing was created, and it may be sent again."""
 
 
 class _AnswerLostError(Exception):
@@ -52,7 +60,7 @@ class TuningJobs:
     Args:
         client: Gen AI client.
         store: Bucket of records and claims.
-        clock: Tells how old a claim is, and waits between two looks.
+        clock: Gives the age of a claim, and waits between two looks.
         log: Receives progress.
         claim_seconds: How long a claim is respected whose owner shows no job.
     """
@@ -125,11 +133,18 @@ class TuningJobs:
             self._clock,
         )
         answers_lost: list[str] = []
+        deadline = self._clock.elapsed() + _CLAIM_LIFETIMES * self._claim_seconds
+        refused, too_slow = "", False
         while True:
             holds = claim.take()
             found = self.find(recipe)
             if found is not None and _attempt(found) >= attempt:
                 return found
+            too_slow = too_slow or (holds and not claim.is_fresh())
+            if self._clock.elapsed() >= deadline:
+                if holds:
+                    claim.release()
+                raise self._no_job(recipe, refused, too_slow=too_slow)
             if holds and claim.is_fresh():
                 if len(answers_lost) == _CREATIONS:
                     raise TuningJobError(
@@ -143,17 +158,39 @@ class TuningJobs:
                 except _AnswerLostError as error:
                     self._log.warning("Creating the tuning job had no clear outcome: %s", error)
                     answers_lost.append(str(error))
+                except _TooManyRequestsError as error:
+                    refused = str(error)
+                    self._log.warning("The service has no room for a tuning job yet: %s", refused)
                 else:
                     continue
             elif not holds:
                 self._log.info("The tuning job is being created; looking for it")
             self._clock.sleep(min(_LOOK_SECONDS, self._claim_seconds / 4))
 
+    def _no_job(self, recipe: TuningRecipe, refused: str, *, too_slow: bool) -> TuningJobError:
+        """Why no job was created in all the time that there was."""
+        seconds = _CLAIM_LIFETIMES * self._claim_seconds
+        if refused:
+            why = f"the service had no room for it: {refused}"
+        elif too_slow:
+            why = (
+                f"Cloud Storage and Vertex AI answer too slowly: a claim has to be used within "
+                f"{self._claim_seconds / 4:g} s, so that two processes never create a job each. "
+                "Raise tuning.claim_seconds in the use case file"
+            )
+        else:
+            why = "another process holds the claim, and has shown no job"
+        return TuningJobError(
+            f"{recipe.use_case}: no tuning job after {seconds:g} s; {why}. Nothing was created "
+            "here; materialize tuned_model again, which looks for a job first."
+        )
+
     def _create(self, recipe: TuningRecipe, attempt: int, claim: Claim) -> None:
         """Ask the service for a job, once.
 
         Raises:
             _AnswerLostError: only the list of jobs can tell whether there is one now.
+            _TooManyRequestsError: the service refused for now; the claim was given back.
             google.genai.errors.APIError: the service refused; the claim was given back.
         """
         import httpx
@@ -171,6 +208,8 @@ class TuningJobs:
             if error.code in _UNCLEAR_STATUSES:
                 raise _AnswerLostError(str(error)) from error
             claim.release()
+            if error.code == 429:
+                raise _TooManyRequestsError(error.message or str(error)) from error
             raise
         except httpx.TransportError as error:
             raise _AnswerLostError(f"{type(error).__name__}: {error}") from error
@@ -179,8 +218,10 @@ class TuningJobs:
 
     def _labelled(self, recipe: TuningRecipe) -> list[types.TuningJob]:
         label = recipe.fingerprint[:_LABEL_LENGTH]
-        listed = self._client.tunings.list(
-            config={"filter": f'labels.{FINGERPRINT_LABEL}="{label}"', "page_size": 100}
+        wanted = f'labels.{FINGERPRINT_LABEL}="{label}"'
+        listed = read_patiently(
+            lambda: list(self._client.tunings.list(config={"filter": wanted, "page_size": 100})),
+            self._clock.sleep,
         )
         return [job for job in listed if (job.labels or {}).get(FINGERPRINT_LABEL) == label]
 
@@ -188,7 +229,7 @@ class TuningJobs:
         from google.genai import errors
 
         try:
-            return self._client.tunings.get(name=name)
+            return read_patiently(lambda: self._client.tunings.get(name=name), self._clock.sleep)
         except errors.ClientError as error:
             if error.code != 404:
                 raise
@@ -227,7 +268,9 @@ def _creation(
         description=f"genaiops_dagster use case {recipe.use_case}",
         epoch_count=recipe.epochs,
         learning_rate_multiplier=recipe.learning_rate_multiplier,
-        adapter_size=_adapter_size(recipe.adapter_size),
+        adapter_size=(
+            f"ADAPTER_SIZE_{_ADAPTER_SIZES[recipe.adapter_size]}" if recipe.adapter_size else None
+        ),
         validation_dataset=(
             types.TuningValidationDataset(gcs_uri=recipe.validation_uri)
             if recipe.validation_uri
@@ -245,19 +288,6 @@ def _creation(
             retry_options=types.HttpRetryOptions(attempts=1),
         ),
     )
-
-
-def _adapter_size(size: int | None) -> types.AdapterSize | None:
-    from google.genai import types
-
-    names = {
-        1: types.AdapterSize.ADAPTER_SIZE_ONE,
-        2: types.AdapterSize.ADAPTER_SIZE_TWO,
-        4: types.AdapterSize.ADAPTER_SIZE_FOUR,
-        8: types.AdapterSize.ADAPTER_SIZE_EIGHT,
-        16: types.AdapterSize.ADAPTER_SIZE_SIXTEEN,
-    }
-    return None if size is None else names[size]
 
 
 def _attempt(job: types.TuningJob) -> int:

@@ -21,12 +21,6 @@ def reason_to_cancel(
     """Why a job may not go on; None if it may.
 
     The service says how many tokens it bills once it has read the data, long before the job ends.
-
-    Args:
-        job: As the service describes it now.
-        tuning: Model, method and deadline.
-        budget: Limits and prices.
-        now: The present moment, with a zone.
     """
     if has_ended(job) or job.state is None or job.state.value == "JOB_STATE_CANCELLING":
         return None

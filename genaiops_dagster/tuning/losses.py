@@ -1,4 +1,4 @@
-"""How training and validation loss developed, as far as the service tells."""
+"""How training and validation loss developed, as far as the service says."""
 
 from __future__ import annotations
 
@@ -20,12 +20,7 @@ def read_losses(
 ) -> list[Point] | None:
     """Losses of a job so far, by metric and step; None where they cannot be read.
 
-    A model that was paid is not lost because of its chart: what goes wrong is logged.
-
-    Args:
-        settings: Where the job's experiment is.
-        job: A job that runs or has ended.
-        log: Receives a warning if losses cannot be read.
+    A model that was paid is not lost because of its chart: what goes wrong is logged as a warning.
     """
     if not job.experiment:
         return []

@@ -1,4 +1,4 @@
-"""What a finished tuning job made, read from the service's answer."""
+"""The result of a finished tuning job, read from the service's answer."""
 
 from __future__ import annotations
 
@@ -29,14 +29,7 @@ def tuned_model_of(
     emulated: bool,
     cancelled_because: str | None = None,
 ) -> TunedModel:
-    """The model that a job made.
-
-    Args:
-        job: A job that has ended.
-        recipe: What it was made of.
-        prices: What applies.
-        emulated: Whether the emulator made it.
-        cancelled_because: Why we cancelled it, if we did.
+    """The model that a job made which has ended.
 
     Raises:
         TuningJobError: the job failed, or says that it ended well and names no model or endpoint.

@@ -1,7 +1,7 @@
 """Jobs that a run waits for, or has left: what the sensor looks through.
 
-A step that waits says so now and then. If it ends its wait, or falls silent because it was killed,
-only the sensor can go on with its job.
+A step that waits writes so every half minute. If it stops waiting, or falls silent because it was
+killed, only the sensor can go on with its job.
 """
 
 from __future__ import annotations
@@ -46,21 +46,24 @@ class PendingJob(Record):
         return self.left or now - self.seen >= SILENT_SECONDS
 
 
-class _Recipe(Protocol):
-    """What a job is made of."""
+class Recipe(Protocol):
+    """The recipe of a job."""
 
     @property
-    def use_case(self) -> str: ...
+    def use_case(self) -> str:
+        """Name of the use case."""
 
     @property
-    def fingerprint(self) -> str: ...
+    def fingerprint(self) -> str:
+        """Of everything that decides the job."""
 
 
-class _Job(Protocol):
+class Job(Protocol):
     """A job of the service."""
 
     @property
-    def name(self) -> str | None: ...
+    def name(self) -> str | None:
+        """Resource name."""
 
 
 class PendingNote:
@@ -69,16 +72,16 @@ class PendingNote:
     Args:
         store: Bucket of the note.
         recipe: What the job is made of.
-        asset: Name of the asset that it makes, in its use case.
+        asset: Name, in its use case, of the asset that the job makes.
         run_id: Dagster run that waits.
-        clock: Tells when the note is due again.
-        folder: Where notes of such jobs are, below the use case's folder.
+        clock: Says when the note has to be written again.
+        folder: Folder of such notes below the use case's.
     """
 
     def __init__(
         self,
         store: ObjectStore,
-        recipe: _Recipe,
+        recipe: Recipe,
         asset: tuple[str, ...],
         run_id: str,
         clock: Clock,
@@ -89,17 +92,21 @@ class PendingNote:
         self._fingerprint, self._asset, self._run_id = recipe.fingerprint, asset, run_id
         self._due = float("-inf")
 
-    def waiting(self, job: _Job) -> None:
+    def waiting(self, job: Job) -> None:
         """Note that the run waits; called as often as you like, written every 30 seconds."""
         if self._clock.elapsed() >= self._due:
             self._write(job, left=False)
             self._due = self._clock.elapsed() + HEARTBEAT_SECONDS
 
-    def left(self, job: _Job) -> None:
+    def left(self, job: Job) -> None:
         """Note that the run no longer waits, so that the sensor goes on."""
         self._write(job, left=True)
 
-    def _write(self, job: _Job, *, left: bool) -> None:
+    def clear(self) -> None:
+        """Remove the note: the job has been dealt with."""
+        self._store.delete(self._name)
+
+    def _write(self, job: Job, *, left: bool) -> None:
         note = PendingJob(
             fingerprint=self._fingerprint,
             job=job.name or "",
@@ -109,13 +116,6 @@ class PendingNote:
             left=left,
         )
         self._store.write(self._name, to_json(note))
-
-
-def clear_pending(
-    store: ObjectStore, use_case: str, fingerprint: str, folder: str = TUNING
-) -> None:
-    """Remove the note of a job that has been dealt with."""
-    store.delete(Layout(use_case).pending_job(folder, fingerprint))
 
 
 def pending_jobs(store: ObjectStore, use_case: str, folder: str = TUNING) -> Iterator[PendingJob]:

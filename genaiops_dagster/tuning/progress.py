@@ -1,4 +1,4 @@
-"""What a person sees of a job while it runs: state, epoch, step and the newest losses."""
+"""Progress of a running job, for people: state, epoch, step and the newest losses."""
 
 from __future__ import annotations
 
@@ -22,11 +22,11 @@ _LOSS_SECONDS = 60.0
 
 @dataclass(frozen=True)
 class Progress:
-    """How far a job is, as far as the service tells.
+    """How far a job is, as far as the service says.
 
     Attributes:
         state: As the API spells it.
-        detail: What the job does within its state; empty when that is not told.
+        detail: What the job does within its state; empty if unknown.
         epoch, epochs: Finished epochs, and how many there will be.
         step, steps: The same of training steps.
         losses: The newest value of each loss.
@@ -61,7 +61,7 @@ class Progress:
 
 
 def progress_of(job: types.TuningJob) -> Progress:
-    """What the job itself tells; of losses it tells nothing.
+    """The progress that the job itself reports: everything but the losses.
 
     Epoch and step are those of the newest checkpoint where the job does not count them.
     """
@@ -88,12 +88,7 @@ class ProgressReader:
     """Progress with losses, which are in the job's experiment.
 
     They are read when an epoch is done, and once a minute. If they cannot be read, a warning says
-    so once, and the job is waited for without them.
-
-    Args:
-        settings: Where the experiment is.
-        clock: Tells when a minute is over.
-        log: Receives the warning.
+    so once, and progress goes on without them.
     """
 
     def __init__(self, settings: GoogleCloudSettings, clock: Clock, log: logging.Logger) -> None:

@@ -11,6 +11,7 @@ from genaiops_dagster.records.promotion import served_champion
 from genaiops_dagster.records.record import Record
 from genaiops_dagster.use_case import UseCase
 from genaiops_dagster.use_case.section import CHAMPION
+from genaiops_dagster.use_case.tuning import Tuning
 
 if TYPE_CHECKING:
     from genaiops_dagster.google_cloud.object_store import ObjectStore
@@ -22,7 +23,7 @@ _CHUNK_BYTES = 1 << 20
 
 
 class TuningRecipe(Record):
-    """What a tuning job is made of; None leaves a choice to the service.
+    """Everything that decides a tuning job; None leaves a choice to the service.
 
     Attributes:
         use_case: Name of the use case, which owns the model.
@@ -74,13 +75,13 @@ def tuning_recipe(
     An empty validation set is left out, and so is one of another form than the training data.
     """
     tuning = use_case.tuning.variant(variant)
-    uri, digest = training_data(use_case, store, training_set)
+    uri, digest = training_data(tuning, store, training_set)
     has_validation = validation_set.rows > 0 and tuning.data is None
     return TuningRecipe(
         use_case=use_case.name,
         method=tuning.method,
         base_model=tuning.base_model,
-        continue_from=_pre_tuned(use_case, store),
+        continue_from=_pre_tuned(tuning.continue_from, use_case.name, store),
         training_uri=uri,
         training_digest=digest,
         validation_uri=validation_set.uri if has_validation else None,
@@ -95,14 +96,14 @@ def tuning_recipe(
 
 
 def training_data(
-    use_case: UseCase, store: ObjectStore, training_set: DatasetSplit
+    tuning: Tuning, store: ObjectStore, training_set: DatasetSplit
 ) -> tuple[str, str]:
     """Address and digest of what is trained on: the training set, or the file of the use case.
 
     Raises:
         ValueError: the use case names a file in another bucket.
     """
-    uri = use_case.tuning.data
+    uri = tuning.data
     if uri is None:
         return training_set.uri, training_set.digest
     digest = hashlib.sha256()
@@ -112,10 +113,9 @@ def training_data(
     return uri, digest.hexdigest()
 
 
-def _pre_tuned(use_case: UseCase, store: ObjectStore) -> str | None:
+def _pre_tuned(continue_from: str | None, use_case: str, store: ObjectStore) -> str | None:
     """The model to tune further; None where there is no tuned champion yet."""
-    wanted = use_case.tuning.continue_from
-    if wanted != CHAMPION:
-        return wanted
-    champion = served_champion(store, use_case.name)
+    if continue_from != CHAMPION:
+        return continue_from
+    champion = served_champion(store, use_case)
     return champion.registered_model if champion else None

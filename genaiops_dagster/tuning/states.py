@@ -1,4 +1,4 @@
-"""What each state of a tuning job means for the pipeline.
+"""The meaning of each state of a tuning job for the pipeline.
 
 Source: `JobState` in
 https://cloud.google.com/vertex-ai/docs/reference/rest/v1/JobState. The SDK's own `has_ended` does
@@ -50,7 +50,7 @@ def state_name(job: types.TuningJob) -> str:
 
 
 def phase(job: types.TuningJob) -> Phase:
-    """What the job's state means.
+    """The meaning of the job's state.
 
     A state that this release does not know is taken as under way, unless the job has an end time:
     then it is taken as failed, because nothing says that its model is whole.
@@ -67,12 +67,7 @@ def has_ended(job: types.TuningJob) -> bool:
 
 
 def failure(job: types.TuningJob, cancelled_because: str | None = None) -> TuningJobError:
-    """The error to raise for a job that failed, with the service's text and what to do.
-
-    Args:
-        job: A job that made no model.
-        cancelled_because: Why we cancelled it, if we did.
-    """
+    """The error for a job that failed, with the service's message and what to do."""
     reason = "the service gave no reason"
     if job.error is not None and (job.error.message or job.error.code):
         reason = f"{job.error.message or ''} (code {job.error.code})".strip()
@@ -83,7 +78,7 @@ def failure(job: types.TuningJob, cancelled_because: str | None = None) -> Tunin
     return TuningJobError(
         f"tuning job {job.name} ended as {state_name(job)}: {reason}\n"
         f"{console_url(job)}\n"
-        "It is not started again by itself. Mend the cause, then materialize tuned_model with "
+        "It is not started again by itself. Fix the cause, then materialize tuned_model with "
         "the run config `retry_failed: true`, or change the data or the tuning section."
     )
 

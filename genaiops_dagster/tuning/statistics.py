@@ -1,4 +1,4 @@
-"""What the service tells of a job's data: examples, tokens that are billed, what was left out."""
+"""The service's report on a job's data: examples, billed tokens, examples that it left out."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class DataStatistics:
-    """The data of a job, whatever the method; None where the service does not tell.
+    """The data of a job, whatever the method; None where the service says nothing.
 
     Attributes:
         examples: Examples in the training set.
@@ -47,25 +47,18 @@ def statistics_of(job: types.TuningJob) -> DataStatistics:
     stats, epochs = job.tuning_data_stats, _epochs(job)
     if stats is None:
         return DataStatistics(epochs=epochs)
-    if stats.supervised_tuning_data_stats is not None:
-        supervised = stats.supervised_tuning_data_stats
+    supervised = stats.supervised_tuning_data_stats
+    counted = supervised or stats.preference_optimization_data_stats
+    if counted is not None:
+        reasons = counted.dropped_example_reasons or []
         return DataStatistics(
-            examples=supervised.tuning_dataset_example_count,
-            steps=supervised.tuning_step_count,
-            tokens=supervised.total_billable_token_count,
+            examples=counted.tuning_dataset_example_count,
+            steps=counted.tuning_step_count,
+            tokens=counted.total_billable_token_count,
             epochs=epochs,
-            dropped_count=supervised.total_truncated_example_count or 0,
-            dropped=dict(Counter(supervised.dropped_example_reasons or [])),
-        )
-    if stats.preference_optimization_data_stats is not None:
-        preference = stats.preference_optimization_data_stats
-        reasons = preference.dropped_example_reasons or []
-        return DataStatistics(
-            examples=preference.tuning_dataset_example_count,
-            steps=preference.tuning_step_count,
-            tokens=preference.total_billable_token_count,
-            epochs=epochs,
-            dropped_count=len(preference.dropped_example_indices or reasons),
+            dropped_count=supervised.total_truncated_example_count or 0
+            if supervised
+            else len(counted.dropped_example_indices or reasons),
             dropped=dict(Counter(reasons)),
         )
     if stats.distillation_data_stats is not None:
@@ -79,12 +72,6 @@ def statistics_of(job: types.TuningJob) -> DataStatistics:
 
 
 def _epochs(job: types.TuningJob) -> int | None:
-    for spec in (
-        job.supervised_tuning_spec,
-        job.preference_optimization_spec,
-        job.distillation_spec,
-    ):
-        if spec is not None and spec.hyper_parameters is not None:
-            epochs: int | None = spec.hyper_parameters.epoch_count
-            return epochs
-    return None
+    specs = (job.supervised_tuning_spec, job.preference_optimization_spec, job.distillation_spec)
+    chosen = (spec.hyper_parameters for spec in specs if spec is not None)
+    return next((found.epoch_count for found in chosen if found is not None), None)

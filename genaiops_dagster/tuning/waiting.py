@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import functools
 import logging
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Generic, Protocol, TypeVar
+from typing import TYPE_CHECKING, Generic, TypeVar
 
+from genaiops_dagster.google_cloud.patience import read_patiently
 from genaiops_dagster.records.clock import Clock
+from genaiops_dagster.tuning.pending import Job, PendingNote
 from genaiops_dagster.tuning.progress import progress_of
 from genaiops_dagster.tuning.states import Phase, has_ended, phase
 
@@ -15,17 +18,8 @@ if TYPE_CHECKING:
     from google import genai
     from google.genai import types
 
-    from genaiops_dagster.tuning.pending import PendingNote
 
-
-class _Job(Protocol):
-    """A job of a service."""
-
-    @property
-    def name(self) -> str | None: ...
-
-
-J = TypeVar("J", bound=_Job)
+J = TypeVar("J", bound=Job)
 
 _FIRST_PAUSE = 0.25
 _LONGEST_PAUSE = 30.0
@@ -79,7 +73,7 @@ def wait_for(
         job: The job as it was last seen.
         kind: How it is looked at.
         seconds: How long to wait at most.
-        clock: Tells the time, and sleeps between two looks.
+        clock: Gives the time, and sleeps between two looks.
         log: Receives progress: each change, and a line a minute.
         note: Says to the sensor that somebody waits, or has left.
         on_look: Called with the job each time it was looked at.
@@ -107,7 +101,7 @@ def wait_for(
                 note.waiting(job)
             clock.sleep(min(pause, left))
             pause = min(pause * 1.5, _LONGEST_PAUSE)
-            job = kind.look(job)
+            job = read_patiently(functools.partial(kind.look, job), clock.sleep)
     except BaseException:
         if note:
             note.left(job)

@@ -13,7 +13,7 @@ UsdPerMillion = Annotated[float, Field(ge=0)]
 
 
 class ModelPrice(Section):
-    """What a model costs, in US dollars for a million tokens; `evaluation_service`: characters."""
+    """Prices of a model, in US dollars for a million tokens; `evaluation_service`: characters."""
 
     input: UsdPerMillion | None = None
     output: UsdPerMillion | None = None
@@ -40,7 +40,7 @@ class ModelPrice(Section):
 
 
 class Degrade(Section):
-    """What a run may do with less when the whole would break a limit; tried in this order."""
+    """Reductions of a run that would break a limit; tried in this order."""
 
     judge: str | None = Field(None, description="A cheaper judge model.")
     evaluation_rows: list[PositiveInt] = Field(

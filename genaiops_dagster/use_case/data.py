@@ -68,7 +68,7 @@ class Curation(Section):
     near_duplicates: Literal["reject", "keep_together", "allow"] = Field(
         "reject",
         description="Inputs nearly the same as an earlier one; `keep_together` rejects those only "
-        "that would stand on another side of the split.",
+        "that would be on another side of the split.",
     )
     similarity: Annotated[float, Field(gt=0.5, le=1)] = Field(
         0.8, description="Least share of common word triples (Jaccard) of near duplicates."

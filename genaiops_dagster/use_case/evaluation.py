@@ -141,7 +141,7 @@ class Evaluation(Section):
     )
     batch_from_rows: PositiveInt | None = Field(
         None,
-        description="From so many rows on answers come from a batch job: later, and cheaper.",
+        description="From this many rows on, answers come from a batch job: later, and cheaper.",
     )
     batch_from_saving_usd: Annotated[float, Field(gt=0)] | None = Field(
         None,

@@ -80,7 +80,7 @@ def _is_section(annotation: Any) -> bool:
 
 
 def _inside(annotation: Any, part: str) -> Any:
-    """Type of what stands at `part` in a value of the annotated type, or None."""
+    """Type of what is at `part` in a value of the annotated type, or None."""
     if _is_section(annotation):
         if part in annotation.model_fields:
             return annotation.model_fields[part].annotation

@@ -180,8 +180,8 @@ class Waiver(Section):
     """One rule that need not hold for a while; somebody answers for it."""
 
     rule: str = Field(description="The rule in words, as the verdict shows it.")
-    owner: str = Field(min_length=1, description="Who answers for it.")
-    reason: str = Field(min_length=1, description="Why.")
+    owner: Annotated[str, Field(pattern=r"\S", description="Who answers for it.")]
+    reason: Annotated[str, Field(pattern=r"\S", description="Why.")]
     expires: dt.date = Field(description="Last day (UTC) on which it counts.")
 
 
@@ -189,7 +189,7 @@ class Approval(Section):
     """A person has to approve a decision before the champion changes."""
 
     approvers: list[str] = Field(
-        default_factory=list, description="Who may approve; empty: whoever runs the command."
+        default_factory=list, description="Who may approve; empty: anyone who runs the command."
     )
 
 
@@ -204,6 +204,9 @@ class Gate(Section):
     confidence: Annotated[float, Field(gt=0.5, lt=1)] = 0.95
     rules: list[GateRule] = Field(min_length=1)
     waivers: list[Waiver] = Field(default_factory=list)
+    maximum_waiver_days: PositiveInt = Field(
+        90, description="A waiver that ends more than this many days from now does not count yet."
+    )
     approval: Approval | None = Field(None, description="Present: a person has to approve.")
 
     def require_names(

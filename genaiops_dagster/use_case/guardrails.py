@@ -60,7 +60,7 @@ class ModelArmor(Section):
 
 
 class Filters(Section):
-    """What the service itself blocks."""
+    """The filters of the service itself."""
 
     safety: dict[HarmCategory, BlockThreshold] = Field(
         default_factory=dict, description="Harm categories, each with the least to block."
@@ -78,10 +78,10 @@ class TextRules(Section):
     """Rules that a text must keep; what each decided is in the row of the answer."""
 
     blocked_topics: dict[Name, list[str]] = Field(
-        default_factory=dict, description="Words and phrases by topic, none of which may stand."
+        default_factory=dict, description="Words and phrases by topic, none of which may occur."
     )
     personal_data: Literal["allow", "redact", "block"] = Field(
-        "allow", description="What becomes of personal data and secrets."
+        "allow", description="What to do with personal data and secrets."
     )
     maximum_characters: PositiveInt | None = None
     forbidden_patterns: list[Pattern] = Field(
@@ -101,14 +101,14 @@ class OutputRules(TextRules):
 
 
 class Guardrails(Filters):
-    """What may be asked, and what may be answered."""
+    """Rules for prompts and for answers."""
 
     input: TextRules = Field(default_factory=lambda: TextRules())
     output: OutputRules = Field(default_factory=lambda: OutputRules())
 
     @property
     def filters(self) -> Filters | None:
-        """What the service is to block; None if nothing."""
+        """The filters that the service has to apply; None for none."""
         if not self.safety and self.model_armor is None:
             return None
         return Filters(safety=self.safety, model_armor=self.model_armor)

@@ -28,7 +28,7 @@ class Prompt(Section):
 
 
 class Automation(Section):
-    """What starts by itself; in the UI each part can be switched on and off, too."""
+    """Automatic runs; each part can also be switched on and off in the UI."""
 
     enabled: bool = Field(
         False, description="Whether the schedule, the inbox sensor and the conditions are running."

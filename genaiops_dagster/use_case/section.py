@@ -1,4 +1,4 @@
-"""What all sections of a use case file share: their base, and the names that they use."""
+"""Shared by all sections of a use case file: their base, and the names that they use."""
 
 from __future__ import annotations
 
@@ -29,18 +29,18 @@ def require(field: str, found: str, allowed: Iterable[str]) -> None:
 
     Args:
         field: Path of the field in the file, with dots.
-        found: The name that stands there.
-        allowed: Names that may stand there.
+        found: The name in the file.
+        allowed: The names that are defined.
 
     Raises:
-        PydanticCustomError: the name is none of them.
+        PydanticCustomError: the name is not one of them.
     """
     if found not in allowed:
         raise wrong_name(field, found, allowed)
 
 
 def wrong_name(field: str, found: str, allowed: Iterable[str]) -> PydanticCustomError:
-    """The error of a name that must not stand in `field`."""
+    """The error of a name that `field` must not have."""
     return PydanticCustomError(
         "wrong_name",
         "found {found}, allowed: {allowed}",

@@ -46,7 +46,7 @@ class OnlineQuality(Section):
 
 
 class OnlineLimits(Section):
-    """What ends a rollout: figures of the candidate's requests."""
+    """Limits that end a rollout: figures of the candidate's requests."""
 
     error_rate: Fraction = Field(0.02, description="Highest share of failed requests.")
     blocked_rate: Fraction = Field(0.05, description="Highest share stopped by safety filters.")
@@ -123,7 +123,7 @@ class Daily(Section):
     schedule: str = Field("0 4 * * *", description="Cron line (UTC); asks for the day before.")
     batch_from_rows: PositiveInt | None = Field(
         None,
-        description="From so many prompts on answers come from a batch job: later, and cheaper.",
+        description="From this many prompts on, answers come from a batch job: later, and cheaper.",
     )
 
     @model_validator(mode="after")
@@ -149,10 +149,10 @@ class LoadStep(Section):
     """One step of a load test: a closed loop of users, or an open one of arriving requests."""
 
     users: PositiveInt | None = Field(
-        None, le=100, description="Closed loop: so many users, each waiting for its answer."
+        None, le=100, description="Closed loop: this many users, each waiting for its answer."
     )
     rate: PositiveFloat | None = Field(
-        None, description="Open loop: so many requests a second, whether answered or not."
+        None, description="Open loop: this many requests a second, whether answered or not."
     )
     arrivals: Literal["poisson", "even"] = Field(
         "poisson", description="Of an open loop: as users come, or in even intervals."
@@ -172,7 +172,7 @@ class LoadStep(Section):
 
 
 class LoadObjective(Section):
-    """What a model has to bear."""
+    """The objective of a load test."""
 
     percentile: Literal[50, 95, 99] = 95
     at_most_seconds: PositiveFloat
@@ -226,14 +226,14 @@ class LoadTestPolicy(Section):
 
 
 class Monitoring(Section):
-    """What is watched every day, on a sample of the requests."""
+    """Daily monitoring, on a sample of the requests."""
 
     sample_rows: PositiveInt = Field(200, description="Requests of a day that are scored.")
     false_alarm_rate: Annotated[float, Field(gt=0, lt=0.5)] = Field(
         0.001, description="Chance of any drift alarm on a day on which nothing changed."
     )
     minimum_effect: Fraction = Field(
-        0.1, description="A smaller difference is no alarm; 0 is none, 1 the whole."
+        0.1, description="A smaller difference raises no alarm; from 0, no difference, to 1."
     )
     minimum_rows: PositiveInt = Field(30, description="With fewer rows a day is not compared.")
     schedule: str = Field(
@@ -246,7 +246,7 @@ class Monitoring(Section):
 
 
 class Serving(Section):
-    """What the champion is asked after a promotion."""
+    """How the champion serves: samples, guardrails, rollout, load test and monitoring."""
 
     samples: list[dict[str, Any]] = Field(
         default_factory=list, description="Rows of template variables to generate content for."

@@ -92,6 +92,10 @@ class Tuning(Section):
         0.0, description="Largest share of examples that the service may leave out."
     )
 
+    def variants(self) -> list[str | None]:
+        """None for the tuned model itself, then the name of each variant of the sweep."""
+        return [None, *(name for name, _ in self.sweep.variants())] if self.sweep else [None]
+
     def variant(self, name: str | None) -> Tuning:
         """The section with the hyperparameters of a variant of the sweep; as it stands if None."""
         if name is None or self.sweep is None:

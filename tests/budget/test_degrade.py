@@ -1,4 +1,4 @@
-"""What is done with less is chosen by rule, the same everywhere, and never without a word."""
+"""What is done with less is chosen by rule, the same everywhere, and never silently."""
 
 from __future__ import annotations
 

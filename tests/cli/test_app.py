@@ -12,6 +12,7 @@ import typer.main
 from typer.testing import CliRunner
 
 from genaiops_dagster.cli.app import app
+from tests.values import present
 
 COMMANDS = typer.main.get_group(app).commands
 
@@ -21,7 +22,7 @@ def test_help_has_examples_that_are_right(name: str) -> None:
     help_text = CliRunner().invoke(app, [name, "--help"], env={"COLUMNS": "200"}).output
     assert "Examples:" in help_text
     command = COMMANDS[name]
-    examples = re.findall(rf"^genaiops {name}.*$", command.epilog, flags=re.MULTILINE)
+    examples = re.findall(rf"^genaiops {name}.*$", present(command.epilog), flags=re.MULTILINE)
     assert examples
     for example in examples:
         command.make_context(name, shlex.split(example)[2:])

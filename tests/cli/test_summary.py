@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+from collections.abc import Sequence
 
 import pytest
 
@@ -10,6 +11,7 @@ from genaiops_dagster.cli.lifecycle import RunOutcome, StepProgress
 from genaiops_dagster.cli.summary import RunSummary, print_summary, progress_table, summarize
 from genaiops_dagster.cli.terminal import Terminal
 from genaiops_dagster.comparison.compare import compare
+from genaiops_dagster.google_cloud.object_store import StoredObject
 from genaiops_dagster.records.comparison import Comparison
 from genaiops_dagster.records.promotion import Decision, RuleResult, Verdict
 from genaiops_dagster.records.record import to_json
@@ -109,6 +111,9 @@ class Records:
     def read(self, path: str) -> bytes | None:
         is_decision = path == "modules/assets/promotion_decision.json"
         return to_json(self.decision) if is_decision else None
+
+    def list(self, prefix: str) -> Sequence[StoredObject]:
+        return []
 
     def uri(self, path: str) -> str:
         return f"gs://bucket/{path}"

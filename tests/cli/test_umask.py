@@ -20,7 +20,7 @@ USUAL_UMASK = 0o022
 
 
 def modes(folder: Path) -> dict[str, int]:
-    """Mode of a folder and of everything in it that is no link."""
+    """Mode of a folder and of everything in it that is not a link."""
     found = {".": stat.S_IMODE(folder.stat().st_mode)}
     for path in folder.rglob("*"):
         if not path.is_symlink():
@@ -37,7 +37,7 @@ def mode(path: Path) -> int:
 
 
 def genaiops(place: Path, *arguments: str) -> None:
-    """A command in `place`, of a user with the usual umask for whom nothing is configured."""
+    """A command in `place`, of a user with the usual umask and no configuration."""
     mine = (*GOOGLE_VARIABLES, "DAGSTER_HOME", "PYTEST")
     kept = {name: value for name, value in os.environ.items() if not name.startswith(mine)}
     done = subprocess.run(

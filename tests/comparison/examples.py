@@ -6,12 +6,7 @@ import random
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from genaiops_dagster.evaluation.scoring.summary import (
-    count_states,
-    latency_percentiles,
-    summarize_all,
-    summarize_slices,
-)
+from genaiops_dagster.evaluation.scoring.summary import row_figures
 from genaiops_dagster.records.evaluation import ChampionEvaluation, EvaluationReport, RowResult
 from genaiops_dagster.use_case import UseCase
 
@@ -85,7 +80,6 @@ def make_rows(
 def make_report(candidate: str, rows: Sequence[RowResult], **changes: Any) -> EvaluationReport:
     """The report of `rows`."""
     metrics = sorted({metric for row in rows for metric in row.scores} or {"exact_match"})
-    median, slow = latency_percentiles(rows)
     return EvaluationReport(
         **{
             "use_case": "modules",
@@ -98,17 +92,10 @@ def make_report(candidate: str, rows: Sequence[RowResult], **changes: Any) -> Ev
             "judge_digest": "",
             "rows_uri": f"gs://bucket/modules/reports/{candidate}/rows.parquet",
             "summary_uri": f"gs://bucket/modules/reports/{candidate}/summary.json",
-            "rows": len(rows),
-            "states": count_states(rows),
-            "metrics": summarize_all(rows, metrics),
-            "slices": summarize_slices(rows, metrics),
-            "input_tokens": sum(row.input_tokens for row in rows),
-            "output_tokens": sum(row.output_tokens for row in rows),
             "cost_usd": 0.01,
-            "latency_p50_seconds": median,
-            "latency_p95_seconds": slow,
             "created": "2026-11-20T12:00:00+00:00",
             "emulated": True,
         }
+        | row_figures(rows, metrics)
         | changes
     )

@@ -5,6 +5,7 @@ import pytest
 from genaiops_dagster.comparison.compare import IncomparableError, compare, leaderboard, pareto
 from genaiops_dagster.records.evaluation import ChampionEvaluation
 from tests.comparison.examples import NO_CHAMPION, make_report, make_rows, make_use_case
+from tests.values import present
 
 USE_CASE = make_use_case()
 ROWS = {
@@ -26,28 +27,31 @@ def test_the_best_stands_first_and_every_pair_is_compared_once() -> None:
 def test_a_difference_is_that_of_the_means_on_the_same_rows() -> None:
     comparison = compare(USE_CASE, REPORTS, NO_CHAMPION, ROWS)
 
-    found = comparison.difference("exact_match", "tuned", "flash")
-    means = [comparison.report(name).metrics["exact_match"].mean for name in ("tuned", "flash")]
-    assert found.difference == pytest.approx(means[0] - means[1])
-    assert found.low < found.difference < found.high
-    assert found.wins - found.losses == pytest.approx(found.difference * 200)
+    found = present(comparison.difference("exact_match", "tuned", "flash"))
+    reports = [present(comparison.report(name)) for name in ("tuned", "flash")]
+    means = [present(report.metrics["exact_match"].mean) for report in reports]
+    difference = present(found.difference)
+    assert difference == pytest.approx(means[0] - means[1])
+    assert present(found.low) < difference < present(found.high)
+    assert found.wins - found.losses == pytest.approx(difference * 200)
     assert found.rows == 200
 
 
 def test_a_difference_seen_from_the_other_side_is_turned() -> None:
     comparison = compare(USE_CASE, REPORTS, NO_CHAMPION, ROWS)
 
-    ours = comparison.difference("exact_match", "tuned", "flash")
-    theirs = comparison.difference("exact_match", "flash", "tuned")
-    assert (theirs.difference, theirs.low, theirs.high) == (-ours.difference, -ours.high, -ours.low)
+    ours = present(comparison.difference("exact_match", "tuned", "flash"))
+    theirs = present(comparison.difference("exact_match", "flash", "tuned"))
+    turned = [-present(figure) for figure in (ours.difference, ours.high, ours.low)]
+    assert [theirs.difference, theirs.low, theirs.high] == turned
     assert (theirs.wins, theirs.losses) == (ours.losses, ours.wins)
 
 
 def test_p_values_are_corrected_for_all_pairs_of_a_metric() -> None:
     comparison = compare(USE_CASE, REPORTS, NO_CHAMPION, ROWS)
 
-    smallest = min(comparison.differences, key=lambda d: d.p_value)
-    assert smallest.p_adjusted == pytest.approx(min(1.0, 3 * smallest.p_value))
+    smallest = min(comparison.differences, key=lambda d: present(d.p_value))
+    assert smallest.p_adjusted == pytest.approx(min(1.0, 3 * present(smallest.p_value)))
 
 
 def test_the_same_reports_give_the_same_comparison_in_any_order() -> None:
@@ -63,7 +67,7 @@ def test_rows_that_only_one_candidate_answered_are_not_compared() -> None:
 
     comparison = compare(USE_CASE, reports, NO_CHAMPION, rows)
 
-    assert comparison.difference("exact_match", "tuned", "pro").rows == 180
+    assert present(comparison.difference("exact_match", "tuned", "pro")).rows == 180
 
 
 @pytest.mark.parametrize(
@@ -123,7 +127,7 @@ def test_a_champion_that_is_a_candidate_stands_under_its_name() -> None:
     assert comparison.champion == "tuned"
     assert comparison.champion_number == 4
     assert [r.candidate for r in comparison.leaderboard] == ["tuned", "pro", "flash"]
-    assert comparison.report("champion").candidate == "tuned"
+    assert present(comparison.report("champion")).candidate == "tuned"
     without = compare(USE_CASE, REPORTS, NO_CHAMPION, ROWS)
     assert (comparison.id, comparison.digest()) == (without.id, without.digest())
 
@@ -136,7 +140,7 @@ def test_another_champion_is_compared_with_its_own_prompt() -> None:
 
     assert comparison.champion == "champion"
     assert comparison.prompt_digest == "prompt"
-    assert comparison.difference("exact_match", "tuned", "champion").rows == 200
+    assert present(comparison.difference("exact_match", "tuned", "champion")).rows == 200
 
 
 def test_a_candidate_without_the_metric_stands_last() -> None:

@@ -69,7 +69,7 @@ def test_a_bad_record_says_why(content: bytes, expected: list[Any]) -> None:
 def test_a_row_in_tuning_form_becomes_turns_and_an_output() -> None:
     file = {"fileData": {"fileUri": "gs://b/a.png", "mimeType": "image/png"}}
     asked = {"role": "user", "parts": [file, {"text": "What is it?"}]}
-    line = {
+    line: dict[str, Any] = {
         "systemInstruction": turn("system", INSTRUCTION),
         "contents": [
             asked,

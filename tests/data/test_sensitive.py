@@ -1,8 +1,14 @@
 from __future__ import annotations
 
+import base64
+import json
+
 import duckdb
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
+from genaiops_dagster.data import sensitive
 from genaiops_dagster.data.sensitive import HINT, find_sensitive, redact
 
 # Numbers and keys that their issuers publish as samples. Keys are put together here, so that
@@ -86,3 +92,33 @@ def test_several_finds_are_redacted_where_they_stand() -> None:
     assert redact(text, find_sensitive(text)) == (
         "[E-MAIL ADDRESS] then [CARD NUMBER], again [E-MAIL ADDRESS]."
     )
+
+
+def test_a_text_with_many_findings_is_searched_once_for_each() -> None:
+    text = "ann@corp.io and " * 5000
+    found = find_sensitive(text)
+    assert len(found) == 5000
+    assert all(text[one.start : one.end] == "ann@corp.io" for one in found)
+
+
+@pytest.mark.parametrize("before", [0, 1000, 4095, 4096, 8191, 8192, 20000])
+def test_a_secret_is_found_wherever_a_long_line_is_cut(before: int) -> None:
+    header, payload = (
+        base64.urlsafe_b64encode(json.dumps(part).encode()).decode().rstrip("=")
+        for part in ({"alg": "HS256"}, {"sub": "a" * 2900})
+    )
+    text = f"{'x' * before} {header}.{payload}.{'c' * 43} end"
+    [found] = find_sensitive(text)
+    assert found.kind == "JSON Web Token"
+    assert text[found.start : found.end].startswith(f"{header}.{payload}")
+
+
+@given(st.text(alphabet="ab\n", max_size=9000))
+def test_pieces_of_a_text_are_short_and_leave_nothing_out(text: str) -> None:
+    covered = 0
+    for start, part in sensitive._windows(text):
+        assert len(part) <= sensitive._WINDOW
+        assert text[start : start + len(part)] == part
+        assert start <= covered
+        covered = max(covered, start + len(part))
+    assert covered == len(text)

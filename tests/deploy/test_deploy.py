@@ -12,6 +12,8 @@ import dagster as dg
 import pytest
 import yaml
 
+from tests.values import present
+
 ROOT = Path(__file__).parents[2]
 DEPLOY = ROOT / "deploy"
 VALUES = yaml.safe_load((DEPLOY / "values.yaml").read_text())
@@ -97,7 +99,7 @@ def test_behind_a_proxy_dagster_reads_who_is_signed_in(tmp_path: Path) -> None:
     with dg.DagsterInstance.from_config(str(tmp_path)) as instance:
         assert isinstance(instance.run_coordinator, UserRunCoordinator)
         assert instance.run_coordinator.user_header == "X-Goog-Authenticated-User-Email"
-        assert instance.get_concurrency_config().run_queue_config.max_concurrent_runs == 4
+        assert present(instance.get_concurrency_config().run_queue_config).max_concurrent_runs == 4
     (deployment,) = VALUES["dagster-user-deployments"]["deployments"]
     for part in ("dagsterDaemon", "dagsterWebserver"):
         assert IDENTITY[part]["image"] == deployment["image"], "where the coordinator's class is"

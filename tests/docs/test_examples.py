@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Container
 from pathlib import Path
 from typing import Any
 
@@ -26,8 +27,14 @@ INSTANCES = [
     for block in blocks_of(page)
     if (block.language, block.kind) == ("yaml", "instance")
 ]
-RUN_CONFIGS = [example for example in EXAMPLES if "ops" in example.values[0]]
-FAULTS = [example for example in EXAMPLES if "faults" in example.values[0]]
+
+
+def has(document: object, key: str) -> bool:
+    return isinstance(document, Container) and key in document
+
+
+RUN_CONFIGS = [example for example in EXAMPLES if has(example.values[0], "ops")]
+FAULTS = [example for example in EXAMPLES if has(example.values[0], "faults")]
 SECTIONS = [example for example in EXAMPLES if example not in [*RUN_CONFIGS, *FAULTS]]
 
 

@@ -1,4 +1,4 @@
-"""The site builds without a warning, and what it says of names, links and commands is true."""
+"""The site builds without a warning, and its names, links and commands are right."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The table of places in docs/architecture.md: paths exist, and symbols stand in them."""
+"""The table of places in docs/architecture.md: paths exist, and symbols are in them."""
 
 from __future__ import annotations
 

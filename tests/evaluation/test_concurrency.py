@@ -55,10 +55,12 @@ class Service:
 
 
 async def ask_all(requests: int, send: Any, maximum: int = 32, **patience: Any) -> list[Any]:
+    """Answers, or the errors that came instead."""
     limit, shared = AdaptiveLimit(maximum), Patience(**patience)
-    return await asyncio.gather(
+    found = await asyncio.gather(
         *(persist(send, limit, shared) for _ in range(requests)), return_exceptions=True
     )
+    return [one if isinstance(one, BaseException) else one[0] for one in found]
 
 
 async def test_takes_the_quota_and_hardly_more() -> None:
@@ -166,7 +168,7 @@ async def test_retry_after_is_honoured() -> None:
             raise APIError(503, {}, SimpleNamespace(headers={"Retry-After": "0.4"}))
         return "yes"
 
-    assert await persist(send, AdaptiveLimit(4), Patience()) == "yes"
+    assert await persist(send, AdaptiveLimit(4), Patience()) == ("yes", 1)
     assert times[1] - times[0] >= 0.4
 
 
@@ -188,7 +190,8 @@ async def test_a_request_that_hangs_is_sent_again() -> None:
             await asyncio.sleep(60)
         return "yes"
 
-    assert await persist(send, AdaptiveLimit(4), Patience(request_seconds=0.1)) == "yes"
+    found = await persist(send, AdaptiveLimit(4), Patience(request_seconds=0.1))
+    assert found == ("yes", 2)  # the first may have been answered, too late
 
 
 def test_timeout_follows_the_service() -> None:
@@ -294,7 +297,7 @@ async def test_rows_that_two_services_handle_in_turn_take_little_more_than_the_q
 
     async def handle(row: int) -> int:
         for service, limit, patience in ways:
-            row = await persist(partial(service.answer, row), limit, patience)
+            row, _ = await persist(partial(service.answer, row), limit, patience)
         return row
 
     started = now()

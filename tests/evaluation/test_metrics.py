@@ -15,6 +15,7 @@ from genaiops_dagster.evaluation.scoring.user_functions import UserFunctionError
 from genaiops_dagster.records.data import Example
 from genaiops_dagster.records.evaluation import RowResult
 from genaiops_dagster.use_case.evaluation import COMPUTED_METRICS
+from tests.values import present
 
 
 def example(output: str, **variables: Any) -> Example:
@@ -79,7 +80,7 @@ def test_tool_calls(answer: Any, expected: Any) -> None:
 def test_a_metric_that_cannot_be_computed_is_an_error_and_not_a_zero() -> None:
     scores, errors = compute_scores("{}", example("no json"), row_metrics(["json_match"]))
     assert scores == {"json_match": None}
-    assert "no JSON" in errors["json_match"]
+    assert "not JSON" in errors["json_match"]
 
 
 def labelled(*pairs: tuple[str, str]) -> list[RowResult]:
@@ -118,7 +119,7 @@ def test_classes_are_counted_as_scikit_learn_counts_them() -> None:
     for column, metric in zip(expected, ("precision", "recall", "f1"), strict=False):
         summary = summarize_corpus_metric(rows, f"macro_{metric}")
         assert summary.mean == pytest.approx(column.mean())
-        assert summary.low < summary.mean < summary.high
+        assert present(summary.low) < present(summary.mean) < present(summary.high)
 
 
 def test_interval_of_macro_f1_covers() -> None:
@@ -133,7 +134,7 @@ def test_interval_of_macro_f1_covers() -> None:
         answered = np.where(wrong, (expected + random.integers(1, 3, 150)) % 3, expected)
         rows = labelled(*((f"c{e}", f"c{a}") for e, a in zip(expected, answered, strict=True)))
         found = summarize_corpus_metric(rows, "macro_f1")
-        covered += found.low <= truth <= found.high
+        covered += present(found.low) <= truth <= present(found.high)
     assert 0.93 <= covered / 300 <= 0.97
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import pytest
@@ -113,7 +114,7 @@ def test_golden_cases_want_all_of_it() -> None:
     assert not check_case(whole, answered("tea!")).passed
 
 
-def results(passed: list[bool | None]) -> list[CaseResult]:
+def results(passed: Sequence[bool | None]) -> list[CaseResult]:
     return [
         CaseResult(id=str(i), category="c", state="answered", passed=p, refused=False)
         for i, p in enumerate(passed)

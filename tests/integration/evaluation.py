@@ -18,6 +18,7 @@ from genaiops_dagster.records.data import DatasetSplit, Example
 from genaiops_dagster.records.evaluation import EvaluationReport
 from genaiops_dagster.records.tuning import TunedModel
 from genaiops_dagster.use_case import UseCase
+from tests.values import present
 from vertex_emulator.testing import RunningEmulator
 
 MODULES = ["argparse", "asyncio", "calendar", "csv", "datetime", "decimal", "json", "logging"]
@@ -131,7 +132,7 @@ def materialize_asset(use_case: UseCase, *name: str, **options: Any) -> dg.Execu
 
 def report_of(result: dg.ExecuteInProcessResult) -> EvaluationReport:
     [event] = result.get_asset_materialization_events()
-    return result.asset_value(event.asset_key)
+    return result.asset_value(present(event.asset_key))
 
 
 def content_requests(emulator: RunningEmulator) -> int:

@@ -30,13 +30,20 @@ from genaiops_dagster.prompts.rendering import version
 from genaiops_dagster.records.clock import SYSTEM_CLOCK
 from genaiops_dagster.records.comparison import Comparison
 from genaiops_dagster.records.data import DatasetSplit
-from genaiops_dagster.records.evaluation import ChampionEvaluation, EvaluationReport, RowResult
-from genaiops_dagster.records.promotion import Champion, Decision
+from genaiops_dagster.records.evaluation import (
+    ChampionEvaluation,
+    EvaluationReport,
+    RowResult,
+    report_subject,
+)
+from genaiops_dagster.records.measurements import anchor, measured
+from genaiops_dagster.records.promotion import Champion, Decision, Rollout
 from genaiops_dagster.records.prompts import PromptVersion
 from genaiops_dagster.records.record import Record, from_row, read_object, to_json
 from genaiops_dagster.records.tuning import TunedModel
 from genaiops_dagster.use_case import UseCase
 from tests.comparison.examples import make_report, make_rows, make_use_case
+from tests.values import present
 
 BETTER_THAN_FLASH = {"rule": "better_than", "metric": "exact_match", "candidate": "flash"}
 KEEP = {"rule": "no_worse_than", "metric": "exact_match", "candidate": "champion", "margin": 0.05}
@@ -130,7 +137,8 @@ class Bench:
             }
             | changes,
         )
-        write_report(self.store, report, rows)
+        digest = write_report(self.store, report, rows)
+        anchor(self.store, self.name, {report_subject(report): digest}, SYSTEM_CLOCK)
         if candidate != "champion":
             self.put(f"evaluation_report/{candidate}", report)
         return report
@@ -146,6 +154,11 @@ class Bench:
     @property
     def champion(self) -> Champion:
         return read_object(self.store, f"{self.name}/champion.json", Champion)
+
+    @property
+    def rollout(self) -> Rollout:
+        """Returns the rollout that is under way."""
+        return present(self.champion.rollout)
 
     def materialize(
         self, *assets: str, use_case: UseCase | None = None, tags: dict[str, str] | None = None
@@ -175,7 +188,7 @@ class Bench:
         result = self.materialize(*(assets or ("champion",)), use_case=use_case, tags=tags)
         assert not result.success
         [event] = result.get_step_failure_events()[-1:]
-        error = event.step_failure_data.error
+        error = present(event.step_failure_data.error)
         while error.cause is not None:
             error = error.cause
         return error.message
@@ -197,6 +210,7 @@ class Bench:
             from_row(PromptVersion, self.get("prompt")),
             from_row(TunedModel, self.get("tuned_model")),
             from_row(DatasetSplit, self.get("evaluation_set")),
+            measured=measured(self.store, self.name),
         )
 
     def compare(self) -> Comparison:
@@ -213,8 +227,9 @@ class Bench:
     def decide(self) -> Decision:
         """What `model_comparison` and `promotion_decision` do."""
         entry = decide_and_record(self.challenge(), self.compare(), self.books)
-        self.put("promotion_decision", entry.decision)
-        return entry.decision
+        decision = present(entry.decision)
+        self.put("promotion_decision", decision)
+        return decision
 
     def promote(self) -> Champion:
         """What all the assets do, in their order."""

@@ -21,6 +21,7 @@ from genaiops_dagster.serving.daily.tables import from_parquet
 from genaiops_dagster.use_case import UseCase
 from genaiops_dagster.use_case.candidates import GenerationConfig
 from tests.integration.lifecycle import record_of
+from tests.values import present
 from vertex_emulator.testing import RunningEmulator
 
 
@@ -93,7 +94,7 @@ def serve(use_case: UseCase, day: str | None = None) -> dg.ExecuteInProcessResul
 def made(store: ObjectStore, use_case: UseCase, day: str | None = None) -> GeneratedContent:
     """What the asset handed on."""
     asset = f"generated_content/{day}" if day else "sample_content"
-    return from_row(GeneratedContent, record_of(store, use_case, asset))
+    return from_row(GeneratedContent, present(record_of(store, use_case, asset)))
 
 
 def rows(store: ObjectStore, use_case: UseCase, day: str | None = None) -> list[GeneratedRow]:

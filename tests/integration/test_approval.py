@@ -7,7 +7,7 @@ import os
 import platform
 import pwd
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -28,6 +28,7 @@ from genaiops_dagster.records.promotion import LogEntry
 from genaiops_dagster.records.tuning import TunedModel
 from tests.integration.promotion_bench import Bench
 from tests.integration.test_promotion_commands import make_bench, run
+from tests.values import present
 
 HEADER = "X-Goog-Authenticated-User-Email"
 ANN = "accounts.google.com:ann@example.com"
@@ -104,7 +105,7 @@ class Dagster:
 
     def finish(self, run_id: str) -> str:
         """Take a run from the queue as the daemon does; what made it fail, or nothing."""
-        queued = self.instance.get_run_by_id(run_id)
+        queued = present(self.instance.get_run_by_id(run_id))
         assert queued.status in (dg.DagsterRunStatus.QUEUED, dg.DagsterRunStatus.NOT_STARTED)
         self.instance.launch_run(run_id, self.workspace.create_request_context())
         return failure(self.instance, run_id)
@@ -116,13 +117,14 @@ class Dagster:
 def failure(instance: dg.DagsterInstance, run_id: str) -> str:
     """What the failed step of a run said; empty if it succeeded."""
     for event in instance.all_logs(run_id, of_type=dg.DagsterEventType.STEP_FAILURE):
-        return event.dagster_event.step_failure_data.user_failure_data.description
-    assert instance.get_run_by_id(run_id).status == dg.DagsterRunStatus.SUCCESS
+        failed = present(event.dagster_event).step_failure_data
+        return present(present(failed.user_failure_data).description)
+    assert present(instance.get_run_by_id(run_id)).status == dg.DagsterRunStatus.SUCCESS
     return ""
 
 
 @pytest.fixture
-def make_dagster(tmp_path: Path, models: list[TunedModel]) -> Iterator[Any]:
+def make_dagster(tmp_path: Path, models: list[TunedModel]) -> Iterator[Callable[..., Dagster]]:
     """Makes an instance with a bench whose gate has the given approval section."""
     opened = contextlib.ExitStack()
 
@@ -156,13 +158,13 @@ def make_dagster(tmp_path: Path, models: list[TunedModel]) -> Iterator[Any]:
 
 
 @pytest.fixture
-def dagster(make_dagster: Any) -> Dagster:
+def dagster(make_dagster: Callable[..., Dagster]) -> Dagster:
     """Dagster behind a proxy that names users, with a policy that names approvers."""
     return make_dagster(APPROVERS, run_coordinator=COORDINATOR)
 
 
 def tag(dagster: Dagster, run_id: str) -> str | None:
-    return dagster.instance.get_run_by_id(run_id).tags.get(USER_TAG)
+    return present(dagster.instance.get_run_by_id(run_id)).tags.get(USER_TAG)
 
 
 def test_whom_the_proxy_names_approves(dagster: Dagster) -> None:
@@ -249,7 +251,9 @@ def test_a_run_that_was_never_queued_is_not_believed(dagster: Dagster) -> None:
     assert dagster.approvals() == []
 
 
-def test_without_the_coordinator_neither_header_nor_tag_is_believed(make_dagster: Any) -> None:
+def test_without_the_coordinator_neither_header_nor_tag_is_believed(
+    make_dagster: Callable[..., Dagster],
+) -> None:
     dagster = make_dagster(APPROVERS)
     run_id = dagster.launch(
         ANN, tags={USER_TAG: "ann@example.com"}, by="ann@example.com", reason="it is me"
@@ -262,7 +266,9 @@ def test_without_the_coordinator_neither_header_nor_tag_is_believed(make_dagster
     assert dagster.approvals() == []
 
 
-def test_where_anybody_may_approve_the_config_says_who(make_dagster: Any) -> None:
+def test_where_anybody_may_approve_the_config_says_who(
+    make_dagster: Callable[..., Dagster],
+) -> None:
     dagster = make_dagster({})
     assert "needs the name of who gives it" in dagster.finish(dagster.launch(reason="good"))
     assert dagster.finish(dagster.launch(by="ann", reason="good")) == ""
@@ -270,7 +276,9 @@ def test_where_anybody_may_approve_the_config_says_who(make_dagster: Any) -> Non
     assert (entry.by, entry.account) == ("ann", "")
 
 
-def test_a_name_does_not_steer_the_terminal_that_the_log_is_on(make_dagster: Any) -> None:
+def test_a_name_does_not_steer_the_terminal_that_the_log_is_on(
+    make_dagster: Callable[..., Dagster],
+) -> None:
     dagster = make_dagster({})
     run_id = dagster.launch(by="ann\x1b[2J", reason="good")
     assert dagster.finish(run_id) == ""
@@ -279,7 +287,9 @@ def test_a_name_does_not_steer_the_terminal_that_the_log_is_on(make_dagster: Any
     assert [text for text in logged if "\x1b" in text] == []
 
 
-def test_where_anybody_may_approve_the_proxys_user_is_recorded_too(make_dagster: Any) -> None:
+def test_where_anybody_may_approve_the_proxys_user_is_recorded_too(
+    make_dagster: Callable[..., Dagster],
+) -> None:
     dagster = make_dagster({}, run_coordinator=COORDINATOR)
     assert dagster.finish(dagster.launch(ANN, by="Ann", reason="good")) == ""
     [entry] = dagster.approvals()
@@ -304,7 +314,7 @@ def test_commands_record_who_is_logged_in(
     assert people["approval"] == ("ann", logged_in)
     assert people["rollback"] == ("bo", logged_in)
     assert people["decision"] == ("", "")
-    written = bench.store.read(bench.store.name_of(bench.log.uri(1)))
+    written = present(bench.store.read(bench.store.name_of(bench.log.uri(1))))
     assert b"account" not in written, "earlier releases read entries that need no account"
     monkeypatch.setenv("COLUMNS", "400")
     history = run("history", bench.name).output

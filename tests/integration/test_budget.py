@@ -10,7 +10,7 @@ import pytest
 from google.cloud import storage
 
 from genaiops_dagster.budget import ledger as ledger_module
-from genaiops_dagster.budget.ledger import Ledger, spend_by_month
+from genaiops_dagster.budget.ledger import Ledger, Usage, spend_by_month
 from genaiops_dagster.budget.limits import BudgetExceededError
 from genaiops_dagster.google_cloud.object_store import ObjectStore
 from genaiops_dagster.google_cloud.settings import GoogleCloudSettings
@@ -86,9 +86,10 @@ def test_the_parts_of_a_run_cannot_together_exceed_its_limit(store: ObjectStore,
 def test_what_was_used_takes_the_place_of_what_was_reserved(store: ObjectStore, name: str) -> None:
     ledger = Ledger(store, name, Budget(per_run_usd=5.0), SYSTEM_CLOCK)
     ledger.reserve("a", "run", asking(3.0))
-    ledger.spend("a", "run", 0.5, 100)
+    ledger.set_spent("a", "run", 0.5, Usage(1, 100))
     assert ledger.read().taken("run").usd == pytest.approx(3.0)
-    ledger.spend("a", "run", 0.5, 100)
+    ledger.set_spent("a", "run", 1.0, Usage(1, 200))
+    ledger.set_spent("a", "run", 1.0, Usage(1, 200))  # as after an answer that was lost
     ledger.release("a", "run")
     assert ledger.read().taken("run").usd == pytest.approx(1.0)
     assert ledger.read().taken("run").tokens == 200
@@ -98,7 +99,7 @@ def test_what_was_used_takes_the_place_of_what_was_reserved(store: ObjectStore, 
 def test_spending_more_than_was_reserved_is_counted(store: ObjectStore, name: str) -> None:
     ledger = Ledger(store, name, Budget(per_run_usd=5.0), SYSTEM_CLOCK)
     ledger.reserve("a", "run", asking(1.0))
-    ledger.spend("a", "run", 2.5, 100)
+    ledger.set_spent("a", "run", 2.5, Usage(1, 100))
     assert ledger.read().taken("run").usd == pytest.approx(2.5)
 
 
@@ -114,7 +115,7 @@ def test_the_reservation_of_a_killed_run_is_taken_over_when_it_is_silent(
 ) -> None:
     ledger = Ledger(store, name, Budget(per_month_usd=5.0), SYSTEM_CLOCK)
     ledger.reserve("a", "killed", asking(3.0))
-    ledger.spend("a", "killed", 1.0, 100)
+    ledger.set_spent("a", "killed", 1.0, Usage(1, 100))
     with pytest.raises(BudgetExceededError):
         ledger.reserve("a", "next", asking(3.0))
     monkeypatch.setattr(ledger_module, "STALE_SECONDS", 0.0)
@@ -141,7 +142,7 @@ def test_what_was_spent_is_shown_by_month_and_stage(store: ObjectStore, name: st
     ):
         ledger = Ledger(store, name, Budget(), SYSTEM_CLOCK, month)
         ledger.reserve(work, "run", asking(3.0))
-        ledger.spend(work, "run", usd, 100)
+        ledger.set_spent(work, "run", usd, Usage(1, 100))
         ledger.release(work, "run")
     spend = spend_by_month(store, name)
     assert [(one.month, one.stage, one.usd) for one in spend] == [

@@ -24,6 +24,7 @@ from genaiops_dagster.records.clock import SYSTEM_CLOCK
 from genaiops_dagster.tuning.assets import build_assets as build_tuning
 from genaiops_dagster.use_case import UseCase
 from tests.data.conftest import use_case_of
+from tests.values import text_of
 from vertex_emulator.testing import RunningEmulator
 
 
@@ -54,7 +55,7 @@ def test_inbox_to_sets(bucket: storage.Bucket) -> None:
     assert result.success
     failed = [e for e in result.get_asset_check_evaluations() if not e.passed]
     assert [e.check_name for e in failed] == ["readable"]
-    assert "not_json" in failed[0].metadata["rows_shown"].value
+    assert "not_json" in text_of(failed[0].metadata["rows_shown"])
     examples = result.asset_value([use_case.name, "examples"])
     assert examples.rows == 100
     assert examples.rejected == {"unreadable": 1}
@@ -106,7 +107,7 @@ def test_bad_data_stops_before_anything_is_tuned(
     inbox.upload_from_string(b"\n".join([*rows, *filter(None, [BAD_ROWS.get(reason)])]))
     failed = stopped(emulator, use_case)
     check = reason if reason in failed else "few_rejected"
-    shown = failed[check].metadata["rows_shown"].value
+    shown = text_of(failed[check].metadata["rows_shown"])
     assert (
         "question" if reason == "schema" else "training" if check == reason else reason
     ) in shown
@@ -135,7 +136,7 @@ def test_a_bad_object_stops_before_anything_is_tuned(
     bucket.blob(f"{use_case.inbox}{name}").upload_from_string(content)
     failed = stopped(emulator, use_case)
     for check in ("readable", "few_rejected"):
-        shown = failed[check].metadata["rows_shown"].value
+        shown = text_of(failed[check].metadata["rows_shown"])
         assert reason in shown
         assert f"{use_case.inbox}{name}" in shown
 
@@ -272,5 +273,5 @@ def test_a_source_dataset_is_shown(emulator: RunningEmulator) -> None:
     assert questions.columns["creation_date"] == "TIMESTAMP"
     assert questions.rows
     (event,) = result.get_asset_materialization_events()
-    shown = event.materialization.metadata["rows_of_posts_questions"].value
+    shown = text_of(event.materialization.metadata["rows_of_posts_questions"])
     assert len(shown.splitlines()) == 2 + 2

@@ -28,6 +28,7 @@ from tests.integration.lifecycle import (
     record_of,
     store_data,
 )
+from tests.values import present
 from vertex_emulator.testing import RunningEmulator
 
 ROWS = 30
@@ -60,7 +61,7 @@ def estimate(store: ObjectStore, use_case: UseCase) -> dict[str, Any]:
 
 
 def limit_for(whole: dict[str, Any], rows: int) -> float:
-    """What a run that evaluates so many rows may cost at most."""
+    """The most that a run with this number of rows may cost."""
     of_rows = {"evaluation", "judging"}
     return sum(
         stage["maximum_usd"] * (rows / ROWS if stage["stage"] in of_rows else 1)
@@ -134,8 +135,7 @@ def test_too_expensive_a_run_evaluates_the_largest_sample_that_fits(
     )
     again = run(generous)
     assert again.success, error_text(again)
-    report = record_of(store, generous, "evaluation_report/flash")
-    assert report is not None
+    report = present(record_of(store, generous, "evaluation_report/flash"))
     assert (report["rows"], report["rows_in_whole"]) == (ROWS, None)
 
 

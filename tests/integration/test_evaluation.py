@@ -33,6 +33,7 @@ from tests.integration.evaluation import (
     store,
     use_case_of,
 )
+from tests.values import text_of
 from vertex_emulator.testing import RunningEmulator
 
 __all__ = ["faults", "store"]  # fixtures
@@ -336,8 +337,8 @@ def test_a_page_shows_figures_and_ids_and_texts_only_if_asked(
         pages.append(event.step_materialization_data.materialization.metadata)
     plain, open_ = pages
     assert plain["dagster/row_count"].value == 24
-    assert plain["chart"].value.startswith("![Metrics](data:image/png;base64,iVBOR")
-    assert "emulated" in plain["answered by"].value
-    assert "csv" in plain["confusion"].value
-    assert "expected" not in plain["worst rows"].value
-    assert "expected" in open_["worst rows"].value
+    assert text_of(plain["chart"]).startswith("![Metrics](data:image/png;base64,iVBOR")
+    assert "emulated" in text_of(plain["answered by"])
+    assert "csv" in text_of(plain["confusion"])
+    assert "expected" not in text_of(plain["worst rows"])
+    assert "expected" in text_of(open_["worst rows"])

@@ -16,6 +16,7 @@ from genaiops_dagster.records.clock import SYSTEM_CLOCK
 from genaiops_dagster.records.evaluation import Judgement
 from genaiops_dagster.records.fingerprint import fingerprint
 from tests.integration.evaluation import store
+from tests.values import present
 from vertex_emulator.testing import RunningEmulator
 
 __all__ = ["store"]  # fixture
@@ -64,7 +65,7 @@ def test_a_session_that_died_left_its_records_to_the_next(
         file.write(b'{"key":"broke off')
 
     with open_cache(store, prefix) as cache:
-        assert [cache.get(fingerprint(n)).score for n in range(3)] == [0, 1, 2]
+        assert [present(cache.get(fingerprint(n))).score for n in range(3)] == [0, 1, 2]
     assert len(segments(store, prefix)) == 1
     with open_cache(store, prefix) as cache:
         assert len(cache) == 3
@@ -126,7 +127,7 @@ def test_journals_of_different_buckets_do_not_meet(
 def test_a_cache_whose_identity_is_no_name_of_a_file_is_refused(
     emulator: RunningEmulator, store: ObjectStore, prefix: str
 ) -> None:
-    """Whoever may write to the bucket does not thereby choose files on this machine."""
+    """Write access to the bucket does not give a choice of files on this machine."""
     store.write(f"{prefix}identity", b"../../home/ann/notes")
     with pytest.raises(ValueError, match=r"identity is not the identity of a cache.*delete"):
         open_cache(store, prefix)

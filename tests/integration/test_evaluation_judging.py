@@ -24,6 +24,7 @@ from tests.integration.evaluation import (
     store,
     use_case_of,
 )
+from tests.values import present
 from vertex_emulator.testing import RunningEmulator
 
 __all__ = ["faults", "store"]  # fixtures
@@ -68,7 +69,7 @@ def test_judge_errors_are_errors_and_too_many_fail_the_check(
     assert len(unrated) == quality.errors
     assert all(row.scores["quality"] is None for row in unrated)
     rated = {row.id for row in read_rows(store, report)} - {row.id for row in unrated}
-    same = [r.scores["quality"] for r in read_rows(store, before) if r.id in rated]
+    same = [present(r.scores["quality"]) for r in read_rows(store, before) if r.id in rated]
     assert quality.mean == pytest.approx(sum(same) / len(same)), "no error became a zero"
     checks = checks_of(result)
     assert not checks["judge_errors"].passed
@@ -104,8 +105,8 @@ def test_repeated_judging_shows_the_judges_noise(
         reports.append(report_of(materialize(use_case, "flash", raise_on_error=False)))
     steady, shaky = (report.judging["quality"] for report in reports)
     assert steady.ratings == shaky.ratings == 72
-    assert shaky.self_agreement < steady.self_agreement
-    assert shaky.spread > 0.2 > steady.spread
+    assert present(shaky.self_agreement) < present(steady.self_agreement)
+    assert present(shaky.spread) > 0.2 > present(steady.spread)
 
 
 PAIRWISE = JUDGE | {"pairwise": {"criteria": "It names the module.", "baseline": "lite"}}
@@ -186,7 +187,7 @@ def test_a_judge_that_disagrees_with_people_blocks(
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    judge = JUDGE | {"calibration": {"labels": f"labels/{uuid4().hex}.jsonl"}}
+    judge: dict[str, Any] = JUDGE | {"calibration": {"labels": f"labels/{uuid4().hex}.jsonl"}}
     use_case = use_case_of(judge=judge)
 
     def calibrate_with(ratings: list[int]) -> tuple[Any, Any]:
@@ -219,4 +220,4 @@ def test_a_judge_that_disagrees_with_people_blocks(
     file.write_bytes(labels)
     monkeypatch.setenv("GENAIOPS_USE_CASES", str(tmp_path))
     result = materialize_asset(use_case, "judge_calibration")
-    assert checks_of(result)["agreement"].passed, "a file beside the use cases goes first"
+    assert checks_of(result)["agreement"].passed, "a file next to the use cases goes first"

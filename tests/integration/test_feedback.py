@@ -28,6 +28,7 @@ from genaiops_dagster.serving.watching.feedback import (
 from genaiops_dagster.use_case import UseCase
 from genaiops_dagster.use_case.serving import Serving
 from tests.integration.promotion_bench import Bench
+from tests.values import present
 from vertex_emulator.testing import RunningEmulator
 
 
@@ -66,14 +67,16 @@ def test_a_corrected_answer_becomes_a_source_row_and_asks_for_a_run(bench: Bench
     given = Feedback(request, rating=0.0, correction="csv", author="ann")
     uri = give_feedback(use_case, bench.store, tables, given)
 
-    after = look(use_case, bench.store, Cursor.model_validate_json(before.cursor), time.time())
-    assert len(after.run_requests) == 1
+    after = look(
+        use_case, bench.store, Cursor.model_validate_json(present(before.cursor)), time.time()
+    )
+    assert len(present(after.run_requests)) == 1
     rows, _, findings = store_source_rows(
         use_case, bench.store, tables, SYSTEM_CLOCK.now().timestamp()
     )
     assert rows.rows == 1
     assert all(finding.passed for finding in findings.values()), findings
-    content = bench.store.read(bench.store.name_of(uri))
+    content = present(bench.store.read(bench.store.name_of(present(uri))))
     assert json.loads(content) == {
         "half": "feedback",
         "question": "json or csv?",
@@ -121,7 +124,10 @@ def test_without_texts_the_variables_have_to_be_given(bench: Bench) -> None:
         give_feedback(use_case, bench.store, tables, Feedback(request, correction="csv"))
     given = Feedback(request, correction="csv", variables={"question": "which?"})
     uri = give_feedback(use_case, bench.store, tables, given)
-    assert json.loads(bench.store.read(bench.store.name_of(uri)))["question"] == "which?"
+    assert (
+        json.loads(present(bench.store.read(bench.store.name_of(present(uri)))))["question"]
+        == "which?"
+    )
 
 
 @pytest.mark.parametrize(

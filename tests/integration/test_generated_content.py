@@ -17,6 +17,7 @@ from genaiops_dagster.orchestration.assembly import build_definitions
 from genaiops_dagster.use_case import UseCase
 from tests.integration.lifecycle import colours_use_case, error_text, open_store
 from tests.integration.serving import asked, crown, failed_checks, made, rows, serve
+from tests.values import present
 from vertex_emulator.testing import RunningEmulator
 
 DAY = "2026-11-19"
@@ -75,7 +76,7 @@ def test_every_prompt_of_a_day_has_a_row_that_says_how_it_ended(
         "a.jsonl#5": "failed",
         "c.xlsx#0": "failed",
     }
-    assert found["war"].reason == "guardrails.input.blocked_topics.war: 1 of its terms stand"
+    assert found["war"].reason == "guardrails.input.blocked_topics.war: 1 of its terms found"
     assert "budget.per_request_tokens is 200 tokens; asked" in str(found["long"].reason)
     assert "'thing' is undefined" in str(found["lacks"].reason)
     assert found["a.jsonl#5"].reason == "not readable: not_json"
@@ -311,7 +312,7 @@ def test_the_schedule_asks_for_the_day_before() -> None:
     schedule = repository.get_schedule_def(f"{use_case.name}_generate_daily")
     moment = dt.datetime(2026, 11, 20, 4, tzinfo=dt.UTC)
     context = dg.build_schedule_context(scheduled_execution_time=moment, repository_def=repository)
-    (request,) = schedule.evaluate_tick(context).run_requests
+    (request,) = present(schedule.evaluate_tick(context).run_requests)
     assert request.partition_key == "2026-11-19"
     lifecycle = repository.get_job(f"{use_case.name}_lifecycle")
     assert lifecycle.partitions_def is None

@@ -20,6 +20,7 @@ from genaiops_dagster.orchestration.bindings import build_resources
 from genaiops_dagster.records.clock import SYSTEM_CLOCK
 from genaiops_dagster.use_case import UseCase
 from tests.data.conftest import use_case_of
+from tests.values import present, text_of
 from vertex_emulator.testing import RunningEmulator
 
 
@@ -45,14 +46,16 @@ class Daemon:
             result = self.sensor.evaluate_tick(context)
         for event in result.asset_events:
             metadata = event.metadata
+            uri = text_of(metadata["dagster/uri"])
             if "quarantined" in metadata:
-                self.quarantined[metadata["dagster/uri"].value] = metadata["quarantined"].value  # type: ignore[assignment]
+                self.quarantined[uri] = text_of(metadata["quarantined"])
             else:
-                self.reported[metadata["dagster/uri"].value, metadata["generation"].value] += 1
+                self.reported[uri, text_of(metadata["generation"])] += 1
         if not crash:
-            self.runs += [r.run_key for r in result.run_requests if r.run_key not in self.runs]
+            keys = [present(request.run_key) for request in present(result.run_requests)]
+            self.runs += [key for key in keys if key not in self.runs]
             self.cursor = result.cursor
-        return Cursor.model_validate_json(result.cursor)
+        return Cursor.model_validate_json(present(result.cursor))
 
     def drain(self) -> int:
         """Tick until nothing is left; how many ticks that took."""

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from genaiops_dagster.budget.ledger import Ledger
+from genaiops_dagster.budget.ledger import Ledger, Usage
 from genaiops_dagster.google_cloud.object_store import ObjectStore
 from genaiops_dagster.google_cloud.settings import GoogleCloudSettings
 from genaiops_dagster.promotion.champion import settle
@@ -21,6 +21,7 @@ from genaiops_dagster.records.tuning import TunedModel
 from genaiops_dagster.serving import NoChampionError, Router
 from genaiops_dagster.use_case.budget import Budget
 from tests.integration.promotion_bench import Bench
+from tests.values import present
 
 
 @pytest.fixture
@@ -32,7 +33,7 @@ def bench(models: list[TunedModel]) -> Bench:
 
 
 def rewrite(bench: Bench, name: str, **changes: Any) -> None:
-    content = bench.store.read_json(f"{bench.name}/{name}")
+    content = present(bench.store.read_json(f"{bench.name}/{name}"))
     body = json.dumps({**content, **changes}).encode()
     bench.store.write(f"{bench.name}/{name}", body)
 
@@ -42,13 +43,18 @@ def rewrite_log(bench: Bench, version: str) -> None:
     previous = ""
     for entry in bench.log.read():
         name = f"{bench.name}/decisions/{entry.number:08d}.json"
-        content = bench.store.read_json(name)
+        content = present(bench.store.read_json(name))
         if content["champion"]:
             content["champion"] = {**content["champion"], "room": "cellar"}
         content |= {"schema_version": version, "note": "x", "previous": previous}
         del content["digest"]
         previous = fingerprint(content)
         bench.store.write(name, json.dumps({**content, "digest": previous}).encode())
+    rewrite(bench, "log_head.json", digest=previous)
+
+
+def unreachable(*_: Any) -> None:
+    raise ConnectionError("no route to the bucket")
 
 
 def open_router(bench: Bench, **options: Any) -> Router:
@@ -58,16 +64,20 @@ def open_router(bench: Bench, **options: Any) -> Router:
 def test_every_object_says_its_version(bench: Bench) -> None:
     stored = [one.name for one in bench.store.list(f"{bench.name}/") if one.name.endswith(".json")]
     assert f"{bench.name}/champion.json" in stored
-    assert {bench.store.read_json(name).get("schema_version") for name in stored} == {"1.0"}
+    assert {present(bench.store.read_json(name)).get("schema_version") for name in stored} == {
+        "1.0"
+    }
 
 
-def test_a_later_minor_version_is_served(bench: Bench, tmp_path: Path) -> None:
+def test_a_later_minor_version_is_served(
+    bench: Bench, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     champion = bench.champion
     rewrite_log(bench, "1.4")
     rewrite(bench, "champion.json", schema_version="1.4", room="cellar")
     with open_router(bench, folder=tmp_path) as router:
         assert router.route("ann").served == champion
-    bench.store.delete(f"{bench.name}/champion.json")
+    monkeypatch.setattr(ObjectStore, "read_with_generation", unreachable)
     with open_router(bench, folder=tmp_path) as router:  # from what was kept on this machine
         assert router.route("ann").served == champion
 
@@ -112,6 +122,7 @@ def test_nobody_goes_on_from_what_is_only_read_in_part(bench: Bench) -> None:
         rollback(bench.books, lambda _: None, by="ann", reason="test", to=1)
     assert len(bench.log.read()) == len(entries)
     bench.store.delete(f"{bench.name}/decisions/00000003.json")  # as if killed before the end
+    rewrite(bench, "log_head.json", number=2, digest=entries[1].digest)
     bench.store.delete(f"{bench.name}/champion.json")
     with pytest.raises(NewerRecordError, match="would lose"):
         settle(bench.books)
@@ -130,12 +141,12 @@ def test_a_version_changed_by_hand_is_rolled_back(bench: Bench) -> None:
 def test_a_ledger_of_a_later_release_is_read_and_not_changed(bench: Bench) -> None:
     store = ObjectStore.connect(GoogleCloudSettings.from_environment())
     ledger = Ledger(store, f"ledger_{uuid.uuid4().hex[:8]}", Budget(), SYSTEM_CLOCK)
-    ledger.spend("tuning/a", "run", 1.5, 10)
-    content = store.read_json(ledger.name)
+    ledger.set_spent("tuning/a", "run", 1.5, Usage(1, 10))
+    content = present(store.read_json(ledger.name))
     content["entries"][0]["currency"] = "USD"
     body = json.dumps({**content, "schema_version": "1.1"}).encode()
     store.write(ledger.name, body)
     assert ledger.read().taken().usd == 1.5
     with pytest.raises(NewerRecordError, match=r"Month 1\.1; .* would lose what is new"):
-        ledger.spend("tuning/a", "run", 1.0, 10)
+        ledger.set_spent("tuning/a", "run", 2.5, Usage(1, 20))
     assert store.read(ledger.name) == body

@@ -17,7 +17,11 @@ import pytest
 import yaml
 from google.cloud import bigquery, storage
 
+from genaiops_dagster.budget.ledger import Ledger
+from genaiops_dagster.google_cloud.object_store import ObjectStore
+from genaiops_dagster.records.clock import SYSTEM_CLOCK
 from genaiops_dagster.use_case import SHIPPED
+from genaiops_dagster.use_case.budget import Budget
 from tests.surface.conftest import HERE
 from tests.surface.listing import pattern
 from tests.surface.story import NAME
@@ -240,3 +244,37 @@ def test_a_run_killed_at_any_moment_completes_when_run_again(project: Project) -
         assert finished["completed"]
         assert finished["verdict"] is not None
         assert project.calls()["tuningJobs.create"] == created + 1
+
+
+@pytest.mark.slow
+def test_four_runs_at_once_pay_for_everything_once(project: Project) -> None:
+    name = "four_at_once"
+    source = _default()["source"]
+    _variant(project, name, {**source, "parameters": {**source["parameters"], "limit": 650}})
+    before = project.calls()
+    files = [project.folder / f"{name}-{number}.json" for number in range(4)]
+    processes = [project.start(name, file) for file in files]
+    printed = [process.communicate(timeout=900)[0] for process in processes]
+    assert [process.returncode for process in processes] == [0] * 4, printed
+    summaries = [json.loads(file.read_text()) for file in files]
+    after = project.calls()
+    assert after["tuningJobs.create"] == before.get("tuningJobs.create", 0) + 1
+
+    store = ObjectStore(_bucket(project).client, _bucket(project).name)
+    month = Ledger(store, name, Budget(), SYSTEM_CLOCK).read()
+    rows = summaries[0]["candidates"]["tuned"]["rows"]
+    evaluations = [entry for entry in month.entries if entry.work.startswith("evaluation/")]
+    assert sum(entry.requests for entry in evaluations) == rows * (len(BASE_CANDIDATES) + 1)
+    assert not [entry for entry in month.entries if entry.reserved_usd]
+
+    paid = sum(summary["paid_usd"] for summary in summaries)
+    assert paid == pytest.approx(sum(entry.spent_usd for entry in month.entries))
+    assert paid >= summaries[0]["cost_usd"] - 1e-9
+    for summary in summaries:
+        spent = sum(e.spent_usd for e in month.entries if e.run_id == summary["run_id"])
+        assert summary["paid_usd"] == pytest.approx(spent)
+        assert summary["completed"]
+        assert summary["verdict"] == "PROMOTE"
+        assert summary["champion"] == summaries[0]["champion"]
+        assert summary["candidates"] == summaries[0]["candidates"]
+    assert summaries[0]["champion"]["number"] == 1

@@ -27,6 +27,7 @@ from tests.integration.lifecycle import (
     record_of,
     store_data,
 )
+from tests.values import present, text_of
 from vertex_emulator.testing import RunningEmulator, faults
 
 SLOW = {"kind": "latency", "service": "vertex", "method": "streamGenerateContent", "seconds": 2.0}
@@ -65,7 +66,7 @@ def run(use_case: UseCase, **options: Any) -> dg.ExecuteInProcessResult:
 
 def result_of(store: ObjectStore, use_case: UseCase, run_: dg.ExecuteInProcessResult) -> LoadTest:
     assert run_.success, error_text(run_)
-    return from_row(LoadTest, record_of(store, use_case, "load_test"))
+    return from_row(LoadTest, present(record_of(store, use_case, "load_test")))
 
 
 def test_a_load_test_is_measured_judged_charted_and_paid(
@@ -84,18 +85,25 @@ def test_a_load_test_is_measured_judged_charted_and_paid(
     assert closed.requests + open_.requests <= 1000
     assert open_.requests
     assert (closed.failed, open_.failed) == (0, 0)
-    assert 0 < closed.first_token.p50 <= closed.latency.p50 <= closed.latency.p99
+    assert (
+        0
+        < present(closed.first_token.p50)
+        <= present(closed.latency.p50)
+        <= present(closed.latency.p99)
+    )
     assert test.met is False
-    assert test.cost_usd > 0
+    assert present(test.cost_usd) > 0
     [check] = done.get_asset_check_evaluations()
     assert (check.check_name, check.passed) == ("latency_slo", False)
     [event] = done.get_asset_materialization_events()
     metadata = event.materialization.metadata
-    assert metadata["latency_against_load"].value.startswith("![Latency against throughput](data:")
-    lines = store.read(store.name_of(test.samples_uri)).splitlines()
+    assert text_of(metadata["latency_against_load"]).startswith(
+        "![Latency against throughput](data:"
+    )
+    lines = present(store.read(store.name_of(test.samples_uri))).splitlines()
     assert len(lines) == closed.requests + open_.requests
     [ledger] = [one.name for one in store.list(f"{use_case.name}/budget/")]
-    [entry] = store.read_json(ledger)["entries"]
+    [entry] = present(store.read_json(ledger))["entries"]
     assert entry["work"].startswith("load_test/")
     assert entry["spent_usd"] == pytest.approx(test.cost_usd)
     assert entry["reserved_usd"] == 0

@@ -39,7 +39,7 @@ def slow_service(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Ru
 
 
 def workers(process: int) -> list[str]:
-    """Processes of runs and steps; the UI, the daemon and their code servers are none."""
+    """Processes of runs and steps; without the UI, the daemon and their code servers."""
     found = descendants(process).values()
     return [command for command in found if any(mark in command for mark in WORKERS)]
 

@@ -8,7 +8,7 @@ from typing import Any
 import dagster as dg
 import pytest
 
-from genaiops_dagster.budget.ledger import Ledger
+from genaiops_dagster.budget.ledger import Ledger, Usage
 from genaiops_dagster.evaluation.assets import build_assets as evaluation_assets
 from genaiops_dagster.google_cloud.object_store import ObjectStore
 from genaiops_dagster.planning.assets import build_assets as budget_assets
@@ -27,6 +27,7 @@ from tests.integration.lifecycle import (
     record_of,
     store_data,
 )
+from tests.values import present
 from vertex_emulator.testing import RunningEmulator
 
 MONTH = 100.0
@@ -61,13 +62,13 @@ def check(result: dg.ExecuteInProcessResult) -> dg.AssetCheckEvaluation:
 
 
 def estimate_of(store: ObjectStore, use_case: UseCase) -> CostEstimate:
-    return from_row(CostEstimate, record_of(store, use_case, "cost_estimate"))
+    return from_row(CostEstimate, present(record_of(store, use_case, "cost_estimate")))
 
 
 def spend_elsewhere(store: ObjectStore, use_case: UseCase, usd: float) -> None:
     """What another run of the month has spent on something else."""
-    Ledger(store, use_case.name, use_case.budget, SYSTEM_CLOCK).spend(
-        "tuning/other", "another run", usd, 1000
+    Ledger(store, use_case.name, use_case.budget, SYSTEM_CLOCK).set_spent(
+        "tuning/other", "another run", usd, Usage(1, 1000)
     )
 
 

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
+import time
+from pathlib import Path
 from typing import Any
 
 import dagster as dg
@@ -27,6 +31,7 @@ from tests.integration.lifecycle import (
     record_of,
     store_data,
 )
+from tests.values import present
 from vertex_emulator.testing import RunningEmulator
 
 JUDGE = {"model": "gemini-2.5-pro", "metrics": {"kind": {"criteria": "The answer is kind."}}}
@@ -119,7 +124,7 @@ def test_judging_costs_what_was_estimated(emulator: RunningEmulator, store: Obje
     use_case = colours_use_case(evaluation={"judge": JUDGE}, budget={"token_sample_rows": None})
     store_data(store, use_case)
     assert materialize(use_case, budget_assets(use_case)).success
-    estimate = from_row(CostEstimate, record_of(store, use_case, "cost_estimate"))
+    estimate = from_row(CostEstimate, present(record_of(store, use_case, "cost_estimate")))
     result = evaluate(use_case)
     assert result.success, error_text(result)
     for paid in spend_of(use_case):
@@ -148,10 +153,12 @@ def test_metrics_of_the_service_are_held_to_the_budget_and_recorded_too(
     )
     store_data(store, use_case)
     assert materialize(use_case, budget_assets(use_case)).success
-    estimate = from_row(CostEstimate, record_of(store, use_case, "cost_estimate"))
+    estimate = from_row(CostEstimate, present(record_of(store, use_case, "cost_estimate")))
     result = evaluate(use_case)
     assert result.success, error_text(result)
-    report = from_row(EvaluationReport, record_of(store, use_case, "evaluation_report/flash"))
+    report = from_row(
+        EvaluationReport, present(record_of(store, use_case, "evaluation_report/flash"))
+    )
     sent = {(row.answer or "", row.reference) for row in read_rows(store, report)}
     characters = sum(len(answer.strip()) + len(reference) for answer, reference in sent)
     (paid,) = (row for row in spend_of(use_case) if row["stage"] == "metrics")
@@ -181,7 +188,7 @@ def test_what_a_tuned_model_costs_is_recorded_as_its_endpoint_is_priced(
     ]
     result = materialize(use_case, assets)
     assert result.success, error_text(result)
-    estimate = from_row(CostEstimate, record_of(store, use_case, "cost_estimate"))
+    estimate = from_row(CostEstimate, present(record_of(store, use_case, "cost_estimate")))
     report = record_of(store, use_case, "evaluation_report/tuned")
     assert report is not None
     (paid,) = (row for row in spend_of(use_case) if row["stage"] == "evaluation")
@@ -190,3 +197,87 @@ def test_what_a_tuned_model_costs_is_recorded_as_its_endpoint_is_priced(
     assert report["cost_usd"] == pytest.approx(paid["cost_usd"])
     expected = estimate.of_stages("evaluation", candidate="tuned").cost_usd
     assert paid["cost_usd"] == pytest.approx(expected, rel=0.05)
+
+
+KILLED = """
+import pathlib, sys
+from genaiops_dagster.use_case import UseCase
+from tests.integration.test_paid_steps import evaluate
+use_case = UseCase.model_validate_json(pathlib.Path(sys.argv[1]).read_text())
+evaluate(use_case)
+"""
+
+
+def test_what_a_killed_attempt_spent_is_recorded_by_the_next(
+    emulator: RunningEmulator, store: ObjectStore, tmp_path: Path
+) -> None:
+    """It had told the ledger nothing yet; its answers are kept with how they were paid for."""
+    use_case = colours_use_case(evaluation={"concurrency": 1})
+    store_data(store, use_case)
+    file = tmp_path / "use_case.json"
+    file.write_text(use_case.model_dump_json())
+    emulator.add_fault(kind="latency", method="generateContent", seconds=0.2)
+    before = asked(emulator)
+    process = subprocess.Popen([sys.executable, "-c", KILLED, str(file)], stderr=subprocess.DEVNULL)
+    deadline = time.monotonic() + 120
+    while asked(emulator) - before < 10 and time.monotonic() < deadline:
+        time.sleep(0.02)
+    process.kill()
+    process.wait()
+    emulator.clear_faults()
+    ledger = Ledger(store, use_case.name, use_case.budget, SYSTEM_CLOCK)
+    assert sum(entry.spent_usd for entry in ledger.read().entries) == 0
+
+    result = evaluate(use_case)
+
+    assert result.success, error_text(result)
+    report = record_of(store, use_case, "evaluation_report/flash")
+    killed, last = sorted(spend_of(use_case), key=lambda row: row["requests"])
+    assert killed["requests"] + last["requests"] == 30
+    assert killed["requests"] >= 8
+    total = killed["cost_usd"] + last["cost_usd"]
+    assert total == pytest.approx(present(report)["cost_usd"])
+    assert sum(entry.spent_usd for entry in ledger.read().entries) == pytest.approx(total)
+
+
+def test_an_answer_that_was_lost_on_the_way_is_counted_as_paid(
+    emulator: RunningEmulator, store: ObjectStore
+) -> None:
+    use_case = colours_use_case()
+    store_data(store, use_case)
+    emulator.add_fault(kind="drop", method="generateContent", when="after", times=3)
+    result = evaluate(use_case)
+    emulator.clear_faults()
+    assert result.success, error_text(result)
+    (paid,) = spend_of(use_case)
+    assert paid["requests"] == 33
+
+
+def test_reservations_for_work_that_is_done_are_released(
+    emulator: RunningEmulator, store: ObjectStore
+) -> None:
+    """A run was killed after its report was stored and before it gave back what was left."""
+    use_case = colours_use_case()
+    store_data(store, use_case)
+    assert evaluate(use_case).success
+    ledger = Ledger(store, use_case.name, use_case.budget, SYSTEM_CLOCK)
+    spent = ledger.read().taken()
+    [entry] = ledger.read().entries
+    estimate = CostEstimate(
+        use_case=use_case.name,
+        training_digest="",
+        evaluation_digest="",
+        prompt_digest="",
+        stages=[],
+        cost_usd=1.0,
+        maximum_usd=2.0,
+        tokens=10,
+        maximum_tokens=20,
+        error_share=0.0,
+        unknown_prices=[],
+        emulated=True,
+    )
+    ledger.reserve(entry.work, "killed", estimate)
+    assert ledger.read().taken().usd == pytest.approx(spent.usd + 2.0)
+    assert evaluate(use_case).success
+    assert ledger.read().taken() == spent

@@ -26,6 +26,7 @@ from genaiops_dagster.tuning.pending import pending_jobs
 from genaiops_dagster.use_case import UseCase
 from tests.integration.lifecycle import colours_use_case, error_text, open_store
 from tests.integration.pipelines_to_run import napping, needing
+from tests.values import text_of
 from vertex_emulator.testing import RunningEmulator
 
 ASSET = "vertex_pipeline_run"
@@ -113,7 +114,7 @@ def test_a_pipeline_is_run_once_and_found_again(emulator: RunningEmulator) -> No
     assert runs.record(result)["job"] == again["job"]
     (event,) = result.get_asset_materialization_events()
     metadata = event.materialization.metadata
-    assert "pipelines/runs/" in metadata["job"].value
+    assert "pipelines/runs/" in text_of(metadata["job"])
     assert metadata["from_cache"].value == "2 of 2 steps"
 
 

@@ -15,20 +15,28 @@ from google.auth.transport.requests import AuthorizedSession
 
 from genaiops_dagster.data.inbox import Cursor
 from genaiops_dagster.data.sensor import look
+from genaiops_dagster.google_cloud.warehouse import Warehouse
 from genaiops_dagster.orchestration.bindings import build_resources
 from genaiops_dagster.promotion import champion as champion_module
 from genaiops_dagster.promotion.approve import ApprovalError, approve
-from genaiops_dagster.promotion.champion import ChampionBooks, ChampionError, settle
+from genaiops_dagster.promotion.champion import ChampionBooks, ChampionError, gated_champion, settle
 from genaiops_dagster.promotion.jobs import build_jobs
+from genaiops_dagster.promotion.log import require_published
 from genaiops_dagster.promotion.promote import Promotion, promote
 from genaiops_dagster.promotion.prune import delete_model, stale_models
 from genaiops_dagster.promotion.rollback import RollbackError, rollback
 from genaiops_dagster.promotion.smoke_test import SmokeTestError, smoke_test
+from genaiops_dagster.promotion.tables import PROMOTIONS, promotion_row
+from genaiops_dagster.records.chain import BrokenLogError
 from genaiops_dagster.records.clock import SYSTEM_CLOCK
+from genaiops_dagster.records.record import to_json
 from genaiops_dagster.records.tuning import TunedModel
+from genaiops_dagster.serving import NoChampionError, Router
+from genaiops_dagster.use_case import GenerationConfig
 from tests.comparison.examples import make_rows, make_use_case
 from tests.integration.evaluation import faults as faults
 from tests.integration.promotion_bench import BETTER_THAN_FLASH, Bench, label, tune
+from tests.values import present
 from vertex_emulator.testing import RunningEmulator
 
 WORSE = make_rows(0.2, seed=5)
@@ -54,7 +62,7 @@ def test_a_refused_challenger_is_recorded_and_nothing_serves(bench: Bench) -> No
     assert not result.success
     [check] = [c for c in result.get_asset_check_evaluations() if c.check_name == "gate"]
     assert not check.passed
-    assert "tuned minus flash" in check.description
+    assert "tuned minus flash" in present(check.description)
     assert not bench.store.exists(f"{bench.name}/champion.json")
     assert [entry.kind for entry in bench.log.read()] == ["decision"]
 
@@ -79,9 +87,9 @@ def test_rows_changed_after_the_decision_are_noticed(bench: Bench) -> None:
     report = bench.get("evaluation_report/tuned")
     other = bench.evaluate("pro", make_rows(0.6, seed=2))
     name = bench.store.name_of(report["rows_uri"])
-    bench.store.write(name, bench.store.read(bench.store.name_of(other.rows_uri)))
+    bench.store.write(name, present(bench.store.read(bench.store.name_of(other.rows_uri))))
 
-    assert "exact_match of tuned are not those of its rows" in bench.refusal()
+    assert "of tuned, or its rows, are not what was measured" in bench.refusal()
 
 
 def test_a_policy_edited_after_the_decision_is_noticed(bench: Bench) -> None:
@@ -182,7 +190,7 @@ def test_a_log_entry_changed_by_hand_is_noticed(bench: Bench) -> None:
     bench.evaluate("tuned", WORSE)
     decision = bench.decide()
     name = bench.store.name_of(bench.log.uri(1))
-    entry = bench.store.read_json(name)
+    entry = present(bench.store.read_json(name))
     entry["decision"]["verdict"]["outcome"] = "PROMOTE"
     bench.store.write(name, json.dumps(entry).encode())
     verdict = decision.verdict.model_copy(update={"outcome": "PROMOTE"})
@@ -196,7 +204,8 @@ def test_a_run_from_the_sensor_is_refused_like_any_other(bench: Bench) -> None:
     bench.decide()
     bench.store.write(f"{bench.use_case.inbox}new.jsonl", b'{"id": "1"}\n')
     an_hour_later = dt.datetime.now(dt.UTC).timestamp() + 3600
-    [request] = look(bench.use_case, bench.store, Cursor(), an_hour_later).run_requests
+    found = look(bench.use_case, bench.store, Cursor(), an_hour_later)
+    [request] = present(found.run_requests)
     tags = {**request.tags, "dagster/sensor_name": f"{bench.name}_inbox"}
 
     assert "not promoted: REJECT" in bench.refusal(tags=tags)
@@ -341,7 +350,7 @@ def test_of_a_promotion_and_a_rollback_at_the_same_moment_none_is_half_done(benc
     kinds = [entry.kind for entry in log if entry.champion][1:]
     if kinds == ["promotion"]:
         assert "nothing was rolled back: champion 2" in str(restored)
-        assert promoted == Promotion(serves, changed=True)
+        assert promoted == Promotion(present(serves), changed=True)
     elif kinds == ["rollback"]:
         # Another number serves than the decision rests on, though it is the same model.
         assert "change of: champion" in str(promoted)
@@ -379,7 +388,7 @@ def test_a_promotion_that_was_overtaken_while_it_looked_sees_no_tampering(
 def test_a_promotion_killed_before_any_write_leaves_the_gates_champion_and_is_repaired(
     models: list[TunedModel], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Entry, pointer, alias to, alias from, completion: before each of them, and before none."""
+    """Entry, head, pointer, alias to and from, completion, head: before each, and before none."""
     send = AuthorizedSession.request
     for fatal in itertools.count():
         bench = Bench(models)
@@ -413,7 +422,7 @@ def test_a_promotion_killed_before_any_write_leaves_the_gates_champion_and_is_re
         kinds = [entry.kind for entry in bench.log.read()]
         assert kinds == ["decision", "promotion", "completion"] * 2
         if finished:
-            assert fatal == 5
+            assert fatal == 7
             return
 
 
@@ -569,7 +578,7 @@ def test_a_job_rolls_back_after_a_smoke_test(bench: Bench) -> None:
     assert result.success
     assert (bench.champion.number, bench.champion.restores) == (2, 1)
     [event] = result.get_asset_materialization_events()
-    assert event.asset_key.path == [bench.name, "champion"]
+    assert present(event.asset_key).path == [bench.name, "champion"]
     [check] = result.get_asset_check_evaluations()
     assert (check.check_name, check.passed) == ("smoke_test", True)
 
@@ -584,7 +593,7 @@ def test_a_challenger_that_does_not_answer_is_not_promoted(
     assert not result.success
     [check] = result.get_asset_check_evaluations()
     assert (check.check_name, check.passed) == ("smoke_test", False)
-    assert "cannot be called: 403" in check.description
+    assert "cannot be called: 403" in present(check.description)
     assert bench.store.read(f"{bench.name}/champion.json") is None
 
     faults()
@@ -599,3 +608,54 @@ def test_a_champion_that_does_not_answer_fails_its_smoke_test(bench: Bench) -> N
     smoke_test(bench.vertex_ai, bench.use_case.serving.samples, SYSTEM_CLOCK, champion)
     with pytest.raises(SmokeTestError, match="cannot be called: 404"):
         smoke_test(bench.vertex_ai, bench.use_case.serving.samples, SYSTEM_CLOCK, gone)
+
+
+def test_entries_removed_from_the_end_are_missed(bench: Bench) -> None:
+    """With their note, only the copy in BigQuery knows of them."""
+    bench.promote()
+    last = bench.log.read()[-1]
+    bench.store.delete(f"{bench.name}/decisions/{last.number:08d}.json")
+    with pytest.raises(BrokenLogError, match=f"entry {last.number} was written, and is gone"):
+        bench.log.read()
+    with pytest.raises(BrokenLogError):
+        settle(bench.books)
+    with Router(bench.use_case, bench.store) as router, pytest.raises(NoChampionError):
+        router.route("ann")
+
+    bench.store.delete(f"{bench.name}/log_head.json")
+    entries = bench.log.read()
+    warehouse = Warehouse(lambda: bench.bigquery, "genaiops")
+    rows = [promotion_row(bench.name, entry) for entry in [*entries, last]]
+    warehouse.merge(PROMOTIONS, rows)
+    with pytest.raises(BrokenLogError, match=f"entry {last.number}, of which the table"):
+        require_published(warehouse, bench.name, entries)
+
+
+@pytest.mark.parametrize(
+    ("changes", "named"),
+    [
+        ({"model": "gemini-2.5-pro"}, "the model"),
+        ({"prompt_digest": "0" * 64}, "the prompt"),
+        ({"report_fingerprint": "0" * 64}, "the report"),
+        ({"report_uri": "gs://elsewhere/summary.json"}, "the report's address"),
+        ({"generation": GenerationConfig(temperature=2.0)}, "the generation config"),
+    ],
+)
+def test_an_entry_appended_under_a_true_decision_names_what_was_decided_on(
+    bench: Bench, changes: dict[str, Any], named: str
+) -> None:
+    champion = bench.promote()
+    forged = champion.model_copy(update={"number": 2, **changes})
+    entries = bench.log.read()
+    bench.log.append(entries, "promotion", champion=forged, by="eve", reason="follows decision 1")
+    bench.store.write(f"{bench.name}/champion.json", to_json(forged))
+    with pytest.raises(ChampionError, match=named):
+        gated_champion(bench.store, bench.name)
+    with Router(bench.use_case, bench.store) as router, pytest.raises(NoChampionError):
+        router.route("ann")
+
+
+@pytest.mark.parametrize(("by", "reason"), [(" ", "because"), ("ann", "\t")])
+def test_a_rollback_needs_a_name_and_a_reason(bench: Bench, by: str, reason: str) -> None:
+    with pytest.raises(RollbackError, match="needs the name"):
+        rollback(bench.books, lambda _: None, by=by, reason=reason)

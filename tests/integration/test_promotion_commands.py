@@ -11,6 +11,7 @@ from genaiops_dagster.cli.app import app
 from genaiops_dagster.records.tuning import TunedModel
 from tests.comparison.examples import make_rows
 from tests.integration.promotion_bench import Bench, label, tune
+from tests.values import present
 
 BETTER = make_rows(0.97, seed=3)
 
@@ -43,7 +44,7 @@ def test_history_tells_a_log_that_was_changed(folder: Path, models: list[TunedMo
     bench = make_bench(folder, models)
     bench.promote()
     name = bench.store.name_of(bench.log.uri(2))
-    bench.store.write(name, bench.store.read(name).replace(b"tuned", b"flash"))
+    bench.store.write(name, present(bench.store.read(name)).replace(b"tuned", b"flash"))
 
     result = run("history", bench.name)
 

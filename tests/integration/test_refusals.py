@@ -1,4 +1,4 @@
-"""A refusal for want of evidence is recorded as any other, and nothing after it is paid for."""
+"""A refusal for lack of evidence is recorded like any other, and nothing after it is paid for."""
 
 from __future__ import annotations
 
@@ -25,6 +25,7 @@ from tests.integration.evaluation import (
     store,
     use_case_of,
 )
+from tests.values import present
 from vertex_emulator.testing import RunningEmulator
 
 __all__ = ["faults", "store"]
@@ -86,7 +87,9 @@ def test_incomplete_evidence_is_refused_and_the_refusal_recorded(
         raise_on_error=False,
     )
 
-    made = {event.asset_key.path[-1] for event in result.get_asset_materialization_events()}
+    made = {
+        present(event.asset_key).path[-1] for event in result.get_asset_materialization_events()
+    }
     assert "promotion_decision" in made
     assert not made & {"generated_content", "preference_report"}
     assert not store.exists(f"{use_case.name}/champion.json")

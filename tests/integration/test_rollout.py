@@ -83,10 +83,10 @@ def test_a_rollout_from_nobody_to_everybody(bench: Bench) -> None:
     some, _ = users(bench)
     assert 0 < some[new] < some[old]
     for _ in range(5):
-        if bench.champion.rollout.stage == "25 %":
+        if bench.rollout.stage == "25 %":
             users(bench)
             look(bench)
-    assert bench.champion.rollout.stage == "100 %"
+    assert bench.rollout.stage == "100 %"
     assert users(bench)[0] == {new: 32}
     done = look(bench)
     assert (done.action, done.champion, done.stage_after) == ("advance", 2, None)
@@ -171,9 +171,9 @@ def test_nothing_changes_while_a_stage_lasts(bench: Bench) -> None:
     begin(bench, dwell_minutes=30)
     users(bench)
     assert look(bench).action == "wait"
-    assert bench.champion.rollout.stage == "shadow"
+    assert bench.rollout.stage == "shadow"
     assert bench.materialize("champion").success  # the same candidate again
-    assert bench.champion.rollout.stage == "shadow"
+    assert bench.rollout.stage == "shadow"
 
 
 def test_another_candidate_waits_for_the_end_of_the_rollout(bench: Bench) -> None:

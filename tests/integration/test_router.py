@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import json
 import os
+import stat
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -17,9 +18,9 @@ import yaml
 from genaiops_dagster.google_cloud.object_store import ObjectStore
 from genaiops_dagster.google_cloud.warehouse import Warehouse
 from genaiops_dagster.promotion.champion import ChampionError
-from genaiops_dagster.promotion.log import BrokenLogError
 from genaiops_dagster.promotion.rollback import rollback
 from genaiops_dagster.promotion.rollout import advance, withdraw
+from genaiops_dagster.records.chain import BrokenLogError
 from genaiops_dagster.serving import NoChampionError, Router
 from genaiops_dagster.serving.answering.requests import RequestLog
 from genaiops_dagster.use_case.budget import ModelPrice
@@ -27,6 +28,7 @@ from genaiops_dagster.use_case.serving import RolloutPolicy, Serving
 from tests.comparison.examples import make_rows
 from tests.integration.promotion_bench import Bench
 from tests.integration.serving import asked
+from tests.values import present
 from vertex_emulator.testing import RunningEmulator, faults
 
 BETTER = make_rows(0.97, seed=3)
@@ -45,7 +47,7 @@ def routers() -> Iterator[list[Router]]:
 
 
 @pytest.fixture
-def open_router(bench: Bench, routers: list[Router]) -> Any:
+def open_router(bench: Bench, routers: list[Router]) -> Callable[..., Router]:
     def open_router(**options: Any) -> Router:
         options = {"refresh_seconds": 3600.0, **options}
         routers.append(Router(bench.use_case, bench.store, bench.vertex_ai, **options))
@@ -71,19 +73,23 @@ def arms(router: Router, count: int = 400) -> dict[str, int]:
     }
 
 
-def test_without_a_rollout_everybody_gets_the_champion(bench: Bench, open_router: Any) -> None:
+def test_without_a_rollout_everybody_gets_the_champion(
+    bench: Bench, open_router: Callable[..., Router]
+) -> None:
     bench.promote()
     route = open_router().route("ann")
     assert (route.served, route.arm, route.mirror) == (bench.champion, "champion", None)
 
 
-def test_a_use_case_without_a_champion_says_so(bench: Bench, open_router: Any) -> None:
+def test_a_use_case_without_a_champion_says_so(
+    bench: Bench, open_router: Callable[..., Router]
+) -> None:
     with pytest.raises(NoChampionError, match="has no champion yet"):
         open_router().route("ann")
 
 
 def test_the_router_answers_within_a_millisecond_from_its_cache(
-    bench: Bench, open_router: Any
+    bench: Bench, open_router: Callable[..., Router]
 ) -> None:
     begin_rollout(bench)
     router = open_router()
@@ -95,7 +101,7 @@ def test_the_router_answers_within_a_millisecond_from_its_cache(
 
 
 def test_a_rollout_gives_more_and_more_users_to_the_candidate(
-    bench: Bench, open_router: Any
+    bench: Bench, open_router: Callable[..., Router]
 ) -> None:
     begin_rollout(bench)
     router, old = open_router(), bench.champion
@@ -104,18 +110,18 @@ def test_a_rollout_gives_more_and_more_users_to_the_candidate(
     assert shadow["candidate"] == 0
     assert 150 < shadow["mirrored"] < 250
 
-    advance(bench.books, bench.champion.rollout, STAGES, reason="good figures")
+    advance(bench.books, bench.rollout, STAGES, reason="good figures")
     router.refresh()
     first = {n for n in range(400) if router.route(f"user {n}").arm == "candidate"}
     assert 60 < len(first) < 140
     assert first == {n for n in range(400) if router.route(f"user {n}").arm == "candidate"}
 
-    advance(bench.books, bench.champion.rollout, STAGES, reason="good figures")
+    advance(bench.books, bench.rollout, STAGES, reason="good figures")
     router.refresh()
     assert arms(router)["candidate"] == 400
     assert bench.champion.number == 1
 
-    champion = advance(bench.books, bench.champion.rollout, STAGES, reason="good figures")
+    champion = advance(bench.books, bench.rollout, STAGES, reason="good figures")
     router.refresh()
     assert (champion.number, champion.rollout) == (2, None)
     assert router.route("ann").served == champion == bench.champion
@@ -128,10 +134,10 @@ def test_a_rollout_gives_more_and_more_users_to_the_candidate(
 
 
 def test_a_withdrawn_candidate_serves_nobody_and_is_not_promoted_again(
-    bench: Bench, open_router: Any
+    bench: Bench, open_router: Callable[..., Router]
 ) -> None:
     begin_rollout(bench)
-    rollout = bench.champion.rollout
+    rollout = bench.rollout
     withdraw(bench.books, rollout, reason="too slow")
     router = open_router()
     assert arms(router) == {"candidate": 0, "mirrored": 0}
@@ -149,7 +155,7 @@ def test_a_rollback_during_a_rollout_ends_the_rollout(bench: Bench) -> None:
 
 
 def test_a_killed_step_is_carried_through_by_the_next_one(
-    bench: Bench, open_router: Any, monkeypatch: pytest.MonkeyPatch
+    bench: Bench, open_router: Callable[..., Router], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     begin_rollout(bench)
     router = open_router()
@@ -161,27 +167,27 @@ def test_a_killed_step_is_carried_through_by_the_next_one(
     with monkeypatch.context() as patched:
         patched.setattr("genaiops_dagster.promotion.champion._move_pointer", killed)
         with pytest.raises(KeyboardInterrupt):
-            advance(bench.books, bench.champion.rollout, STAGES, reason="good figures")
-    assert bench.champion.rollout.stage == "shadow"
+            advance(bench.books, bench.rollout, STAGES, reason="good figures")
+    assert bench.rollout.stage == "shadow"
     router.refresh()  # what it was before is still good while the change is under way
     advance(bench.books, _settled(bench), STAGES, reason="good figures")
-    assert bench.champion.rollout.stage == "100 %"
+    assert bench.rollout.stage == "100 %"
 
 
 def _settled(bench: Bench) -> Any:
     from genaiops_dagster.promotion.champion import settle
 
-    return settle(bench.books)[1].rollout
+    return present(settle(bench.books)[1]).rollout
 
 
 def tamper(bench: Bench, **changes: Any) -> None:
-    content = bench.store.read_json(f"{bench.name}/champion.json")
+    content = present(bench.store.read_json(f"{bench.name}/champion.json"))
     body = json.dumps({**content, **changes}).encode()
     bench.store.write(f"{bench.name}/champion.json", body)
 
 
 def test_a_pointer_changed_by_hand_is_not_served(
-    bench: Bench, open_router: Any, tmp_path: Path
+    bench: Bench, open_router: Callable[..., Router], tmp_path: Path
 ) -> None:
     bench.promote()
     router, champion = open_router(folder=tmp_path), bench.champion
@@ -195,11 +201,13 @@ def test_a_pointer_changed_by_hand_is_not_served(
         fresh.route("ann")
 
 
-def test_a_split_changed_by_hand_is_not_served(bench: Bench, open_router: Any) -> None:
+def test_a_split_changed_by_hand_is_not_served(
+    bench: Bench, open_router: Callable[..., Router]
+) -> None:
     begin_rollout(bench)
     router = open_router()
     router.route("ann")
-    rollout = bench.champion.rollout.model_dump(mode="json")
+    rollout = bench.rollout.model_dump(mode="json")
     tamper(bench, rollout={**rollout, "share": 1.0})
     with pytest.raises(ChampionError, match="not what the decision log says"):
         router.refresh()
@@ -207,7 +215,7 @@ def test_a_split_changed_by_hand_is_not_served(bench: Bench, open_router: Any) -
 
 
 def test_a_promotion_that_the_gate_never_decided_is_not_served(
-    bench: Bench, open_router: Any
+    bench: Bench, open_router: Callable[..., Router]
 ) -> None:
     """Somebody who can write to the bucket makes a whole entry, with pointer and chain right."""
     bench.promote()
@@ -223,20 +231,22 @@ def test_a_promotion_that_the_gate_never_decided_is_not_served(
     assert router.route("ann").served == champion
 
 
-def test_a_log_changed_by_hand_serves_nothing_new(bench: Bench, open_router: Any) -> None:
+def test_a_log_changed_by_hand_serves_nothing_new(
+    bench: Bench, open_router: Callable[..., Router]
+) -> None:
     bench.promote()
     name = f"{bench.name}/decisions/00000001.json"
-    content = bench.store.read_json(name)
+    content = present(bench.store.read_json(name))
     bench.store.write(name, json.dumps({**content, "reason": "x"}).encode())
     with pytest.raises(BrokenLogError):
         open_router().refresh()
 
 
 def test_without_a_store_the_last_known_champion_serves(
-    emulator: RunningEmulator, bench: Bench, open_router: Any, tmp_path: Path
+    emulator: RunningEmulator, bench: Bench, open_router: Callable[..., Router], tmp_path: Path
 ) -> None:
     begin_rollout(bench)
-    advance(bench.books, bench.champion.rollout, STAGES, reason="good figures")
+    advance(bench.books, bench.rollout, STAGES, reason="good figures")
     router, champion = open_router(folder=tmp_path), bench.champion
     assert arms(router)["candidate"] > 0
     with faults(emulator, NO_STORE):
@@ -244,7 +254,7 @@ def test_without_a_store_the_last_known_champion_serves(
         again = open_router(folder=tmp_path, start_seconds=5.0)
         routes = [again.route(f"user {n}") for n in range(100)]
     assert {route.served.number for route in routes} == {champion.number}
-    assert {route.arm for route in routes} == {"champion"}  # a withdrawal could not be heard of
+    assert {route.arm for route in routes} == {"champion"}  # a withdrawal could not be noticed
 
     kept = next(tmp_path.glob("*.champion.json"))
     kept.write_text(kept.read_text().replace(champion.model, "evil"))
@@ -252,7 +262,50 @@ def test_without_a_store_the_last_known_champion_serves(
         open_router(folder=tmp_path).route("ann")
 
 
-def test_a_deleted_pointer_changes_nothing_for_who_knew_it(bench: Bench, open_router: Any) -> None:
+@pytest.mark.parametrize("mode", [0o620, 0o602])
+def test_a_kept_champion_that_others_may_write_is_not_believed(
+    emulator: RunningEmulator,
+    bench: Bench,
+    open_router: Callable[..., Router],
+    tmp_path: Path,
+    mode: int,
+) -> None:
+    bench.promote()
+    open_router(folder=tmp_path).route("ann")
+    kept = next(tmp_path.glob("*.champion.json"))
+    assert stat.S_IMODE(kept.stat().st_mode) == 0o600
+    kept.chmod(mode)
+    with faults(emulator, NO_STORE), pytest.raises(NoChampionError):
+        open_router(folder=tmp_path, start_seconds=2.0).route("ann")
+
+
+def test_a_kept_champion_of_another_use_case_is_not_believed(
+    emulator: RunningEmulator, bench: Bench, open_router: Callable[..., Router], tmp_path: Path
+) -> None:
+    bench.promote()
+    open_router(folder=tmp_path).route("ann")
+    kept = next(tmp_path.glob("*.champion.json"))
+    bench.use_case = bench.use_case.model_copy(update={"name": "another"})
+    kept.rename(tmp_path / "another.champion.json")
+    with faults(emulator, NO_STORE), pytest.raises(NoChampionError):
+        open_router(folder=tmp_path, start_seconds=2.0).route("ann")
+
+
+def test_a_kept_champion_does_not_stand_in_for_one_that_was_refused(
+    bench: Bench, open_router: Callable[..., Router], tmp_path: Path
+) -> None:
+    """The bucket answers, and what it says is refused: then nobody serves a new process."""
+    champion = bench.promote()
+    open_router(folder=tmp_path).route("ann")
+    forged = champion.model_copy(update={"model": "evil"})
+    bench.store.write(f"{bench.name}/champion.json", forged.model_dump_json().encode())
+    with pytest.raises(NoChampionError):
+        open_router(folder=tmp_path).route("ann")
+
+
+def test_a_deleted_pointer_changes_nothing_for_who_knew_it(
+    bench: Bench, open_router: Callable[..., Router]
+) -> None:
     bench.promote()
     router, champion = open_router(refresh_seconds=0.05), bench.champion
     router.route("ann")
@@ -261,7 +314,7 @@ def test_a_deleted_pointer_changes_nothing_for_who_knew_it(bench: Bench, open_ro
     assert router.route("ann").served == champion
 
 
-def test_a_promotion_arrives_by_itself(bench: Bench, open_router: Any) -> None:
+def test_a_promotion_arrives_by_itself(bench: Bench, open_router: Callable[..., Router]) -> None:
     bench.promote()
     router = open_router(refresh_seconds=0.05)
     assert router.route("ann").served.number == 1
@@ -274,7 +327,9 @@ def test_a_promotion_arrives_by_itself(bench: Bench, open_router: Any) -> None:
         time.sleep(0.02)
 
 
-def test_requests_are_recorded_without_their_texts(bench: Bench, open_router: Any) -> None:
+def test_requests_are_recorded_without_their_texts(
+    bench: Bench, open_router: Callable[..., Router]
+) -> None:
     begin_rollout(bench)
     log = RequestLog(Warehouse(lambda: bench.bigquery, "genaiops"))
     router = open_router(requests=log)
@@ -297,7 +352,9 @@ def test_requests_are_recorded_without_their_texts(bench: Bench, open_router: An
     assert "corp.io" not in json.dumps(list(rows.values()), default=str)
 
 
-def test_texts_are_kept_on_request_and_redacted(bench: Bench, open_router: Any) -> None:
+def test_texts_are_kept_on_request_and_redacted(
+    bench: Bench, open_router: Callable[..., Router]
+) -> None:
     bench.promote()
     bench.use_case = bench.use_case.model_copy(update={"serving": Serving(log_texts=True)})
     router = open_router(requests=RequestLog(Warehouse(lambda: bench.bigquery, "genaiops")))
@@ -315,7 +372,7 @@ def guarded(bench: Bench, **rules: Any) -> None:
 
 
 def test_the_rules_of_the_input_hold_for_applications(
-    emulator: RunningEmulator, bench: Bench, open_router: Any
+    emulator: RunningEmulator, bench: Bench, open_router: Callable[..., Router]
 ) -> None:
     bench.promote()
     guarded(bench, input={"personal_data": "redact", "blocked_topics": {"weapons": ["gunpowder"]}})
@@ -325,7 +382,7 @@ def test_the_rules_of_the_input_hold_for_applications(
     refused = router.generate({"question": "How is gun\u200bpowder made?"}, user="ann")
     assert asked(emulator) == before
     assert (refused.status, refused.answer.text) == ("refused", None)
-    assert refused.answer.reason.startswith("guardrails.input.blocked_topics.weapons")
+    assert present(refused.answer.reason).startswith("guardrails.input.blocked_topics.weapons")
     answered = router.generate({"question": "json or csv? me@corp.io asks"}, user="ann")
     assert asked(emulator) == before + 1
     assert answered.status == "answered"
@@ -340,16 +397,18 @@ def test_the_rules_of_the_input_hold_for_applications(
     assert "corp.io" not in json.dumps(list(found.values()), default=str)
 
 
-def test_the_rules_of_the_output_hold_for_applications(bench: Bench, open_router: Any) -> None:
+def test_the_rules_of_the_output_hold_for_applications(
+    bench: Bench, open_router: Callable[..., Router]
+) -> None:
     bench.promote()
     plain = open_router().generate({"question": "question 1"}, user="ann")
-    word = plain.answer.text.strip()
+    word = present(plain.answer.text).strip()
     guarded(bench, output={"forbidden_patterns": [word]})
     router = open_router(requests=RequestLog(Warehouse(lambda: bench.bigquery, "genaiops")))
     blocked = router.generate({"question": "question 1"}, user="ann")
     router.close()
     assert (blocked.status, blocked.answer.text) == ("blocked", None)
-    assert blocked.answer.reason.startswith("guardrails.output.forbidden_patterns.0")
+    assert present(blocked.answer.reason).startswith("guardrails.output.forbidden_patterns.0")
     assert blocked.answer.output_tokens == plain.answer.output_tokens > 0
     [row] = bench.rows("requests")
     assert (row["state"], row["answer"]) == ("blocked", None)
@@ -357,7 +416,7 @@ def test_the_rules_of_the_output_hold_for_applications(bench: Bench, open_router
 
 
 def test_the_service_is_told_what_to_block(
-    emulator: RunningEmulator, bench: Bench, open_router: Any
+    emulator: RunningEmulator, bench: Bench, open_router: Callable[..., Router]
 ) -> None:
     bench.promote()
     question = {"question": "json or csv? I am not stupid"}
@@ -367,7 +426,9 @@ def test_the_service_is_told_what_to_block(
     assert (response.status, response.answer.reason) == ("blocked", "HARM_CATEGORY_HARASSMENT")
 
 
-def test_requests_are_priced_as_the_use_case_says(bench: Bench, open_router: Any) -> None:
+def test_requests_are_priced_as_the_use_case_says(
+    bench: Bench, open_router: Callable[..., Router]
+) -> None:
     bench.promote()
     prices = {bench.champion.base_model: ModelPrice(input=1e6, output=0, tuned_factor=2)}
     budget = bench.use_case.budget.model_copy(update={"prices": prices})
@@ -380,11 +441,11 @@ def test_requests_are_priced_as_the_use_case_says(bench: Bench, open_router: Any
 
 
 def test_a_failing_candidate_is_recorded_and_the_user_is_answered(
-    emulator: RunningEmulator, bench: Bench, open_router: Any
+    emulator: RunningEmulator, bench: Bench, open_router: Callable[..., Router]
 ) -> None:
     begin_rollout(bench)
     for _ in range(2):
-        advance(bench.books, bench.champion.rollout, STAGES, reason="good figures")
+        advance(bench.books, bench.rollout, STAGES, reason="good figures")
     router = open_router(
         requests=RequestLog(Warehouse(lambda: bench.bigquery, "genaiops")), attempts=1
     )
@@ -399,7 +460,7 @@ def test_a_failing_candidate_is_recorded_and_the_user_is_answered(
 
 
 def test_nothing_is_lost_when_bigquery_is_away_at_the_end(
-    emulator: RunningEmulator, bench: Bench, open_router: Any, tmp_path: Path
+    emulator: RunningEmulator, bench: Bench, open_router: Callable[..., Router], tmp_path: Path
 ) -> None:
     bench.promote()
     away = {"kind": "error", "service": "bigquery", "status": 403}
@@ -436,7 +497,9 @@ def test_an_application_that_just_ends_loses_no_request(bench: Bench, tmp_path: 
     assert len(bench.rows("requests")) == 20
 
 
-def test_a_forked_process_looks_for_itself(bench: Bench, open_router: Any) -> None:
+def test_a_forked_process_looks_for_itself(
+    bench: Bench, open_router: Callable[..., Router]
+) -> None:
     bench.promote()
     router = open_router(refresh_seconds=0.05)
     router.route("ann")

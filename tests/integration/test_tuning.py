@@ -31,6 +31,7 @@ from tests.integration.lifecycle import (
     record_of,
     store_data,
 )
+from tests.values import present
 from vertex_emulator.testing import RunningEmulator
 
 PAID = ("tuningJobs.create", "generateContent", "evaluateInstances", "batchPredictionJobs.create")
@@ -46,7 +47,7 @@ if sys.argv[2]:
     die_at(sys.argv[2])
 run(use_case, only=["tuned_model"])
 """
-"""Materializes the tuned model of a use case file, and dies where it is told to."""
+"""Materializes the tuned model of a use case file, and dies at a given place."""
 
 
 def jobs_of(emulator: RunningEmulator, use_case: UseCase) -> list[Any]:
@@ -81,7 +82,7 @@ def test_a_model_is_tuned_once_and_its_price_recorded(
     first = run(use_case)
     assert first.success, error_text(first)
     assert paid_calls(emulator) == before + 1
-    model = from_row(TunedModel, record_of(store, use_case, "tuned_model"))
+    model = from_row(TunedModel, present(record_of(store, use_case, "tuned_model")))
     assert model.emulated
     assert model.endpoint.startswith("projects/")
     assert len(model.checkpoints) == 2
@@ -126,8 +127,8 @@ def test_the_estimate_is_what_is_billed(emulator: RunningEmulator, store: Object
         store_data(store, use_case, rows=120)
         result = run(use_case)
         assert result.success, error_text(result)
-        estimate = from_row(CostEstimate, record_of(store, use_case, "cost_estimate"))
-        model = from_row(TunedModel, record_of(store, use_case, "tuned_model"))
+        estimate = from_row(CostEstimate, present(record_of(store, use_case, "cost_estimate")))
+        model = from_row(TunedModel, present(record_of(store, use_case, "tuned_model")))
         tuning = estimate.of_stages("tuning")
         assert model.billable_tokens
         allowed = estimate.error_share if tolerance is None else tolerance
@@ -139,7 +140,7 @@ def test_one_cent_too_little_pays_nothing(emulator: RunningEmulator, store: Obje
     generous = colours_use_case(tuning={"base_model": "gemini-2.5-flash", "epochs": 100})
     store_data(store, generous, rows=600)
     assert run(generous, only=["cost_estimate"]).success
-    estimate = from_row(CostEstimate, record_of(store, generous, "cost_estimate"))
+    estimate = from_row(CostEstimate, present(record_of(store, generous, "cost_estimate")))
     assert estimate.maximum_usd > 0.02
     tight = generous.model_copy(
         update={
@@ -167,7 +168,7 @@ def test_materializing_the_tuned_model_alone_does_not_walk_around_the_budget(
     use_case = colours_use_case()
     store_data(store, use_case)
     assert run(use_case, only=["cost_estimate"]).success
-    estimate = from_row(CostEstimate, record_of(store, use_case, "cost_estimate"))
+    estimate = from_row(CostEstimate, present(record_of(store, use_case, "cost_estimate")))
     a_little_less = use_case.budget.model_copy(
         update={"per_run_usd": estimate.maximum_usd - 0.000_001}
     )
@@ -294,7 +295,7 @@ def test_a_killed_step_is_repeated_without_a_second_job(
     again = run(use_case, only=["tuned_model"])
     assert again.success, error_text(again)
     (job,) = jobs_of(emulator, use_case)
-    model = from_row(TunedModel, record_of(store, use_case, "tuned_model"))
+    model = from_row(TunedModel, present(record_of(store, use_case, "tuned_model")))
     assert job.tuned_model is not None
     assert (model.job, model.endpoint) == (job.name, job.tuned_model.endpoint)
     taken = Ledger(store, use_case.name, use_case.budget, SYSTEM_CLOCK).read().taken()

@@ -36,7 +36,7 @@ def advance(emulator: RunningEmulator, seconds: float) -> None:
 
 
 def observations(instance: dg.DagsterInstance, use_case: UseCase) -> list[dict[str, Any]]:
-    """What was told of the tuned model, oldest first."""
+    """The observations of the tuned model, oldest first."""
     records = instance.fetch_observations(asset_key(use_case, "tuned_model"), limit=100).records
     found = [record.asset_observation for record in records]
     return [
@@ -82,7 +82,7 @@ def test_epochs_and_losses_are_told_while_the_job_runs(slow: RunningEmulator) ->
         assert one["train_total_loss"] > 0
         assert one["eval_total_loss"] > 0
     losses = [one["eval_total_loss"] for one in running]
-    assert len(set(losses)) == len(losses), "the same loss was told of different epochs"
+    assert len(set(losses)) == len(losses), "different epochs reported the same loss"
     for one in running:
         said = f"epoch {one['epoch']} of 4, step {one['step']}"
         assert any(said in line and "train_total_loss" in line for line in log), log

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import dagster as dg
@@ -90,7 +90,7 @@ def store(emulator: RunningEmulator) -> ObjectStore:
 
 
 @pytest.fixture
-def hold(emulator: RunningEmulator) -> Iterator[Any]:
+def hold(emulator: RunningEmulator) -> Iterator[Callable[[str | None], None]]:
     """Make jobs stay as they are, until told to go on."""
 
     def send(outcome: str | None) -> None:
@@ -119,7 +119,7 @@ def wait_for_end(emulator: RunningEmulator, store: ObjectStore, use_case: UseCas
 
 @pytest.mark.parametrize("outcome", ["pending", "pause"])
 def test_a_long_job_is_left_and_the_sensor_goes_on(
-    emulator: RunningEmulator, store: ObjectStore, hold: Any, outcome: str
+    emulator: RunningEmulator, store: ObjectStore, hold: Callable[[str | None], None], outcome: str
 ) -> None:
     use_case = colours_use_case(tuning={**FLASH, "wait_seconds": 1})
     store_data(store, use_case)
@@ -149,9 +149,12 @@ def test_a_long_job_is_left_and_the_sensor_goes_on(
 
 
 def test_a_job_whose_run_was_killed_is_found_by_the_sensor(
-    emulator: RunningEmulator, store: ObjectStore, hold: Any, monkeypatch: pytest.MonkeyPatch
+    emulator: RunningEmulator,
+    store: ObjectStore,
+    hold: Callable[[str | None], None],
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """Nothing is heard of a killed run; one that lives is left in peace."""
+    """A killed run is silent; a live one is left alone."""
     use_case = colours_use_case(tuning={**FLASH, "wait_seconds": 1})
     store_data(store, use_case)
     pipeline = Pipeline(use_case)
@@ -171,7 +174,7 @@ def test_a_job_whose_run_was_killed_is_found_by_the_sensor(
 
 
 def test_a_job_past_its_deadline_is_cancelled(
-    emulator: RunningEmulator, store: ObjectStore, hold: Any
+    emulator: RunningEmulator, store: ObjectStore, hold: Callable[[str | None], None]
 ) -> None:
     use_case = colours_use_case(tuning={**FLASH, "wait_seconds": 20, "deadline_seconds": 1})
     store_data(store, use_case)
@@ -186,7 +189,7 @@ def test_a_job_past_its_deadline_is_cancelled(
 
 
 def test_the_sensor_keeps_the_deadline_of_a_job_that_nobody_waits_for(
-    emulator: RunningEmulator, store: ObjectStore, hold: Any
+    emulator: RunningEmulator, store: ObjectStore, hold: Callable[[str | None], None]
 ) -> None:
     use_case = colours_use_case(tuning={**FLASH, "wait_seconds": 1, "deadline_seconds": 2})
     store_data(store, use_case)

@@ -116,6 +116,21 @@ def test_two_runs_that_start_together_create_one_job(
 
 
 @pytest.mark.usefixtures("slow_answers")
+def test_two_runs_that_start_together_pay_an_evaluation_once(
+    emulator: RunningEmulator, store: ObjectStore, tmp_path: Path
+) -> None:
+    use_case = colours_use_case(candidates=TWINS, gate=GATE)
+    store_data(store, use_case)
+    before = calls(emulator, "generateContent")
+    for ended in run_together(use_case, tmp_path, *["evaluation_report/cold"] * 2):
+        assert ended.returncode == 0, ended.stdout + ended.stderr[-2000:]
+    assert calls(emulator, "generateContent") - before == ROWS
+    report: Any = record_of(store, use_case, "evaluation_report/cold")
+    taken = Ledger(store, use_case.name, use_case.budget, SYSTEM_CLOCK).read().taken()
+    assert taken.usd == pytest.approx(report["cost_usd"])
+
+
+@pytest.mark.usefixtures("slow_answers")
 def test_two_runs_cannot_together_exceed_the_monthly_limit(
     emulator: RunningEmulator, store: ObjectStore, tmp_path: Path
 ) -> None:

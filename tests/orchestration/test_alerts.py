@@ -15,6 +15,7 @@ from genaiops_dagster.orchestration import alerts
 from genaiops_dagster.orchestration.alerts import AlertsError, build_alerts
 from genaiops_dagster.orchestration.asset_options import Materialized
 from genaiops_dagster.orchestration.plain_text import escape_markdown
+from tests.values import present
 
 
 class Received(list[str]):
@@ -95,20 +96,20 @@ def run_and_tick(environment: dict[str, str], asset: dg.AssetsDefinition) -> lis
     sensors = build_alerts(environment)
     with dg.instance_for_test() as instance:
         result = dg.materialize([asset], instance=instance, raise_on_error=False)
-        told = []
         if result.success:
             event = result.get_run_success_event()
             context = dg.build_run_status_sensor_context(
                 "alert_on_failed_checks", event, instance, result.dagster_run
             )
-            told.append(sensors[1](context).skip_message)
+            reaction = sensors[1](context)
         else:
             event = result.get_run_failure_event()
             context = dg.build_run_status_sensor_context(
                 "alert_on_failure", event, instance, result.dagster_run
             )
-            told.append(sensors[0](context.for_run_failure()).skip_message)
-    return told
+            reaction = sensors[0](context.for_run_failure())
+    assert isinstance(reaction, dg.SkipReason)
+    return [present(reaction.skip_message)]
 
 
 def test_nobody_is_told_unless_configured() -> None:

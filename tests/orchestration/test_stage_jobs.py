@@ -8,12 +8,13 @@ import dagster as dg
 import pytest
 
 from genaiops_dagster.orchestration.assembly import build_definitions
-from genaiops_dagster.use_case import load_use_cases
+from genaiops_dagster.use_case import UseCase, load_use_cases
 from genaiops_dagster.use_case.pipelines import PipelineRun
+from tests.values import present
 
 
 @pytest.fixture(scope="module")
-def use_case() -> Any:
+def use_case() -> UseCase:
     chosen = load_use_cases()["python_modules"]
     pipelines = {
         "lifecycle": PipelineRun(template="lifecycle"),
@@ -23,7 +24,7 @@ def use_case() -> Any:
 
 
 @pytest.fixture(scope="module")
-def definitions(use_case: Any) -> dg.Definitions:
+def definitions(use_case: UseCase) -> dg.Definitions:
     return build_definitions([use_case])
 
 
@@ -33,7 +34,7 @@ def assets_of(definitions: dg.Definitions, job: str) -> set[str]:
 
 
 def test_every_use_case_has_the_jobs_and_each_says_what_it_does(
-    definitions: dg.Definitions, use_case: Any
+    definitions: dg.Definitions, use_case: UseCase
 ) -> None:
     jobs = {job.name: job for job in definitions.resolve_all_job_defs()}
     wanted = ("refresh_data", "tune_and_evaluate", "compare_models", "promote", "rollback")
@@ -60,7 +61,7 @@ def test_every_use_case_has_the_jobs_and_each_says_what_it_does(
     ],
 )
 def test_a_job_takes_its_stages_and_no_others(
-    definitions: dg.Definitions, use_case: Any, job: str, within: Any, without: Any
+    definitions: dg.Definitions, use_case: UseCase, job: str, within: Any, without: Any
 ) -> None:
     found = assets_of(definitions, f"{use_case.name}_{job}")
     assert within <= found
@@ -68,19 +69,19 @@ def test_a_job_takes_its_stages_and_no_others(
 
 
 def test_the_launchpad_shows_what_may_be_chosen_and_the_job_accepts_it(
-    definitions: dg.Definitions, use_case: Any, monkeypatch: pytest.MonkeyPatch
+    definitions: dg.Definitions, use_case: UseCase, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("GOOGLE_CLOUD_PROJECT", "a-project")
     monkeypatch.setenv("GENAIOPS_BUCKET", "a-bucket")
     job = definitions.resolve_job_def(f"{use_case.name}_tune_and_evaluate")
-    shown = job.run_config
+    shown = present(job.run_config)
     assert shown["ops"]["python_modules__tuned_model"]["config"] == {"retry_failed": False}
     assert shown["ops"]["python_modules__evaluation_report__flash"]["config"] == {"cache": "reuse"}
     assert dg.validate_run_config(job, shown)
 
 
 def test_what_comes_after_waits_for_the_pipeline(
-    definitions: dg.Definitions, use_case: Any
+    definitions: dg.Definitions, use_case: UseCase
 ) -> None:
     graph = definitions.resolve_asset_graph()
     pipeline = dg.AssetKey([use_case.name, "vertex_pipeline_run", "lifecycle"])
@@ -91,7 +92,7 @@ def test_what_comes_after_waits_for_the_pipeline(
 
 
 def test_every_step_that_is_paid_or_waits_is_in_a_pool(
-    definitions: dg.Definitions, use_case: Any
+    definitions: dg.Definitions, use_case: UseCase
 ) -> None:
     pools = {
         key.to_user_string().partition("/")[2]: node.assets_def.op.pool

@@ -99,7 +99,7 @@ def test_a_template_that_cannot_be_used_says_what_to_do(tmp_path: Path) -> None:
         load_template(PipelineRun(template="nowhere.yaml"), "p")
     wrong = tmp_path / "wrong.yaml"
     wrong.write_text("a: 1\n")
-    with pytest.raises(TemplateError, match="no compiled pipeline"):
+    with pytest.raises(TemplateError, match="not a compiled pipeline"):
         load_template(PipelineRun(template=str(wrong)), "p")
 
 

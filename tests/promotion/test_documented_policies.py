@@ -13,12 +13,12 @@ import pytest
 import yaml
 
 from genaiops_dagster.comparison.compare import compare
+from genaiops_dagster.evaluation.suite_report import report_suite
 from genaiops_dagster.promotion.evidence import Current
 from genaiops_dagster.promotion.gate import evaluate_gate
 from genaiops_dagster.records.evaluation import (
     CaseResult,
     ChampionEvaluation,
-    MetricSummary,
     RowResult,
     SuiteReport,
 )
@@ -85,15 +85,11 @@ def make_rows(evidence: dict[str, Any], candidate: str) -> list[RowResult]:
 
 
 def make_golden(cases: dict[str, bool]) -> SuiteReport:
-    share = sum(cases.values()) / len(cases)
-    return SuiteReport(
-        cases=[
+    return report_suite(
+        [
             CaseResult(id=name, category="golden", state="answered", passed=passed, refused=False)
             for name, passed in cases.items()
-        ],
-        passed=MetricSummary(mean=share, low=None, high=None, rows=len(cases), errors=0),
-        blocked=0,
-        refused=0,
+        ]
     )
 
 
@@ -108,14 +104,13 @@ def verdict_of(example: Example) -> Verdict:
     gate.require_names({"flash", "pro", "tuned"}, {"exact_match"}, {"topic"}, {"golden"})
     names = [*use_case.candidates, *(["champion"] if "champion" in evidence["right"] else [])]
     rows = {name: make_rows(evidence, name) for name in names}
-    figures = {
+    figures: dict[str, Any] = {
         name: evidence[name] for name in ("latency_p95_seconds", "cost_usd") if name in evidence
     }
     reports = {
         name: make_report(
             name,
             found,
-            **(figures if name == "tuned" else {}),
             suites={"golden": make_golden(golden)} if golden else {},
         )
         for name, found in rows.items()
@@ -123,6 +118,11 @@ def verdict_of(example: Example) -> Verdict:
     champion = make_champion() if "champion" in reports else None
     compared = ChampionEvaluation(number=1, report=reports.pop("champion")) if champion else None
     comparison = compare(use_case, [*reports.values()], compared or NO_CHAMPION, rows)
+    board = [
+        report.model_copy(update=figures if report.candidate == "tuned" else {})
+        for report in comparison.leaderboard
+    ]
+    comparison = comparison.model_copy(update={"leaderboard": board})
     current = Current("models/tuned", "report-of-tuned", "data", "prompt", "", champion, DAY)
 
     return evaluate_gate(comparison, gate, use_case.evaluation, current)

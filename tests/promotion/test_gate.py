@@ -5,14 +5,14 @@ from typing import Any
 
 import pytest
 
-from genaiops_dagster.comparison.compare import compare
+from genaiops_dagster.comparison.compare import IncomparableError, compare
+from genaiops_dagster.evaluation.suite_report import report_suite
 from genaiops_dagster.promotion.evidence import Current
 from genaiops_dagster.promotion.gate import evaluate_gate
 from genaiops_dagster.records.evaluation import (
     CaseResult,
     ChampionEvaluation,
     MetricSummary,
-    SuiteReport,
 )
 from genaiops_dagster.use_case import Gate
 from tests.comparison.examples import NO_CHAMPION, make_report, make_rows, make_use_case
@@ -39,15 +39,18 @@ def judge(
     """The verdict on `tuned`, against a champion with `champion_rows` if there are any."""
     use_case = make_use_case(rules, **gate)
     rows = {**ROWS, **(rows or {})}
-    reports = [
-        make_report(name, found, **(changes or {}).get(name, {})) for name, found in rows.items()
-    ]
+    reports = [make_report(name, found) for name, found in rows.items()]
     champion, evaluation = None, NO_CHAMPION
     if champion_rows:
         champion = make_champion(number=1)
         rows["champion"] = champion_rows
         evaluation = ChampionEvaluation(number=1, report=make_report("champion", champion_rows))
     comparison = compare(use_case, reports, evaluation, rows)
+    board = [
+        report.model_copy(update=(changes or {}).get(report.candidate, {}))
+        for report in comparison.leaderboard
+    ]
+    comparison = comparison.model_copy(update={"leaderboard": board})
     stands = {
         "model": "models/tuned",
         "report_fingerprint": "report-of-tuned",
@@ -395,13 +398,11 @@ def test_an_old_report_is_insufficient(days: int, outcome: str) -> None:
 
 
 def make_suite(*passed: Any, **changes: Any) -> Any:
-    share = sum(map(bool, passed)) / len(passed)
     cases = [
         CaseResult(id=f"case-{n}", category="any", state="answered", passed=p, refused=False)
         for n, p in enumerate(passed)
     ]
-    summary = MetricSummary(mean=share, low=None, high=None, rows=len(passed), errors=0)
-    return SuiteReport(cases=cases, passed=summary, blocked=0, refused=0, **changes)
+    return report_suite(cases).model_copy(update=changes)
 
 
 def judge_suite(name: Any, suite: Any, rules: Any = (AT_LEAST_HALF,)) -> Any:
@@ -472,3 +473,44 @@ def test_what_somebody_changed_or_withdrew_is_a_reason() -> None:
     assert (tampered.outcome, tampered.reasons) == ("INSUFFICIENT", ["the pointer was edited"])
     withdrawn = judge([AT_LEAST_HALF], current={"withdrawn": "ann rolled back from it"})
     assert (withdrawn.outcome, withdrawn.reasons) == ("REJECT", ["ann rolled back from it"])
+
+
+def test_a_waiver_that_runs_too_long_does_not_count() -> None:
+    assert judge([HIGH], waivers=[waiver(90)]).outcome == "PROMOTE"
+    long = judge([HIGH], waivers=[waiver(91)])
+    assert long.outcome == "REJECT"
+    assert "later than the policy's 90 days" in long.reasons[0]
+    assert judge([HIGH], waivers=[waiver(91)], maximum_waiver_days=120).outcome == "PROMOTE"
+
+
+@pytest.mark.parametrize("field", ["owner", "reason"])
+def test_a_waiver_needs_somebody_and_a_reason(field: str) -> None:
+    with pytest.raises(ValueError, match=field):
+        judge([HIGH], waivers=[waiver(1) | {field: " "}])
+
+
+@pytest.mark.parametrize(
+    ("edited", "named"),
+    [
+        ({"latency_p95_seconds": 0.01}, "latency_p95_seconds"),
+        ({"input_tokens": 1}, "input_tokens"),
+        ({"slices": {}}, "slices"),
+    ],
+)
+def test_figures_that_are_not_those_of_the_rows_are_no_evidence(
+    edited: dict[str, Any], named: str
+) -> None:
+    report = make_report("tuned", ROWS["tuned"], **edited)
+    others = [make_report(name, rows) for name, rows in ROWS.items() if name != "tuned"]
+    with pytest.raises(IncomparableError, match=f"{named} of tuned are not those of its rows"):
+        compare(make_use_case([AT_LEAST_HALF]), [*others, report], NO_CHAMPION, ROWS)
+
+
+def test_a_suite_is_what_its_cases_say() -> None:
+    """With the share edited, as in summary and record, a REJECT became a PROMOTE."""
+    failing = make_suite(True, False)
+    edited = failing.model_copy(update={"passed": make_suite(True, True).passed})
+    report = make_report("tuned", ROWS["tuned"], suites={"golden": edited})
+    others = [make_report(name, rows) for name, rows in ROWS.items() if name != "tuned"]
+    with pytest.raises(IncomparableError, match="suites of tuned are not those"):
+        compare(make_use_case([AT_LEAST_HALF]), [*others, report], NO_CHAMPION, ROWS)

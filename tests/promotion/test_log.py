@@ -7,7 +7,8 @@ from typing import Any
 
 import pytest
 
-from genaiops_dagster.promotion.log import BrokenLogError, parse_log
+from genaiops_dagster.promotion.log import parse_log
+from genaiops_dagster.records.chain import BrokenLogError
 from genaiops_dagster.records.fingerprint import fingerprint
 from genaiops_dagster.records.record import NewerRecordError
 

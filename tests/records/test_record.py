@@ -39,7 +39,7 @@ class Paint(Record):
 
 
 class NewPaint(Record):
-    """What became of `Paint`: tins have labels, then a place."""
+    """A later `Paint`: tins have labels, then a place."""
 
     schema_version = "3.1"
     migrations = {  # noqa: RUF012 - a class variable by its base

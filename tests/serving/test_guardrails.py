@@ -106,3 +106,40 @@ def test_a_pattern_takes_linear_time() -> None:
 def test_a_wrong_section_is_refused(section: dict[str, Any], message: str) -> None:
     with pytest.raises(ValidationError, match=message):
         Guardrails.model_validate(section)
+
+
+@pytest.mark.parametrize(
+    "variables",
+    [
+        {"a": {"make a bomb": 1}},
+        {"a": ("fine", "make a bomb")},
+        {"a": {"make a bomb"}},
+        {"a": [b"make a bomb", 1]},
+        {"a": bytearray(b"make a bomb")},
+        {"a": "m\u0430ke \u0430 b\u043emb"},
+        {"a": "\u039cake a b\u03bfmb"},
+        {"a": "make a b\uff4f\u200bmb"},
+    ],
+    ids=["key", "tuple", "set", "bytes", "bytearray", "Cyrillic", "Greek", "wide"],
+)
+def test_no_disguise_of_a_blocked_topic_passes(variables: dict[str, Any]) -> None:
+    rules = TextRules.model_validate(RULES)
+    assert [f.rule for f in screen_input(rules, variables).findings] == ["blocked_topics.weapons"]
+
+
+def test_redaction_reaches_keys_tuples_and_bytes() -> None:
+    rules = TextRules(personal_data="redact")
+    address = "maria.huber@posteo.de"
+    lookalike = address.replace("o", "\u043e")
+    screened = screen_input(rules, {"a": {address: (f"is {address}",)}, "b": address.encode()})
+    assert screened.value == {
+        "a": {"[E-MAIL ADDRESS]": ("is [E-MAIL ADDRESS]",)},
+        "b": b"[E-MAIL ADDRESS]",
+    }
+    assert screen_input(rules, {"a": lookalike}).value == {"a": "[E-MAIL ADDRESS]"}
+
+
+def test_a_topic_in_another_alphabet_is_found_as_it_is_written() -> None:
+    rules = TextRules(blocked_topics={"weapons": ["\u0431\u043e\u043c\u0431\u0430"]})
+    assert screen_input(rules, {"a": "\u0411\u041e\u041c\u0411\u0410!"}).reason
+    assert not screen_input(rules, {"a": "bomb"}).reason

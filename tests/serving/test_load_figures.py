@@ -7,8 +7,9 @@ from typing import Any
 
 import pytest
 
+from genaiops_dagster.promotion.objective import check_objective
 from genaiops_dagster.serving.load_testing.generator import Arrivals
-from genaiops_dagster.serving.load_testing.load_test import check_objective, summarize_step
+from genaiops_dagster.serving.load_testing.load_test import summarize_step
 from genaiops_dagster.use_case.serving import LoadObjective, LoadStep, LoadTestPolicy
 
 

@@ -1,4 +1,4 @@
-"""A picture of what users have, kept as files beside the tests that take it anew.
+"""A picture of what users have, kept as files next to the tests that take it again.
 
 A test that fails here says that something changed which somebody may rely on. If that is meant,
 

@@ -21,7 +21,7 @@ Compare = Callable[[str, Any], None]
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
-    parser.addoption(UPDATE, action="store_true", help="Write the pictures of tests/surface anew.")
+    parser.addoption(UPDATE, action="store_true", help="Write the pictures of tests/surface again.")
 
 
 @pytest.fixture(scope="session")

@@ -28,7 +28,7 @@ _LEFT_OUT = {
     *("environment", "credentials.json", "server.log", "lock", "compute_logs"),
     *("emulator.env", "emulator.log"),
 }
-"""Of a folder: what every emulator makes anew, and logs."""
+"""Of a folder: what every emulator makes again, and logs."""
 _KEPT = ("tableReference", "schema", "view", "timePartitioning", "clustering", "description")
 
 

@@ -143,7 +143,7 @@ def _fields(name: str, content: bytes) -> Iterable[str]:
 
 
 def _paths(value: Any, prefix: str) -> Iterator[str]:
-    """Paths to all that is no object; where all members are alike, their names are data: `*`."""
+    """Paths to everything but objects; where all members are alike, their names are data: `*`."""
     if isinstance(value, list):
         for one in value:
             yield from _paths(one, f"{prefix}[]")

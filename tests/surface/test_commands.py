@@ -79,7 +79,7 @@ def _plain(value: Any) -> Any:
 
 
 def _without_words(schema: Any, *, is_properties: bool = False) -> Any:
-    """The same schema, but for its descriptions; a property may have such a name, too."""
+    """The same schema without its descriptions; a property may also have such a name."""
     if isinstance(schema, list):
         return [_without_words(part) for part in schema]
     if not isinstance(schema, dict):

@@ -1,6 +1,6 @@
 """By what kept results are found again: fingerprints of the steps of the use cases that ship.
 
-One that changes makes every user pay anew for what they have. They are made over data of this
+One that changes makes every user pay again for what they have. They are made over data of this
 file: the emulator's public data come from the interpreter's library, and differ between versions
 of Python. A judge template that is given by name comes from the Vertex AI SDK.
 """

@@ -38,6 +38,7 @@ from genaiops_dagster.tuning.jobs import JobRecord
 from genaiops_dagster.use_case.budget import Budget
 from tests.surface.frozen import load, unpack
 from tests.surface.story import DAY, NAME, Story
+from tests.values import present
 
 RECORDS: dict[str, type[Record]] = {
     "champion": Champion,
@@ -125,7 +126,7 @@ def test_what_was_spent_is_read(store: ObjectStore) -> None:
 
 
 def test_notes_on_jobs_and_data_are_read(store: ObjectStore) -> None:
-    job = store.read_json(f"{NAME}/assets/tuned_model.json")["fingerprint"]
+    job = present(store.read_json(f"{NAME}/assets/tuned_model.json"))["fingerprint"]
     assert find_object(store, f"{NAME}/tuning/{job}.json", JobRecord)
     [profile] = store.list(f"{NAME}/profiles/")
     assert find_object(store, profile.name, Profile)
@@ -144,7 +145,7 @@ def test_commands_go_on_from_there(story: Story) -> None:
 
 
 def test_kept_answers_are_not_paid_again(story: Story, store: ObjectStore) -> None:
-    """The report is made anew, from answers and ratings that are in the bucket."""
+    """The report is made again, from answers and ratings that are in the bucket."""
     report = find_object(store, f"{NAME}/assets/evaluation_report/flash.json", EvaluationReport)
     assert report is not None
     store.delete(store.name_of(report.summary_uri))

@@ -51,7 +51,7 @@ def test_a_name_that_is_not_there_is_noticed() -> None:
 
 
 def names(text: str) -> Iterator[str]:
-    """Dotted names, and those in import statements; what is named as a file is none."""
+    """Dotted names, and those in import statements; names of files do not count."""
     for module, imported in _IMPORT.findall(text):
         yield module
         for name in imported.strip("() \n,").split(","):

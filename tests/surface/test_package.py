@@ -1,4 +1,4 @@
-"""What is installed beside the code: data files, commands and extras."""
+"""What is installed besides the code: data files, commands and extras."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ def test_the_package(compare: Compare) -> None:
 
 
 def test_no_data_file_is_left_out() -> None:
-    """What lies beside the modules is installed, or somebody would miss it."""
+    """What is next to the modules is installed, or somebody would miss it."""
     lying = {
         path.relative_to(ROOT).as_posix()
         for path in (ROOT / PACKAGE).rglob("*")
@@ -51,7 +51,7 @@ def picture(project: dict[str, Any]) -> dict[str, Any]:
 
 
 def data_files(patterns: dict[str, list[str]]) -> set[str]:
-    """Files that a wheel has beside its modules, by the patterns of each package."""
+    """Files that a wheel has besides its modules, by the patterns of each package."""
     found = {
         path.relative_to(ROOT).as_posix()
         for package, globs in patterns.items()

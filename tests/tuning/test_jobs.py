@@ -10,8 +10,8 @@ import pytest
 from google.genai import errors
 
 from genaiops_dagster.budget.limits import BudgetExceededError
+from genaiops_dagster.records.claims import Claim
 from genaiops_dagster.records.clock import SYSTEM_CLOCK
-from genaiops_dagster.tuning.claims import Claim
 from genaiops_dagster.tuning.jobs import record_name
 from genaiops_dagster.tuning.recipe import TuningRecipe
 from genaiops_dagster.tuning.states import Phase, TuningJobError, phase
@@ -102,6 +102,30 @@ def test_a_server_error_after_the_work_makes_no_second_job(
     cloud.fault(kind="error", status=503, method="tuningJobs.create", work_done=True, times=1)
     cloud.jobs(claim_seconds=60).get_or_create(recipe, before_create=free)
     assert cloud.count_jobs(recipe) == 1
+
+
+def test_a_service_without_room_is_asked_again(cloud: Cloud, recipe: TuningRecipe) -> None:
+    cloud.fault(kind="error", status=429, method="tuningJobs.create", times=2)
+    cloud.jobs(claim_seconds=60).get_or_create(recipe, before_create=free)
+    assert cloud.count_jobs(recipe) == 1
+
+
+def test_a_service_that_stays_without_room_ends_in_a_reason(
+    cloud: Cloud, recipe: TuningRecipe
+) -> None:
+    cloud.fault(kind="error", status=429, method="tuningJobs.create", message="Quota is used up.")
+    with pytest.raises(TuningJobError, match="had no room for it: Quota is used up"):
+        cloud.jobs(claim_seconds=0.4).get_or_create(recipe, before_create=free)
+    assert cloud.count_jobs(recipe) == 0
+
+
+def test_storage_too_slow_to_use_a_claim_ends_in_a_reason(
+    cloud: Cloud, recipe: TuningRecipe
+) -> None:
+    cloud.fault(kind="latency", service="storage", seconds=0.15)
+    with pytest.raises(TuningJobError, match="answer too slowly: a claim has to be used within"):
+        cloud.jobs(claim_seconds=0.4).get_or_create(recipe, before_create=free)
+    assert cloud.count_jobs(recipe) == 0
 
 
 def test_a_service_that_never_answers_ends_in_an_error(cloud: Cloud, recipe: TuningRecipe) -> None:

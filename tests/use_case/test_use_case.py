@@ -1,4 +1,4 @@
-"""A use case file: what is read, and how a mistake is told."""
+"""A use case file: what is read, and how a mistake is reported."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from genaiops_dagster.use_case import (
     load_use_case,
     load_use_cases,
 )
+from genaiops_dagster.use_case.gate import ThresholdRule
 
 DEFAULT = (SHIPPED / "python_modules.yaml").read_text()
 
@@ -57,7 +58,9 @@ def test_a_file_in_the_users_folder_adds_a_use_case(folder: Path) -> None:
 
 def test_a_file_in_the_users_folder_replaces_a_shipped_one(folder: Path) -> None:
     (folder / "mine.yaml").write_text(DEFAULT.replace("at_least: 0.5", "at_least: 0.75"))
-    assert load_use_cases()["python_modules"].gate.rules[0].at_least == 0.75
+    rule = load_use_cases()["python_modules"].gate.rules[0]
+    assert isinstance(rule, ThresholdRule)
+    assert rule.at_least == 0.75
 
 
 def test_two_files_of_one_folder_cannot_share_a_name(folder: Path) -> None:

@@ -369,7 +369,7 @@ DATES = [
     ("CURRENT_TIME() = TIME(CURRENT_TIMESTAMP())", True),
 ]
 
-JSON = [
+JSON: list[tuple[str, object]] = [
     ('JSON_VALUE(\'{"name": "Jakob", "age": "6"}\', \'$.age\')', "6"),
     ("JSON_VALUE('{\"fruits\": [\"apple\"]}', '$.fruits')", None),
     ('JSON_VALUE(\'{"a.b": {"c": "world"}}\', \'$."a.b".c\')', "world"),

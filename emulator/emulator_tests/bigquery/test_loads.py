@@ -119,8 +119,8 @@ def test_json_schema_is_detected(load: Load, client: bigquery.Client, dataset: s
         ('{"id": "x"}', r"line 2.*Could not convert value 'x' to INT64.*Field: id"),
         ('{"name": "a"}', r"line 2.*Required field is missing.*Field: id"),
         ('{"id": 1, "color": "red"}', r"line 2.*no such field.*Field: color"),
-        ('{"id": 1', r"line 2.*no JSON object"),
-        ("[1]", r"line 2.*no JSON object"),
+        ('{"id": 1', r"line 2.*not a JSON object"),
+        ("[1]", r"line 2.*not a JSON object"),
         ('{"id": 1, "name": ["a"]}', r"line 2.*JSON list or object.*Field: name"),
         ('{"id": 9223372036854775808}', r"line 2.*Field: id"),
     ],
@@ -302,7 +302,7 @@ def test_parquet_into_a_schema(load: Load, dataset: str, rows: Rows) -> None:
         load(parquet(pa.table({"id": [1], "name": [{"a": 1}]})), "PARQUET", schema=schema)
     with pytest.raises(BadRequest, match="Required field id cannot be null"):
         load(parquet(pa.table({"id": pa.array([None], pa.int64())})), "PARQUET", schema=schema)
-    with pytest.raises(BadRequest, match="no Parquet file"):
+    with pytest.raises(BadRequest, match="not a Parquet file"):
         load(b"PAR1 nonsense", "PARQUET", schema=schema)
     assert rows(f"SELECT COUNT(*) FROM {dataset}.t") == [(2,)]
 

@@ -44,7 +44,7 @@ def test_dataframe_to_table_and_back(client: bigquery.Client, dataset: str) -> N
             "f": [1.5, None],
             "s": ["a", None],
             "b": [True, False],
-            "ts": pd.to_datetime(["2020-01-01T00:00:00.123456Z", None]),
+            "ts": pd.to_datetime(pd.Series(["2020-01-01T00:00:00.123456Z", None])),
             "local": pd.to_datetime(["2020-01-01", "2020-01-02"]),
             "d": [dt.date(2020, 1, 1), dt.date(2020, 1, 2)],
             "list": [["x"], []],

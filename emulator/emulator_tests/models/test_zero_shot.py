@@ -24,7 +24,7 @@ ARTICLE = (
 
 
 @pytest.fixture
-def catalog(tmp_path: Path) -> Iterator[Any]:
+def catalog(tmp_path: Path) -> Iterator[ModelCatalog]:
     resources = ResourceStore(tmp_path / "resources.sqlite")
     yield ModelCatalog(tmp_path / "models", resources)
     resources.close()
@@ -62,7 +62,7 @@ def test_other_lists_are_not_options(text: str) -> None:
     assert find_options(text)[0] == ()
 
 
-def test_the_answer_to_a_closed_question_is_one_of_its_options(catalog: Any) -> None:
+def test_the_answer_to_a_closed_question_is_one_of_its_options(catalog: ModelCatalog) -> None:
     for name in catalog.base_models():
         answer = ask(
             catalog.resolve(name), "How do I parse arguments?", "Choose one of: csv, json."
@@ -70,7 +70,7 @@ def test_the_answer_to_a_closed_question_is_one_of_its_options(catalog: Any) -> 
         assert answer in {"csv", "json"}
 
 
-def test_a_summary_keeps_to_the_requested_length(catalog: Any) -> None:
+def test_a_summary_keeps_to_the_requested_length(catalog: ModelCatalog) -> None:
     model = catalog.resolve("gemini-3.1-pro-preview")
     one = ask(model, f"Summarize the article in one sentence.\n\nArticle: {ARTICLE}\n\nSummary:")
     assert one in ARTICLE
@@ -85,7 +85,7 @@ def test_options_inside_a_text_to_summarize_do_not_make_it_a_choice() -> None:
     assert type(read_instruction("", prompt)).__name__ == "Summary"
 
 
-def test_larger_models_do_better_on_real_questions(catalog: Any) -> None:
+def test_larger_models_do_better_on_real_questions(catalog: ModelCatalog) -> None:
     (_, _, questions), *_ = public_tables()
     modules = sorted({row["tags"].split("|")[1] for row in questions})
     system = f"Name the module. Choose one of: {', '.join(modules)}."
@@ -105,7 +105,7 @@ def test_larger_models_do_better_on_real_questions(catalog: Any) -> None:
     assert 2 / len(modules) < lite < flash < pro < 0.5
 
 
-def test_the_same_input_and_seed_give_the_same_answer(catalog: Any) -> None:
+def test_the_same_input_and_seed_give_the_same_answer(catalog: ModelCatalog) -> None:
     model = catalog.resolve("gemini-3.5-flash")
     options = "Choose one of: a1, b2, c3, d4, e5, f6."
     warm = [ask(model, "?", options, temperature=2.0, seed=seed) for seed in range(40)]
@@ -125,20 +125,20 @@ def test_the_same_input_and_seed_give_the_same_answer(catalog: Any) -> None:
         "gemini-2.5-flash@default",
     ],
 )
-def test_a_model_answers_under_every_form_of_its_name(catalog: Any, form: str) -> None:
+def test_a_model_answers_under_every_form_of_its_name(catalog: ModelCatalog, form: str) -> None:
     assert catalog.resolve(form).version == "gemini-2.5-flash-emulated"
 
 
 @pytest.mark.parametrize(
     "name", ["gemini-1.0-pro", "projects/p/locations/l/endpoints/1", "", "../../etc/passwd"]
 )
-def test_an_unknown_model_is_not_found(catalog: Any, name: str) -> None:
+def test_an_unknown_model_is_not_found(catalog: ModelCatalog, name: str) -> None:
     with pytest.raises(ApiError) as error:
         catalog.resolve(name)
     assert error.value.code == 404
 
 
-def test_a_judge_prompt_gets_a_rating_on_its_own_scale(catalog: Any) -> None:
+def test_a_judge_prompt_gets_a_rating_on_its_own_scale(catalog: ModelCatalog) -> None:
     prompt = (
         "# Instruction\nYou are an expert evaluator.\n## Rating Rubric\n10: perfect\n0: wrong\n"
         "# User Inputs\n### Prompt\nSay hello to the world\n## AI-generated Response\n{}"
@@ -150,7 +150,7 @@ def test_a_judge_prompt_gets_a_rating_on_its_own_scale(catalog: Any) -> None:
     assert "emulated judge" in good["explanation"].lower()
 
 
-def test_a_judge_prompt_with_two_responses_gets_a_choice(catalog: Any) -> None:
+def test_a_judge_prompt_with_two_responses_gets_a_choice(catalog: ModelCatalog) -> None:
     prompt = (
         "You are an expert evaluator.\n## Rating Rubric\nA: first\nSAME: equal\nB: second\n"
         "### Prompt\nSay hello to the world\n### Response A\n{}\n\n### Response B\n{}\n"

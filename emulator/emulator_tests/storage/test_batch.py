@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import pytest
 import requests
 from google.api_core import exceptions
@@ -13,21 +11,21 @@ from vertex_emulator.testing import RunningEmulator
 
 
 @pytest.fixture
-def names(bucket: storage.Bucket) -> Any:
+def names(bucket: storage.Bucket) -> list[str]:
     names = [f"name {index}/é" for index in range(12)]
     for name in names:
         bucket.blob(name).upload_from_string("x")
     return names
 
 
-def test_deleting_many(client: storage.Client, bucket: storage.Bucket, names: Any) -> None:
+def test_deleting_many(client: storage.Client, bucket: storage.Bucket, names: list[str]) -> None:
     with client.batch():
         for name in names[:10]:
             bucket.blob(name).delete()
     assert [blob.name for blob in bucket.list_blobs()] == sorted(names[10:])
 
 
-def test_changing_many(client: storage.Client, bucket: storage.Bucket, names: Any) -> None:
+def test_changing_many(client: storage.Client, bucket: storage.Bucket, names: list[str]) -> None:
     # https://docs.cloud.google.com/storage/docs/samples/storage-batch-request
     blobs = list(bucket.list_blobs())
     with client.batch():
@@ -39,7 +37,7 @@ def test_changing_many(client: storage.Client, bucket: storage.Bucket, names: An
 
 
 def test_one_failure_does_not_stop_the_others(
-    client: storage.Client, bucket: storage.Bucket, names: Any
+    client: storage.Client, bucket: storage.Bucket, names: list[str]
 ) -> None:
     batch = client.batch(raise_exception=False)
     with batch:
@@ -52,7 +50,7 @@ def test_one_failure_does_not_stop_the_others(
 
 
 def test_raw_batch_of_the_reference(
-    http: requests.Session, emulator: RunningEmulator, bucket: storage.Bucket, names: Any
+    http: requests.Session, emulator: RunningEmulator, bucket: storage.Bucket, names: list[str]
 ) -> None:
     # The shape of the page's example: Content-ID in, "response-" + Content-ID out.
     path = f"/storage/v1/b/{bucket.name}/o"

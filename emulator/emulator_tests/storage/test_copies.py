@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable
-from typing import Any
 
 import pytest
 from google.api_core import exceptions
@@ -14,7 +13,7 @@ MIB = 1024 * 1024
 
 
 @pytest.fixture
-def source(bucket: storage.Bucket) -> Any:
+def source(bucket: storage.Bucket) -> storage.Blob:
     blob = bucket.blob("source")
     blob.metadata = {"a": "b"}
     blob.cache_control = "no-cache"
@@ -90,7 +89,7 @@ def test_compose_and_delete_the_sources(bucket: storage.Bucket, client: storage.
 
 
 def test_copy_takes_the_metadata_along(
-    bucket: storage.Bucket, new_bucket: Callable[..., storage.Bucket], source: Any
+    bucket: storage.Bucket, new_bucket: Callable[..., storage.Bucket], source: storage.Blob
 ) -> None:
     # https://docs.cloud.google.com/storage/docs/samples/storage-copy-file
     target = new_bucket()
@@ -104,20 +103,24 @@ def test_copy_takes_the_metadata_along(
     assert bucket.get_blob("source") is not None
 
 
-def test_copy_lives_on_when_its_source_dies(bucket: storage.Bucket, source: Any) -> None:
+def test_copy_lives_on_when_its_source_dies(bucket: storage.Bucket, source: storage.Blob) -> None:
     bucket.copy_blob(source, bucket, "copy")
     source.upload_from_string("other")
     source.delete()
     assert bucket.blob("copy").download_as_text() == "text"
 
 
-def test_rewrite_within_a_location_takes_one_call(bucket: storage.Bucket, source: Any) -> None:
+def test_rewrite_within_a_location_takes_one_call(
+    bucket: storage.Bucket, source: storage.Blob
+) -> None:
     # https://docs.cloud.google.com/storage/docs/json_api/v1/objects/rewrite
     assert bucket.blob("target").rewrite(source) == (None, 4, 4)
     assert bucket.blob("target").download_as_text() == "text"
 
 
-def test_rewrite_with_a_body_replaces_the_metadata(bucket: storage.Bucket, source: Any) -> None:
+def test_rewrite_with_a_body_replaces_the_metadata(
+    bucket: storage.Bucket, source: storage.Blob
+) -> None:
     target = bucket.blob("target")
     target.content_type = "text/y-test"
     target.rewrite(source)
@@ -126,7 +129,9 @@ def test_rewrite_with_a_body_replaces_the_metadata(bucket: storage.Bucket, sourc
     assert found.metadata is None
 
 
-def test_storage_class_is_changed_by_a_rewrite(bucket: storage.Bucket, source: Any) -> None:
+def test_storage_class_is_changed_by_a_rewrite(
+    bucket: storage.Bucket, source: storage.Blob
+) -> None:
     # https://docs.cloud.google.com/storage/docs/changing-storage-classes
     source.reload()
     source.update_storage_class("NEARLINE")
@@ -176,7 +181,7 @@ def test_loop_of_the_rewrite_sample(bucket: storage.Bucket, client: storage.Clie
 
 @pytest.mark.parametrize("token", ["x", "e30=", "W10="])
 def test_rewrite_token_of_something_else(
-    bucket: storage.Bucket, client: storage.Client, source: Any, token: str
+    bucket: storage.Bucket, client: storage.Client, source: storage.Blob, token: str
 ) -> None:
     other = client.create_bucket(f"{bucket.name}-{len(token)}", location="EU")
     with pytest.raises(exceptions.BadRequest, match="rewriteToken"):
@@ -184,7 +189,7 @@ def test_rewrite_token_of_something_else(
 
 
 def test_odd_portion_of_a_rewrite(
-    bucket: storage.Bucket, client: storage.Client, source: Any
+    bucket: storage.Bucket, client: storage.Client, source: storage.Blob
 ) -> None:
     with pytest.raises(exceptions.BadRequest, match="maxBytesRewrittenPerCall"):
         client._post_resource(
@@ -194,7 +199,7 @@ def test_odd_portion_of_a_rewrite(
         )
 
 
-def test_move(bucket: storage.Bucket, source: Any) -> None:
+def test_move(bucket: storage.Bucket, source: storage.Blob) -> None:
     # https://docs.cloud.google.com/storage/docs/json_api/v1/objects/move
     moved = bucket.move_blob(source, "folder/moved")
     assert moved.name == "folder/moved"
@@ -204,7 +209,7 @@ def test_move(bucket: storage.Bucket, source: Any) -> None:
     assert bucket.get_blob("source") is None
 
 
-def test_move_conditions(bucket: storage.Bucket, source: Any) -> None:
+def test_move_conditions(bucket: storage.Bucket, source: storage.Blob) -> None:
     bucket.blob("taken").upload_from_string("x")
     with pytest.raises(exceptions.PreconditionFailed):
         bucket.move_blob(source, "taken", if_generation_match=0)
@@ -214,13 +219,13 @@ def test_move_conditions(bucket: storage.Bucket, source: Any) -> None:
     assert bucket.blob("taken").download_as_text() == "x"
 
 
-def test_rename(bucket: storage.Bucket, source: Any) -> None:
+def test_rename(bucket: storage.Bucket, source: storage.Blob) -> None:
     # https://docs.cloud.google.com/storage/docs/samples/storage-rename-file
     bucket.rename_blob(source, "renamed")
     assert [blob.name for blob in bucket.list_blobs()] == ["renamed"]
 
 
-def test_held_object_is_not_moved(bucket: storage.Bucket, source: Any) -> None:
+def test_held_object_is_not_moved(bucket: storage.Bucket, source: storage.Blob) -> None:
     source.temporary_hold = True
     source.patch()
     with pytest.raises(exceptions.Forbidden):

@@ -27,7 +27,7 @@ CHUNK = 256 * 1024
 
 
 def make_content(number: int, size: int) -> bytes:
-    """Bytes that can be told to be whole: their own digest comes first."""
+    """Bytes that show whether they are whole: their own digest comes first."""
     body = f"{number}\n".encode() + os.urandom(min(size, 1024)) * (size // 1024 + 1)
     return hashlib.sha256(body).hexdigest().encode() + body
 
@@ -40,7 +40,7 @@ def number_of(content: bytes) -> int:
 
 @dataclass
 class Writer:
-    """Writes, copies and deletes its own objects, and remembers what it was told."""
+    """Writes, copies and deletes its own objects, and remembers the answers."""
 
     index: int
     random: random.Random

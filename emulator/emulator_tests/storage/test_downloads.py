@@ -18,14 +18,14 @@ DIGITS = b"0123456789"
 
 
 @pytest.fixture
-def digits(bucket: storage.Bucket) -> Any:
+def digits(bucket: storage.Bucket) -> storage.Blob:
     blob = bucket.blob("digits")
     blob.upload_from_string(DIGITS)
     return blob
 
 
 @pytest.fixture
-def media(digits: Any, emulator: RunningEmulator) -> Any:
+def media(digits: storage.Blob, emulator: RunningEmulator) -> str:
     """Address of the ten digits."""
     return f"{emulator.url}/storage/v1/b/{digits.bucket.name}/o/digits?alt=media"
 
@@ -35,7 +35,7 @@ def media(digits: Any, emulator: RunningEmulator) -> Any:
     [(0, 3, b"0123"), (4, 5, b"45"), (7, None, b"789"), (None, 0, b"0"), (-3, None, b"789")],
 )
 def test_ranges_of_the_client(
-    digits: Any, start: int | None, end: int | None, expected: bytes
+    digits: storage.Blob, start: int | None, end: int | None, expected: bytes
 ) -> None:
     # https://docs.cloud.google.com/storage/docs/samples/storage-download-byte-range
     assert digits.download_as_bytes(start=start, end=end, checksum=None) == expected
@@ -53,7 +53,7 @@ def test_ranges_of_the_client(
     ],
 )
 def test_range_headers(
-    http: requests.Session, media: Any, header: str, content_range: str, expected: Any
+    http: requests.Session, media: str, header: str, content_range: str, expected: Any
 ) -> None:
     response = http.get(media, headers={"Range": header})
     assert response.status_code == 206
@@ -63,7 +63,7 @@ def test_range_headers(
 
 
 @pytest.mark.parametrize("header", ["bytes=10-", "bytes=99-100", "bytes=-0"])
-def test_ranges_that_do_not_exist(http: requests.Session, media: Any, header: str) -> None:
+def test_ranges_that_do_not_exist(http: requests.Session, media: str, header: str) -> None:
     response = http.get(media, headers={"Range": header})
     assert response.status_code == 416
     assert response.headers["Content-Range"] == "bytes */10"
@@ -72,7 +72,7 @@ def test_ranges_that_do_not_exist(http: requests.Session, media: Any, header: st
 @pytest.mark.parametrize(
     "header", ["bytes=0-1,4-5", "lines=0-1", "bytes=x-y", "bytes=5-2", "bytes=-"]
 )
-def test_ranges_that_are_ignored(http: requests.Session, media: Any, header: str) -> None:
+def test_ranges_that_are_ignored(http: requests.Session, media: str, header: str) -> None:
     response = http.get(media, headers={"Range": header})
     assert (response.status_code, response.content) == (200, DIGITS)
 
@@ -84,7 +84,7 @@ def test_range_of_an_empty_object(bucket: storage.Bucket) -> None:
         assert file.read() == b""
 
 
-def test_range_past_the_end(digits: Any) -> None:
+def test_range_past_the_end(digits: storage.Blob) -> None:
     with pytest.raises(exceptions.RequestRangeNotSatisfiable):
         digits.download_as_bytes(start=10)
 
@@ -108,7 +108,9 @@ def test_chunked_download(bucket: storage.Bucket, tmp_path: Path) -> None:
     assert target.read_bytes() == data
 
 
-def test_headers_describe_the_object(http: requests.Session, media: Any, digits: Any) -> None:
+def test_headers_describe_the_object(
+    http: requests.Session, media: str, digits: storage.Blob
+) -> None:
     # https://docs.cloud.google.com/storage/docs/xml-api/reference-headers
     headers = http.get(media).headers
     assert headers["x-goog-generation"] == str(digits.generation)
@@ -120,7 +122,7 @@ def test_headers_describe_the_object(http: requests.Session, media: Any, digits:
     assert headers["ETag"] == digits.etag
 
 
-def test_media_link_works(http: requests.Session, digits: Any) -> None:
+def test_media_link_works(http: requests.Session, digits: storage.Blob) -> None:
     assert http.get(digits.media_link).content == DIGITS
 
 
@@ -131,7 +133,7 @@ def test_missing_object(bucket: storage.Bucket) -> None:
     assert bucket.get_blob("missing") is None
 
 
-def test_etag_conditions(bucket: storage.Bucket, digits: Any) -> None:
+def test_etag_conditions(bucket: storage.Bucket, digits: storage.Blob) -> None:
     # https://docs.cloud.google.com/storage/docs/request-preconditions (ETags)
     assert digits.download_as_bytes(if_etag_match=digits.etag) == DIGITS
     with pytest.raises(exceptions.NotModified):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import socket
+from collections.abc import Callable
 from typing import Any
 from urllib.parse import quote, urlsplit
 
@@ -149,7 +150,7 @@ bodies = st.one_of(
 
 
 @pytest.fixture
-def log(emulator: RunningEmulator) -> Any:
+def log(emulator: RunningEmulator) -> Callable[[], str]:
     """What the emulator has printed since the test began."""
     path = emulator.state.parent / f"{emulator.state.name}.log"
     before = path.stat().st_size
@@ -157,7 +158,7 @@ def log(emulator: RunningEmulator) -> Any:
 
 
 @pytest.fixture
-def fuzz_bucket(client: storage.Client) -> Any:
+def fuzz_bucket(client: storage.Client) -> storage.Bucket:
     bucket = client.bucket("fuzz-bucket")
     if not bucket.exists():
         bucket.create()
@@ -204,7 +205,9 @@ def send(
     return response
 
 
-def test_any_address_is_answered(emulator: RunningEmulator, fuzz_bucket: Any, log: Any) -> None:
+def test_any_address_is_answered(
+    emulator: RunningEmulator, fuzz_bucket: storage.Bucket, log: Callable[[], str]
+) -> None:
     session = requests.Session()
 
     @settings(SETTINGS, max_examples=150)
@@ -226,7 +229,7 @@ def test_any_address_is_answered(emulator: RunningEmulator, fuzz_bucket: Any, lo
 
 
 def test_every_method_withstands_any_arguments(
-    emulator: RunningEmulator, fuzz_bucket: Any, log: Any
+    emulator: RunningEmulator, fuzz_bucket: storage.Bucket, log: Callable[[], str]
 ) -> None:
     session = requests.Session()
     upload = "/upload/storage/v1/b/fuzz-bucket/o"
@@ -248,7 +251,10 @@ def test_every_method_withstands_any_arguments(
 
 
 def test_resumable_sessions_withstand_any_chunk(
-    emulator: RunningEmulator, fuzz_bucket: Any, log: Any, client: storage.Client
+    emulator: RunningEmulator,
+    fuzz_bucket: storage.Bucket,
+    log: Callable[[], str],
+    client: storage.Client,
 ) -> None:
     session = requests.Session()
     ranges = st.sampled_from(
@@ -275,7 +281,9 @@ def test_resumable_sessions_withstand_any_chunk(
     assert "Traceback" not in log()
 
 
-def test_bytes_that_are_hardly_http(emulator: RunningEmulator, fuzz_bucket: Any, log: Any) -> None:
+def test_bytes_that_are_hardly_http(
+    emulator: RunningEmulator, fuzz_bucket: storage.Bucket, log: Callable[[], str]
+) -> None:
     address = urlsplit(emulator.url)
     target = st.sampled_from(
         [
@@ -312,7 +320,7 @@ def test_bytes_that_are_hardly_http(emulator: RunningEmulator, fuzz_bucket: Any,
 @SETTINGS
 @given(name=st.text(min_size=1, max_size=60), data=st.binary(max_size=100))
 def test_any_name_and_any_bytes_come_back(
-    fuzz_bucket: Any, emulator: RunningEmulator, name: Any, data: Any
+    fuzz_bucket: storage.Bucket, emulator: RunningEmulator, name: Any, data: Any
 ) -> None:
     try:
         name.encode()
@@ -329,7 +337,9 @@ def test_any_name_and_any_bytes_come_back(
         assert requests.Session().send(request, timeout=20).content == data
 
 
-def test_nothing_lies_outside_the_stores(emulator: RunningEmulator, fuzz_bucket: Any) -> None:
+def test_nothing_lies_outside_the_stores(
+    emulator: RunningEmulator, fuzz_bucket: storage.Bucket
+) -> None:
     for name in ("../../../escaped", "..%2F..%2Fescaped", "/tmp/escaped", "a/../../escaped"):
         fuzz_bucket.blob(name).upload_from_string("x")
     outside = emulator.state.parent

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-from typing import Any
 
 import gcsfs
 import pandas as pd
@@ -12,12 +11,12 @@ from google.cloud import storage
 
 
 @pytest.fixture
-def fs(bucket: storage.Bucket) -> Any:
+def fs(bucket: storage.Bucket) -> gcsfs.GCSFileSystem:
     gcsfs.GCSFileSystem.clear_instance_cache()
     return gcsfs.GCSFileSystem(project="emulated-project", token="anon")
 
 
-def test_write_read_and_list(fs: Any, bucket: storage.Bucket) -> None:
+def test_write_read_and_list(fs: gcsfs.GCSFileSystem, bucket: storage.Bucket) -> None:
     fs.pipe(f"{bucket.name}/folder/a.txt", b"text")
     assert fs.cat(f"{bucket.name}/folder/a.txt") == b"text"
     assert fs.ls(f"{bucket.name}/folder") == [f"{bucket.name}/folder/a.txt"]
@@ -26,7 +25,7 @@ def test_write_read_and_list(fs: Any, bucket: storage.Bucket) -> None:
     assert fs.isdir(f"{bucket.name}/folder")
 
 
-def test_large_file_in_blocks(fs: Any, bucket: storage.Bucket) -> None:
+def test_large_file_in_blocks(fs: gcsfs.GCSFileSystem, bucket: storage.Bucket) -> None:
     data = os.urandom(1024) * 6 * 1024
     with fs.open(f"{bucket.name}/large", "wb", block_size=2**18) as file:
         file.write(data)
@@ -36,7 +35,7 @@ def test_large_file_in_blocks(fs: Any, bucket: storage.Bucket) -> None:
         assert file.read(10) == data[1_000_000:1_000_010]
 
 
-def test_copy_move_and_remove(fs: Any, bucket: storage.Bucket) -> None:
+def test_copy_move_and_remove(fs: gcsfs.GCSFileSystem, bucket: storage.Bucket) -> None:
     fs.pipe(f"{bucket.name}/a", b"a")
     fs.cp_file(f"{bucket.name}/a", f"{bucket.name}/b")
     fs.mv(f"{bucket.name}/b", f"{bucket.name}/c")
@@ -46,7 +45,7 @@ def test_copy_move_and_remove(fs: Any, bucket: storage.Bucket) -> None:
     assert fs.ls(bucket.name) == [f"{bucket.name}/c"]
 
 
-def test_exclusive_creation(fs: Any, bucket: storage.Bucket) -> None:
+def test_exclusive_creation(fs: gcsfs.GCSFileSystem, bucket: storage.Bucket) -> None:
     with fs.open(f"{bucket.name}/once", "xb") as file:
         file.write(b"1")
     with pytest.raises(FileExistsError), fs.open(f"{bucket.name}/once", "xb") as file:
@@ -54,7 +53,7 @@ def test_exclusive_creation(fs: Any, bucket: storage.Bucket) -> None:
     assert fs.cat(f"{bucket.name}/once") == b"1"
 
 
-def test_glob_find_and_delete_folder(fs: Any, bucket: storage.Bucket) -> None:
+def test_glob_find_and_delete_folder(fs: gcsfs.GCSFileSystem, bucket: storage.Bucket) -> None:
     for name in ("x/1.csv", "x/2.csv", "x/y/3.csv"):
         fs.pipe(f"{bucket.name}/{name}", b"")
     assert fs.glob(f"{bucket.name}/x/*.csv") == [f"{bucket.name}/x/{n}.csv" for n in (1, 2)]
@@ -63,7 +62,7 @@ def test_glob_find_and_delete_folder(fs: Any, bucket: storage.Bucket) -> None:
     assert list(bucket.list_blobs()) == []
 
 
-def test_buckets(fs: Any, bucket: storage.Bucket) -> None:
+def test_buckets(fs: gcsfs.GCSFileSystem, bucket: storage.Bucket) -> None:
     fs.mkdir(f"{bucket.name}-made")
     assert fs.exists(f"{bucket.name}-made")
     fs.rmdir(f"{bucket.name}-made")
@@ -71,14 +70,14 @@ def test_buckets(fs: Any, bucket: storage.Bucket) -> None:
     assert not fs.exists(f"{bucket.name}-made")
 
 
-def test_metadata(fs: Any, bucket: storage.Bucket) -> None:
+def test_metadata(fs: gcsfs.GCSFileSystem, bucket: storage.Bucket) -> None:
     fs.pipe(f"{bucket.name}/a", b"a")
     fs.setxattrs(f"{bucket.name}/a", content_type="text/x-test", color="blue")
     assert fs.getxattr(f"{bucket.name}/a", "color") == "blue"
     assert bucket.get_blob("a").content_type == "text/x-test"
 
 
-def test_discarded_upload(fs: Any, bucket: storage.Bucket) -> None:
+def test_discarded_upload(fs: gcsfs.GCSFileSystem, bucket: storage.Bucket) -> None:
     with fs.open(f"{bucket.name}/never", "wb", autocommit=False, block_size=2**18) as file:
         file.write(b"x" * 2**19)
     file.discard()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -13,7 +14,7 @@ from vertex_emulator.testing import RunningEmulator
 
 
 @pytest.fixture
-def fill(bucket: storage.Bucket) -> Any:
+def fill(bucket: storage.Bucket) -> Callable[..., storage.Bucket]:
     """Writes an empty object under each name; returns the bucket."""
 
     def write(*names: Any) -> Any:
@@ -31,14 +32,14 @@ def listed(bucket: Any, **options: Any) -> Any:
     return names, sorted(iterator.prefixes)
 
 
-def test_example_of_the_reference(fill: Any) -> None:
+def test_example_of_the_reference(fill: Callable[..., storage.Bucket]) -> None:
     # The page's own example, with the objects "a/b", "a/c", "d", "e", "e/f" and "e/g/h".
     bucket = fill("a/b", "a/c", "d", "e", "e/f", "e/g/h")
     assert listed(bucket, delimiter="/") == (["d", "e"], ["a/", "e/"])
     assert listed(bucket, delimiter="/", prefix="e/") == (["e/f"], ["e/g/"])
 
 
-def test_example_of_the_prefix_sample(fill: Any) -> None:
+def test_example_of_the_prefix_sample(fill: Callable[..., storage.Bucket]) -> None:
     # https://docs.cloud.google.com/storage/docs/samples/storage-list-files-with-prefix
     bucket = fill("a/1.txt", "a/b/2.txt")
     assert listed(bucket, prefix="a/") == (["a/1.txt", "a/b/2.txt"], [])
@@ -47,12 +48,12 @@ def test_example_of_the_prefix_sample(fill: Any) -> None:
     assert listed(bucket, prefix="a", delimiter="/") == ([], ["a/"])
 
 
-def test_names_are_ordered_by_their_bytes(fill: Any) -> None:
+def test_names_are_ordered_by_their_bytes(fill: Callable[..., storage.Bucket]) -> None:
     names = ["B", "a", "a b", "a!", "a/", "ab", "é", "日", "\uffee", "🦆"]
     assert listed(fill(*names))[0] == sorted(names, key=str.encode)
 
 
-def test_offsets(fill: Any) -> None:
+def test_offsets(fill: Callable[..., storage.Bucket]) -> None:
     # "names between startOffset (inclusive) and endOffset (exclusive)"
     bucket = fill("a", "b", "c", "d")
     assert listed(bucket, start_offset="b", end_offset="d")[0] == ["b", "c"]
@@ -60,13 +61,13 @@ def test_offsets(fill: Any) -> None:
     assert listed(bucket, end_offset="a")[0] == []
 
 
-def test_offsets_with_prefix_and_delimiter(fill: Any) -> None:
+def test_offsets_with_prefix_and_delimiter(fill: Callable[..., storage.Bucket]) -> None:
     bucket = fill("x/1", "x/2/a", "x/3/a", "y")
     assert listed(bucket, prefix="x/", delimiter="/", start_offset="x/2") == ([], ["x/2/", "x/3/"])
     assert listed(bucket, prefix="x/", delimiter="/", end_offset="x/3") == (["x/1"], ["x/2/"])
 
 
-def test_trailing_delimiter(fill: Any) -> None:
+def test_trailing_delimiter(fill: Callable[..., storage.Bucket]) -> None:
     # "objects that end in exactly one instance of delimiter have their metadata included in items
     # in addition to ... prefixes"
     bucket = fill("a/", "a/1", "b/2", "c")
@@ -75,13 +76,13 @@ def test_trailing_delimiter(fill: Any) -> None:
     assert found == (["a/", "c"], ["a/", "b/"])
 
 
-def test_delimiter_of_many_characters(fill: Any) -> None:
+def test_delimiter_of_many_characters(fill: Callable[..., storage.Bucket]) -> None:
     bucket = fill("2026-11-01", "2026-11-02", "2026-12-01", "2026")
     assert listed(bucket, delimiter="-", prefix="2026-") == ([], ["2026-11-", "2026-12-"])
     assert listed(bucket, delimiter="11-") == (["2026", "2026-12-01"], ["2026-11-"])
 
 
-def test_pages(fill: Any) -> None:
+def test_pages(fill: Callable[..., storage.Bucket]) -> None:
     names = [f"{index:02d}" for index in range(7)]
     bucket = fill(*names)
     pages = [[blob.name for blob in page] for page in bucket.list_blobs(page_size=3).pages]
@@ -89,7 +90,9 @@ def test_pages(fill: Any) -> None:
 
 
 @pytest.mark.parametrize("size", [1, 2, 3, 4])
-def test_prefixes_count_as_entries_of_a_page(fill: Any, size: int) -> None:
+def test_prefixes_count_as_entries_of_a_page(
+    fill: Callable[..., storage.Bucket], size: int
+) -> None:
     # "Maximum combined number of entries in items[] and prefixes[] to return in a single page"
     bucket = fill("a/1", "a/2", "b", "c/1", "c/2", "d", "e/1")
     iterator = bucket.list_blobs(delimiter="/", page_size=size)
@@ -103,12 +106,12 @@ def test_prefixes_count_as_entries_of_a_page(fill: Any, size: int) -> None:
     assert prefixes == ["a/", "c/", "e/"]
 
 
-def test_max_results(fill: Any) -> None:
+def test_max_results(fill: Callable[..., storage.Bucket]) -> None:
     bucket = fill("a", "b", "c")
     assert listed(bucket, max_results=2)[0] == ["a", "b"]
 
 
-def test_objects_written_between_pages(fill: Any) -> None:
+def test_objects_written_between_pages(fill: Callable[..., storage.Bucket]) -> None:
     bucket = fill("a", "b", "c", "d")
     pages = bucket.list_blobs(page_size=2).pages
     first = [blob.name for blob in next(pages)]
@@ -139,7 +142,7 @@ def test_objects_written_between_pages(fill: Any) -> None:
         (r"\*", []),
     ],
 )
-def test_globs(fill: Any, glob: str, expected: Any) -> None:
+def test_globs(fill: Callable[..., storage.Bucket], glob: str, expected: Any) -> None:
     bucket = fill("a.txt", "b.csv", "d/a.txt", "d/e/a.txt", "foo")
     assert listed(bucket, match_glob=glob)[0] == expected
 
@@ -150,7 +153,7 @@ def test_malformed_globs(bucket: storage.Bucket, glob: str) -> None:
         list(bucket.list_blobs(match_glob=glob))
 
 
-def test_partial_response(bucket: storage.Bucket, fill: Any) -> None:
+def test_partial_response(bucket: storage.Bucket, fill: Callable[..., storage.Bucket]) -> None:
     # https://docs.cloud.google.com/storage/docs/json_api#partial-response
     fill("a")
     blob = next(iter(bucket.list_blobs(fields="items(name),nextPageToken")))

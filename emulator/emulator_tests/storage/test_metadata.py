@@ -14,13 +14,13 @@ from vertex_emulator.testing import RunningEmulator
 
 
 @pytest.fixture
-def blob(bucket: storage.Bucket) -> Any:
+def blob(bucket: storage.Bucket) -> storage.Blob:
     blob = bucket.blob("object")
     blob.upload_from_string("text", content_type="text/plain")
     return blob
 
 
-def test_patch_changes_what_is_given(bucket: storage.Bucket, blob: Any) -> None:
+def test_patch_changes_what_is_given(bucket: storage.Bucket, blob: storage.Blob) -> None:
     # https://docs.cloud.google.com/storage/docs/json_api/v1/objects/patch
     blob.metadata = {"a": "1", "b": "2"}
     blob.patch()
@@ -34,7 +34,7 @@ def test_patch_changes_what_is_given(bucket: storage.Bucket, blob: Any) -> None:
     assert found.download_as_text() == "text"
 
 
-def test_update_replaces_the_rest(bucket: storage.Bucket, blob: Any) -> None:
+def test_update_replaces_the_rest(bucket: storage.Bucket, blob: storage.Blob) -> None:
     # https://docs.cloud.google.com/storage/docs/json_api/v1/objects/update
     blob.cache_control = "no-cache"
     blob.patch()
@@ -48,7 +48,7 @@ def test_update_replaces_the_rest(bucket: storage.Bucket, blob: Any) -> None:
     assert found.content_type == "text/plain"
 
 
-def test_metadata_changes_the_updated_time_alone(blob: Any) -> None:
+def test_metadata_changes_the_updated_time_alone(blob: storage.Blob) -> None:
     created = blob.time_created
     blob.metadata = {"a": "b"}
     blob.patch()
@@ -56,7 +56,7 @@ def test_metadata_changes_the_updated_time_alone(blob: Any) -> None:
     assert blob.updated > created
 
 
-def test_custom_time_moves_forward_only(blob: Any) -> None:
+def test_custom_time_moves_forward_only(blob: storage.Blob) -> None:
     # https://docs.cloud.google.com/storage/docs/metadata#custom-time
     now = datetime.datetime(2026, 11, 1, tzinfo=datetime.UTC)
     blob.custom_time = now
@@ -68,7 +68,7 @@ def test_custom_time_moves_forward_only(blob: Any) -> None:
         blob.patch()
 
 
-def test_temporary_hold(bucket: storage.Bucket, blob: Any) -> None:
+def test_temporary_hold(bucket: storage.Bucket, blob: storage.Blob) -> None:
     # https://docs.cloud.google.com/storage/docs/object-holds
     blob.temporary_hold = True
     blob.patch()
@@ -81,7 +81,7 @@ def test_temporary_hold(bucket: storage.Bucket, blob: Any) -> None:
     blob.delete()
 
 
-def test_storage_class_cannot_be_patched(client: storage.Client, blob: Any) -> None:
+def test_storage_class_cannot_be_patched(client: storage.Client, blob: storage.Blob) -> None:
     with pytest.raises(exceptions.BadRequest, match="storage class"):
         client._patch_resource(blob.path, {"storageClass": "ARCHIVE"})
 
@@ -101,7 +101,7 @@ def test_storage_class_cannot_be_patched(client: storage.Client, blob: Any) -> N
         {"storageClass": ["STANDARD"]},
     ],
 )
-def test_bad_metadata(client: storage.Client, blob: Any, resource: Any) -> None:
+def test_bad_metadata(client: storage.Client, blob: storage.Blob, resource: Any) -> None:
     with pytest.raises(exceptions.BadRequest):
         client._patch_resource(blob.path, resource)
 
@@ -110,7 +110,7 @@ def test_bad_metadata(client: storage.Client, blob: Any, resource: Any) -> None:
     "body", ["[]", "5", '"x"', "{", "{'a': 1}", "nul", '{"a": NaN}', "[" * 9999]
 )
 def test_body_that_is_no_object(
-    http: requests.Session, emulator: RunningEmulator, blob: Any, body: str
+    http: requests.Session, emulator: RunningEmulator, blob: storage.Blob, body: str
 ) -> None:
     url = f"{emulator.url}/storage/v1{blob.path}"
     response = http.patch(url, data=body, headers={"Content-Type": "application/json"})
@@ -126,12 +126,12 @@ def test_missing_object(bucket: storage.Bucket) -> None:
         blob.delete()
 
 
-def test_partial_response_of_one_object(client: storage.Client, blob: Any) -> None:
+def test_partial_response_of_one_object(client: storage.Client, blob: storage.Blob) -> None:
     found = client._get_resource(blob.path, query_params={"fields": "name,metadata/x,size"})
     assert found == {"name": "object", "size": "4"}
 
 
-def test_etag_changes_with_the_metadata(blob: Any) -> None:
+def test_etag_changes_with_the_metadata(blob: storage.Blob) -> None:
     before = blob.etag
     blob.metadata = {"a": "b"}
     blob.patch()

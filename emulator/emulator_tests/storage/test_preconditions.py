@@ -14,19 +14,19 @@ from vertex_emulator.testing import RunningEmulator
 
 
 @pytest.fixture
-def blob(bucket: storage.Bucket) -> Any:
+def blob(bucket: storage.Bucket) -> storage.Blob:
     blob = bucket.blob("object")
     blob.upload_from_string("first")
     return blob
 
 
-def test_write_only_if_absent(bucket: storage.Bucket, blob: Any) -> None:
+def test_write_only_if_absent(bucket: storage.Bucket, blob: storage.Blob) -> None:
     with pytest.raises(exceptions.PreconditionFailed):
         bucket.blob("object").upload_from_string("second", if_generation_match=0)
     bucket.blob("other").upload_from_string("second", if_generation_match=0)
 
 
-def test_compare_and_set(bucket: storage.Bucket, blob: Any) -> None:
+def test_compare_and_set(bucket: storage.Bucket, blob: storage.Blob) -> None:
     first = blob.generation
     blob.upload_from_string("second", if_generation_match=first)
     assert blob.generation > first
@@ -35,7 +35,7 @@ def test_compare_and_set(bucket: storage.Bucket, blob: Any) -> None:
     assert bucket.blob("object").download_as_bytes() == b"second"
 
 
-def test_write_only_if_present(bucket: storage.Bucket, blob: Any) -> None:
+def test_write_only_if_present(bucket: storage.Bucket, blob: storage.Blob) -> None:
     # "Setting to 0 makes the operation succeed only if there is a live version of the object"
     bucket.blob("object").upload_from_string("second", if_generation_not_match=0)
     with pytest.raises(exceptions.GoogleAPICallError) as caught:
@@ -44,7 +44,7 @@ def test_write_only_if_present(bucket: storage.Bucket, blob: Any) -> None:
     assert bucket.get_blob("absent") is None
 
 
-def test_write_on_metageneration(bucket: storage.Bucket, blob: Any) -> None:
+def test_write_on_metageneration(bucket: storage.Bucket, blob: storage.Blob) -> None:
     blob.metadata = {"a": "b"}
     blob.patch()
     with pytest.raises(exceptions.PreconditionFailed):
@@ -52,7 +52,7 @@ def test_write_on_metageneration(bucket: storage.Bucket, blob: Any) -> None:
     bucket.blob("object").upload_from_string("x", if_metageneration_match=2)
 
 
-def test_read_conditions(bucket: storage.Bucket, blob: Any) -> None:
+def test_read_conditions(bucket: storage.Bucket, blob: storage.Blob) -> None:
     found = bucket.blob("object")
     assert found.download_as_bytes(if_generation_match=blob.generation) == b"first"
     with pytest.raises(exceptions.PreconditionFailed):
@@ -65,7 +65,7 @@ def test_read_conditions(bucket: storage.Bucket, blob: Any) -> None:
         found.reload(if_metageneration_not_match=1)
 
 
-def test_metadata_conditions(blob: Any) -> None:
+def test_metadata_conditions(blob: storage.Blob) -> None:
     blob.metadata = {"a": "b"}
     blob.patch(if_metageneration_match=1)
     assert blob.metageneration == 2
@@ -76,7 +76,7 @@ def test_metadata_conditions(blob: Any) -> None:
         blob.update(if_generation_match=1)
 
 
-def test_delete_conditions(bucket: storage.Bucket, blob: Any) -> None:
+def test_delete_conditions(bucket: storage.Bucket, blob: storage.Blob) -> None:
     with pytest.raises(exceptions.PreconditionFailed):
         blob.delete(if_generation_match=1)
     with pytest.raises(exceptions.PreconditionFailed):
@@ -86,7 +86,7 @@ def test_delete_conditions(bucket: storage.Bucket, blob: Any) -> None:
         bucket.blob("object").delete(if_generation_match=1)
 
 
-def test_compose_conditions(bucket: storage.Bucket, blob: Any) -> None:
+def test_compose_conditions(bucket: storage.Bucket, blob: storage.Blob) -> None:
     target = bucket.blob("target")
     with pytest.raises(exceptions.PreconditionFailed):
         target.compose([blob], if_generation_match=5)
@@ -97,7 +97,7 @@ def test_compose_conditions(bucket: storage.Bucket, blob: Any) -> None:
         target.compose([blob], if_metageneration_match=7)
 
 
-def test_rewrite_conditions(bucket: storage.Bucket, blob: Any) -> None:
+def test_rewrite_conditions(bucket: storage.Bucket, blob: storage.Blob) -> None:
     target = bucket.blob("target")
     for wrong in (
         {"if_generation_match": 5},
@@ -112,7 +112,7 @@ def test_rewrite_conditions(bucket: storage.Bucket, blob: Any) -> None:
     target.rewrite(blob, if_generation_match=0, if_source_generation_match=blob.generation)
 
 
-def test_copy_conditions(bucket: storage.Bucket, blob: Any) -> None:
+def test_copy_conditions(bucket: storage.Bucket, blob: storage.Blob) -> None:
     with pytest.raises(exceptions.PreconditionFailed):
         bucket.copy_blob(blob, bucket, "copy", if_source_generation_match=5)
     bucket.copy_blob(blob, bucket, "copy", if_generation_match=0)

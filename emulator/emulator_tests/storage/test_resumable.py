@@ -25,7 +25,9 @@ QUANTUM = 256 * 1024
 
 
 @pytest.fixture
-def start(bucket: storage.Bucket, http: requests.Session, emulator: RunningEmulator) -> Any:
+def start(
+    bucket: storage.Bucket, http: requests.Session, emulator: RunningEmulator
+) -> Callable[..., str]:
     """Starts a session; returns its address."""
 
     def begin(name: str = "object", headers: Any = None, query: str = "", **metadata: Any) -> Any:
@@ -45,7 +47,7 @@ def put(http: Any, location: Any, content_range: Any, data: bytes = b"", **heade
 
 
 def test_chunks_of_an_unknown_total(
-    start: Any, http: requests.Session, bucket: storage.Bucket
+    start: Callable[..., str], http: requests.Session, bucket: storage.Bucket
 ) -> None:
     data = os.urandom(QUANTUM + 5)
     location = start(metadata={"a": "b"}, contentType="text/x-test")
@@ -60,7 +62,7 @@ def test_chunks_of_an_unknown_total(
     assert blob.download_as_bytes() == data
 
 
-def test_status_query(start: Any, http: requests.Session) -> None:
+def test_status_query(start: Callable[..., str], http: requests.Session) -> None:
     location = start()
     response = put(http, location, "bytes */*")
     assert response.status_code == 308
@@ -71,7 +73,9 @@ def test_status_query(start: Any, http: requests.Session) -> None:
     assert response.headers["Range"] == f"bytes=0-{QUANTUM - 1}"
 
 
-def test_only_whole_quanta_of_a_middle_chunk_are_kept(start: Any, http: requests.Session) -> None:
+def test_only_whole_quanta_of_a_middle_chunk_are_kept(
+    start: Callable[..., str], http: requests.Session
+) -> None:
     # "the chunk size must be a multiple of 256 KiB"
     location = start()
     size = QUANTUM + 100
@@ -80,7 +84,7 @@ def test_only_whole_quanta_of_a_middle_chunk_are_kept(start: Any, http: requests
 
 
 def test_bytes_sent_again_are_ignored(
-    start: Any, http: requests.Session, bucket: storage.Bucket
+    start: Callable[..., str], http: requests.Session, bucket: storage.Bucket
 ) -> None:
     # https://docs.cloud.google.com/storage/docs/resumable-uploads#resent-data
     data = os.urandom(2 * QUANTUM)
@@ -94,7 +98,7 @@ def test_bytes_sent_again_are_ignored(
 
 
 def test_finished_without_more_bytes(
-    start: Any, http: requests.Session, bucket: storage.Bucket
+    start: Callable[..., str], http: requests.Session, bucket: storage.Bucket
 ) -> None:
     location = start()
     put(http, location, f"bytes 0-{QUANTUM - 1}/*", b"y" * QUANTUM)
@@ -104,7 +108,7 @@ def test_finished_without_more_bytes(
     assert bucket.get_blob("object").size == QUANTUM
 
 
-def test_lost_answer_is_given_again(start: Any, http: requests.Session) -> None:
+def test_lost_answer_is_given_again(start: Callable[..., str], http: requests.Session) -> None:
     location = start()
     first = put(http, location, "bytes 0-2/3", b"abc")
     again = put(http, location, "bytes */3")
@@ -114,19 +118,23 @@ def test_lost_answer_is_given_again(start: Any, http: requests.Session) -> None:
 
 
 def test_whole_object_in_one_request(
-    start: Any, http: requests.Session, bucket: storage.Bucket
+    start: Callable[..., str], http: requests.Session, bucket: storage.Bucket
 ) -> None:
     response = http.put(start(), data=b"all of it")
     assert response.status_code == 200
     assert bucket.blob("object").download_as_bytes() == b"all of it"
 
 
-def test_empty_object(start: Any, http: requests.Session, bucket: storage.Bucket) -> None:
+def test_empty_object(
+    start: Callable[..., str], http: requests.Session, bucket: storage.Bucket
+) -> None:
     assert put(http, start(), "bytes */0").status_code == 200
     assert bucket.get_blob("object").size == 0
 
 
-def test_cancelled(start: Any, http: requests.Session, bucket: storage.Bucket) -> None:
+def test_cancelled(
+    start: Callable[..., str], http: requests.Session, bucket: storage.Bucket
+) -> None:
     # https://docs.cloud.google.com/storage/docs/performing-resumable-uploads#cancel-upload
     location = start()
     put(http, location, f"bytes 0-{QUANTUM - 1}/*", b"x" * QUANTUM)
@@ -147,23 +155,25 @@ def test_cancelled(start: Any, http: requests.Session, bucket: storage.Bucket) -
         ("bytes -1-9/20", b"x" * 10),
     ],
 )
-def test_wrong_ranges(start: Any, http: requests.Session, content_range: str, data: Any) -> None:
+def test_wrong_ranges(
+    start: Callable[..., str], http: requests.Session, content_range: str, data: Any
+) -> None:
     assert put(http, start(), content_range, data).status_code == 400
 
 
-def test_announced_length_is_held_to(start: Any, http: requests.Session) -> None:
+def test_announced_length_is_held_to(start: Callable[..., str], http: requests.Session) -> None:
     location = start(headers={"X-Upload-Content-Length": "10"})
     assert put(http, location, "bytes 0-4/5", b"x" * 5).status_code == 400
     assert put(http, location, "bytes 0-9/10", b"x" * 10).status_code == 200
 
 
-def test_announced_type(start: Any, http: requests.Session) -> None:
+def test_announced_type(start: Callable[..., str], http: requests.Session) -> None:
     location = start(headers={"X-Upload-Content-Type": "image/png"})
     assert put(http, location, "bytes 0-0/1", b"x").json()["contentType"] == "image/png"
 
 
 def test_wrong_checksum_at_the_end(
-    start: Any, http: requests.Session, bucket: storage.Bucket
+    start: Callable[..., str], http: requests.Session, bucket: storage.Bucket
 ) -> None:
     location = start()
     response = put(http, location, "bytes 0-4/5", b"hello", **{"X-Goog-Hash": "crc32c=AAAAAA=="})
@@ -172,7 +182,7 @@ def test_wrong_checksum_at_the_end(
 
 
 def test_wrong_checksum_announced_at_the_start(
-    start: Any, http: requests.Session, bucket: storage.Bucket
+    start: Callable[..., str], http: requests.Session, bucket: storage.Bucket
 ) -> None:
     location = start(crc32c="AAAAAA==")
     assert put(http, location, "bytes 0-4/5", b"hello").status_code == 400
@@ -180,7 +190,7 @@ def test_wrong_checksum_announced_at_the_start(
 
 
 def test_preconditions_hold_at_the_end(
-    start: Any, http: requests.Session, bucket: storage.Bucket
+    start: Callable[..., str], http: requests.Session, bucket: storage.Bucket
 ) -> None:
     location = start(query="&ifGenerationMatch=0")
     bucket.blob("object").upload_from_string("first")
@@ -200,7 +210,7 @@ def test_preconditions_hold_at_the_start(
 
 
 def test_broken_connection_is_resumed_where_it_broke(
-    start: Any, http: requests.Session, bucket: storage.Bucket
+    start: Callable[..., str], http: requests.Session, bucket: storage.Bucket
 ) -> None:
     data = os.urandom(8 * QUANTUM)
     location = start()
@@ -271,7 +281,7 @@ def test_upload_type_is_checked(
 
 
 def test_one_session_used_by_many_at_once(
-    start: Any, http: requests.Session, bucket: storage.Bucket
+    start: Callable[..., str], http: requests.Session, bucket: storage.Bucket
 ) -> None:
     data = os.urandom(2 * QUANTUM)
     location = start()

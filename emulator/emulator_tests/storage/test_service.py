@@ -17,7 +17,7 @@ from vertex_emulator.storage.service import StorageService
 
 
 @pytest.fixture
-def service(tmp_path: Path) -> Iterator[Any]:
+def service(tmp_path: Path) -> Iterator[StorageService]:
     service = StorageService(EmulatorConfig(tmp_path), Stats())
     service.ensure_bucket("a-bucket")
     yield service
@@ -28,7 +28,7 @@ def code_of(caught: Any) -> Any:
     return caught.value.code
 
 
-def test_write_read_size_open(service: Any) -> None:
+def test_write_read_size_open(service: StorageService) -> None:
     service.write("gs://a-bucket/x/y", b"text", "text/plain")
     assert service.read("gs://a-bucket/x/y") == b"text"
     assert service.size("gs://a-bucket/x/y") == 4
@@ -36,7 +36,7 @@ def test_write_read_size_open(service: Any) -> None:
         assert file.read(2) == b"te"
 
 
-def test_ensuring_a_bucket_twice(service: Any) -> None:
+def test_ensuring_a_bucket_twice(service: StorageService) -> None:
     service.write("gs://a-bucket/x", b"x")
     service.ensure_bucket("a-bucket")
     assert service.read("gs://a-bucket/x") == b"x"
@@ -45,7 +45,7 @@ def test_ensuring_a_bucket_twice(service: Any) -> None:
     assert code_of(caught) == 400
 
 
-def test_stream_becomes_visible_at_its_end(service: Any) -> None:
+def test_stream_becomes_visible_at_its_end(service: StorageService) -> None:
     def chunks() -> Iterator[Any]:
         for _ in range(3):
             assert service.list_uris("gs://a-bucket/") == []
@@ -55,7 +55,7 @@ def test_stream_becomes_visible_at_its_end(service: Any) -> None:
     assert service.size("gs://a-bucket/big") == 6_000_000
 
 
-def test_broken_stream_leaves_nothing(service: Any, tmp_path: Path) -> None:
+def test_broken_stream_leaves_nothing(service: StorageService, tmp_path: Path) -> None:
     def chunks() -> Iterator[Any]:
         yield b"x" * 2_000_000
         raise ValueError("the source broke")
@@ -66,7 +66,7 @@ def test_broken_stream_leaves_nothing(service: Any, tmp_path: Path) -> None:
     assert not [path for path in (tmp_path / "storage" / "contents").rglob("*") if path.is_file()]
 
 
-def test_listing_by_prefix(service: Any) -> None:
+def test_listing_by_prefix(service: StorageService) -> None:
     for name in ("b", "a/2", "a/1", "a%", "a_", "ab", "\U0010ffff", "\U0010ffffz"):
         service.write(f"gs://a-bucket/{name}", b"")
     assert service.list_uris("gs://a-bucket/a/") == ["gs://a-bucket/a/1", "gs://a-bucket/a/2"]
@@ -76,21 +76,21 @@ def test_listing_by_prefix(service: Any) -> None:
 
 
 @pytest.mark.parametrize("uri", ["a-bucket/x", "s3://a-bucket/x", "gs://", "", "gs:///x"])
-def test_addresses_that_are_none(service: Any, uri: str) -> None:
+def test_addresses_that_are_none(service: StorageService, uri: str) -> None:
     with pytest.raises(ApiError, match="gs://bucket/name") as caught:
         service.read(uri)
     assert code_of(caught) == 400
 
 
 @pytest.mark.parametrize("uri", ["gs://a-bucket/missing", "gs://missing-bucket/x"])
-def test_missing(service: Any, uri: str) -> None:
+def test_missing(service: StorageService, uri: str) -> None:
     for call in (service.read, service.open, service.size):
         with pytest.raises(ApiError) as caught:
             call(uri)
         assert code_of(caught) == 404
 
 
-def test_writing_without_a_name_or_a_bucket(service: Any) -> None:
+def test_writing_without_a_name_or_a_bucket(service: StorageService) -> None:
     with pytest.raises(ApiError) as caught:
         service.write("gs://a-bucket/", b"")
     assert code_of(caught) == 400
@@ -99,7 +99,7 @@ def test_writing_without_a_name_or_a_bucket(service: Any) -> None:
     assert code_of(caught) == 404
 
 
-def test_many_threads(service: Any) -> None:
+def test_many_threads(service: StorageService) -> None:
     def work(number: Any) -> None:
         for index in range(20):
             service.write(f"gs://a-bucket/{index % 5}", f"{number}".encode())
@@ -111,7 +111,7 @@ def test_many_threads(service: Any) -> None:
     assert len(service.list_uris("gs://a-bucket/")) == 5
 
 
-def test_everything_is_there_after_a_restart(service: Any, tmp_path: Path) -> None:
+def test_everything_is_there_after_a_restart(service: StorageService, tmp_path: Path) -> None:
     service.write("gs://a-bucket/x", b"kept")
     service.close()
     orphan = tmp_path / "storage" / "contents" / "orphan"
@@ -122,12 +122,12 @@ def test_everything_is_there_after_a_restart(service: Any, tmp_path: Path) -> No
     again.close()
 
 
-def test_one_state_folder_serves_one_process(service: Any, tmp_path: Path) -> None:
+def test_one_state_folder_serves_one_process(service: StorageService, tmp_path: Path) -> None:
     with pytest.raises(RuntimeError, match="in use"):
         StorageService(EmulatorConfig(tmp_path), Stats())
 
 
-def test_damaged_state_folder(service: Any, tmp_path: Path) -> None:
+def test_damaged_state_folder(service: StorageService, tmp_path: Path) -> None:
     service.write("gs://a-bucket/x", b"x")
     for path in (tmp_path / "storage" / "contents").rglob("*"):
         if path.is_file():
@@ -138,7 +138,7 @@ def test_damaged_state_folder(service: Any, tmp_path: Path) -> None:
     assert service.read("gs://a-bucket/x") == b"again"
 
 
-def test_a_hundred_thousand_objects(service: Any, tmp_path: Path) -> None:
+def test_a_hundred_thousand_objects(service: StorageService, tmp_path: Path) -> None:
     """Work is counted in steps of the database, which do not depend on the machine."""
     connection = service.database._connection
     steps = 0

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime
 import re
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -17,7 +18,7 @@ MINUTES = datetime.timedelta(minutes=5)
 
 
 @pytest.fixture
-def sign(emulator: RunningEmulator, bucket: storage.Bucket) -> Any:
+def sign(emulator: RunningEmulator, bucket: storage.Bucket) -> Callable[..., str]:
     """Signs an address of an object with the emulator's own service account."""
     credentials = service_account.Credentials.from_service_account_file(
         emulator.variables["GOOGLE_APPLICATION_CREDENTIALS"]
@@ -34,7 +35,7 @@ def sign(emulator: RunningEmulator, bucket: storage.Bucket) -> Any:
     return make
 
 
-def test_download(bucket: storage.Bucket, http: requests.Session, sign: Any) -> None:
+def test_download(bucket: storage.Bucket, http: requests.Session, sign: Callable[..., str]) -> None:
     # https://docs.cloud.google.com/storage/docs/samples/storage-generate-signed-url-v4
     bucket.blob("folder/a file.txt").upload_from_string("text", content_type="text/plain")
     response = http.get(sign("folder/a file.txt", method="GET"))
@@ -43,7 +44,7 @@ def test_download(bucket: storage.Bucket, http: requests.Session, sign: Any) -> 
     assert response.headers["Content-Type"] == "text/plain"
 
 
-def test_upload(bucket: storage.Bucket, http: requests.Session, sign: Any) -> None:
+def test_upload(bucket: storage.Bucket, http: requests.Session, sign: Callable[..., str]) -> None:
     # https://docs.cloud.google.com/storage/docs/samples/storage-generate-upload-signed-url-v4
     headers = {"Content-Type": "application/octet-stream"}
     url = sign("up", method="PUT", content_type="application/octet-stream")
@@ -51,7 +52,7 @@ def test_upload(bucket: storage.Bucket, http: requests.Session, sign: Any) -> No
     assert bucket.blob("up").download_as_bytes() == b"bytes"
 
 
-def test_signed_headers_have_to_come(http: requests.Session, sign: Any) -> None:
+def test_signed_headers_have_to_come(http: requests.Session, sign: Callable[..., str]) -> None:
     url = sign("up", method="PUT", content_type="text/csv", headers={"x-goog-meta-a": "b"})
     assert http.put(url, data=b"x", headers={"Content-Type": "text/csv"}).status_code == 403
     wrong = {"Content-Type": "text/plain", "x-goog-meta-a": "b"}
@@ -61,7 +62,7 @@ def test_signed_headers_have_to_come(http: requests.Session, sign: Any) -> None:
 
 
 def test_another_method_or_object_or_byte(
-    bucket: storage.Bucket, http: requests.Session, sign: Any
+    bucket: storage.Bucket, http: requests.Session, sign: Callable[..., str]
 ) -> None:
     bucket.blob("a").upload_from_string("a")
     bucket.blob("b").upload_from_string("b")
@@ -74,10 +75,12 @@ def test_another_method_or_object_or_byte(
     assert "<Code>SignatureDoesNotMatch</Code>" in response.text
 
 
-def test_expired(bucket: storage.Bucket, http: requests.Session, sign: Any) -> None:
+def test_expired(bucket: storage.Bucket, http: requests.Session, sign: Callable[..., str]) -> None:
     bucket.blob("a").upload_from_string("a")
     url = sign("a", expiration=datetime.timedelta(seconds=1))
-    date = re.search(r"X-Goog-Date=(\w+)", url)[1]
+    found = re.search(r"X-Goog-Date=(\w+)", url)
+    assert found is not None
+    date = found[1]
     old = (datetime.datetime.now(datetime.UTC) - datetime.timedelta(hours=1)).strftime(
         "%Y%m%dT%H%M%SZ"
     )
@@ -87,7 +90,7 @@ def test_expired(bucket: storage.Bucket, http: requests.Session, sign: Any) -> N
 
 
 def test_query_parameters_are_signed_too(
-    bucket: storage.Bucket, http: requests.Session, sign: Any
+    bucket: storage.Bucket, http: requests.Session, sign: Callable[..., str]
 ) -> None:
     blob = bucket.blob("a")
     blob.upload_from_string("a", content_type="text/plain")
@@ -102,7 +105,9 @@ def test_query_parameters_are_signed_too(
     assert http.get(url.replace("x.txt", "y.txt")).status_code == 403
 
 
-def test_resumable_upload(bucket: storage.Bucket, http: requests.Session, sign: Any) -> None:
+def test_resumable_upload(
+    bucket: storage.Bucket, http: requests.Session, sign: Callable[..., str]
+) -> None:
     # https://docs.cloud.google.com/storage/docs/access-control/signed-urls#signing-resumable
     url = sign("large", method="RESUMABLE")
     started = http.post(url, headers={"x-goog-resumable": "start"})
@@ -111,7 +116,9 @@ def test_resumable_upload(bucket: storage.Bucket, http: requests.Session, sign: 
     assert bucket.blob("large").download_as_bytes() == b"bytes"
 
 
-def test_delete_and_head(bucket: storage.Bucket, http: requests.Session, sign: Any) -> None:
+def test_delete_and_head(
+    bucket: storage.Bucket, http: requests.Session, sign: Callable[..., str]
+) -> None:
     blob = bucket.blob("a")
     blob.metadata = {"color": "blue"}
     blob.upload_from_string("12345")
@@ -123,7 +130,9 @@ def test_delete_and_head(bucket: storage.Bucket, http: requests.Session, sign: A
     assert http.get(sign("a")).status_code == 404
 
 
-def test_unknown_signer(http: requests.Session, sign: Any, emulator: RunningEmulator) -> None:
+def test_unknown_signer(
+    http: requests.Session, sign: Callable[..., str], emulator: RunningEmulator
+) -> None:
     url = sign("a").replace("emulator%40", "somebody%40")
     response = http.get(url)
     assert response.status_code == 403
@@ -148,7 +157,9 @@ def test_other_signatures_are_refused_by_name(
 
 
 @pytest.mark.parametrize("missing", ["X-Goog-Date", "X-Goog-Credential", "X-Goog-Expires"])
-def test_incomplete_signature(http: requests.Session, sign: Any, missing: str) -> None:
+def test_incomplete_signature(
+    http: requests.Session, sign: Callable[..., str], missing: str
+) -> None:
     url = re.sub(f"{missing}=[^&]*&", "", sign("a"))
     response = http.get(url)
     assert response.status_code == 400

@@ -74,7 +74,7 @@ def post(emulator: RunningEmulator, parent: str) -> Post:
 
 @pytest.fixture
 def set_faults(emulator: RunningEmulator) -> Iterator[Callable[..., dict[str, Any]]]:
-    """Put faults in force until the end of the test; answers what the emulator says of them."""
+    """Put faults in force until the end of the test; returns the emulator's answer."""
 
     def send(*faults: dict[str, Any], seed: int = 0) -> dict[str, Any]:
         return emulator.ask("PUT", "faults", {"seed": seed, "faults": faults})

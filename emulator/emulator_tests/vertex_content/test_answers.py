@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import urllib.request
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -45,7 +46,7 @@ def parse(module: Any, name: str, answer: Any) -> Any:
 
 
 @pytest.fixture
-def get(emulator: RunningEmulator, parent: str) -> Any:
+def get(emulator: RunningEmulator, parent: str) -> Callable[[str, str], Any]:
     def send(path: str, version: str) -> Any:
         with urllib.request.urlopen(f"{emulator.url}/{version}/{path}") as response:
             return json.load(response)
@@ -76,7 +77,9 @@ def test_tokens(post: Post, module: Any) -> None:
 
 
 @pytest.mark.parametrize("module", [aiplatform_v1, aiplatform_v1beta1])
-def test_embeddings_and_publisher_models(post: Post, get: Any, module: Any) -> None:
+def test_embeddings_and_publisher_models(
+    post: Post, get: Callable[[str, str], Any], module: Any
+) -> None:
     version = module.__name__.rpartition("_")[2]
     model = "text-embedding-005"
     _, predicted = post({"instances": [{"content": "a"}]}, "predict", model, version)
@@ -89,7 +92,7 @@ def test_embeddings_and_publisher_models(post: Post, get: Any, module: Any) -> N
 
 @pytest.mark.parametrize("module", [aiplatform_v1, aiplatform_v1beta1])
 def test_cached_content_and_batch_jobs(
-    client: genai.Client, bucket: storage.Bucket, get: Any, module: Any
+    client: genai.Client, bucket: storage.Bucket, get: Callable[[str, str], Any], module: Any
 ) -> None:
     version = module.__name__.rpartition("_")[2]
     cache = client.caches.create(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import google.auth
@@ -34,7 +35,9 @@ def service(emulator: RunningEmulator) -> api.EvaluationServiceClient:
 
 
 @pytest.fixture
-def evaluate(service: api.EvaluationServiceClient, location: str) -> Any:
+def evaluate(
+    service: api.EvaluationServiceClient, location: str
+) -> Callable[..., api.EvaluateInstancesResponse]:
     """Sends one `evaluateInstances` request with the given input or metrics."""
 
     def run(**fields: Any) -> Any:

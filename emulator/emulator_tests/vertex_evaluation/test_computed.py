@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import math
 from collections import Counter
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -49,17 +50,23 @@ def rouge(evaluate: Any, *texts: Any, **spec: Any) -> Any:
     return [value.score for value in results.rouge_metric_values]
 
 
-def test_exact_match_is_one_for_equal_texts_only(evaluate: Any) -> None:
+def test_exact_match_is_one_for_equal_texts_only(
+    evaluate: Callable[..., api.EvaluateInstancesResponse],
+) -> None:
     texts = [("json", "json"), ("json", "JSON"), ("json ", "json"), ("", "")]
     assert exact_match(evaluate, *texts) == [1, 0, 0, 1]
 
 
-def test_many_instances_in_one_request_come_back_in_order(evaluate: Any) -> None:
+def test_many_instances_in_one_request_come_back_in_order(
+    evaluate: Callable[..., api.EvaluateInstancesResponse],
+) -> None:
     texts = [(str(n % 3), "1") for n in range(500)]
     assert exact_match(evaluate, *texts) == [float(n % 3 == 1) for n in range(500)]
 
 
-def test_bleu_of_equal_and_of_unrelated_texts(evaluate: Any) -> None:
+def test_bleu_of_equal_and_of_unrelated_texts(
+    evaluate: Callable[..., api.EvaluateInstancesResponse],
+) -> None:
     equal, unrelated = bleu(
         evaluate,
         ("the cat sat on the mat", "the cat sat on the mat"),
@@ -92,12 +99,16 @@ def bleu_by_definition(prediction: Any, reference: Any) -> Any:
         ("a dog and the cat sat on the mat today", "the cat sat on the mat"),
     ],
 )
-def test_bleu_follows_its_definition(evaluate: Any, prediction: str, reference: str) -> None:
+def test_bleu_follows_its_definition(
+    evaluate: Callable[..., api.EvaluateInstancesResponse], prediction: str, reference: str
+) -> None:
     (score,) = bleu(evaluate, (prediction, reference))
     assert score == pytest.approx(bleu_by_definition(prediction, reference), abs=1e-6)
 
 
-def test_bleu_with_effective_order_scores_short_texts(evaluate: Any) -> None:
+def test_bleu_with_effective_order_scores_short_texts(
+    evaluate: Callable[..., api.EvaluateInstancesResponse],
+) -> None:
     text = ("two words", "two words")
     assert bleu(evaluate, text)[0] < 1
     assert bleu(evaluate, text, use_effective_order=True)[0] == pytest.approx(1)
@@ -115,11 +126,13 @@ def test_bleu_with_effective_order_scores_short_texts(evaluate: Any) -> None:
         ("rougeLsum", 2 * 5 / (8 + 9)),
     ],
 )
-def test_rouge_by_hand(evaluate: Any, kind: str, expected: Any) -> None:
+def test_rouge_by_hand(
+    evaluate: Callable[..., api.EvaluateInstancesResponse], kind: str, expected: Any
+) -> None:
     assert rouge(evaluate, PAIR, rouge_type=kind) == [pytest.approx(expected, abs=1e-6)]
 
 
-def test_rouge_stems_on_request(evaluate: Any) -> None:
+def test_rouge_stems_on_request(evaluate: Callable[..., api.EvaluateInstancesResponse]) -> None:
     text = ("he was running", "he runs")
     plain = rouge(evaluate, text, rouge_type="rouge1")[0]
     stemmed = rouge(evaluate, text, rouge_type="rouge1", use_stemmer=True)[0]
@@ -127,7 +140,9 @@ def test_rouge_stems_on_request(evaluate: Any) -> None:
     assert stemmed == pytest.approx(4 / 5)
 
 
-def test_rouge_lsum_splits_summaries_on_request(evaluate: Any) -> None:
+def test_rouge_lsum_splits_summaries_on_request(
+    evaluate: Callable[..., api.EvaluateInstancesResponse],
+) -> None:
     """Whole sentences in another order: no loss once they are compared sentence by sentence."""
     text = ("It rained all day. The cat slept.", "The cat slept. It rained all day.")
     whole = rouge(evaluate, text, rouge_type="rougeLsum")[0]
@@ -136,12 +151,14 @@ def test_rouge_lsum_splits_summaries_on_request(evaluate: Any) -> None:
 
 
 @pytest.mark.parametrize("kind", ["rouge0", "rougeX", "bleu"])
-def test_an_unknown_rouge_type_is_refused(evaluate: Any, kind: str) -> None:
+def test_an_unknown_rouge_type_is_refused(
+    evaluate: Callable[..., api.EvaluateInstancesResponse], kind: str
+) -> None:
     with pytest.raises(exceptions.BadRequest, match=kind):
         rouge(evaluate, PAIR, rouge_type=kind)
 
 
-def test_no_instances_are_refused(evaluate: Any) -> None:
+def test_no_instances_are_refused(evaluate: Callable[..., api.EvaluateInstancesResponse]) -> None:
     with pytest.raises(exceptions.BadRequest):
         exact_match(evaluate)
 
@@ -176,7 +193,12 @@ REFERENCE = call("book_tickets", BOOKING)
     ],
 )
 def test_tool_call_metrics(
-    evaluate: Any, prediction: Any, valid: int, name: int, keys: Any, values: Any
+    evaluate: Callable[..., api.EvaluateInstancesResponse],
+    prediction: Any,
+    valid: int,
+    name: int,
+    keys: Any,
+    values: Any,
 ) -> None:
     text = {"prediction": prediction, "reference": REFERENCE}
     result = evaluate(
@@ -207,7 +229,9 @@ def test_tool_call_metrics(
     assert result.tool_parameter_kv_match_metric_values[0].score == pytest.approx(values)
 
 
-def test_strict_string_match_of_parameters(evaluate: Any) -> None:
+def test_strict_string_match_of_parameters(
+    evaluate: Callable[..., api.EvaluateInstancesResponse],
+) -> None:
     prediction = call("book_tickets", {**BOOKING, "location": "mountain view ca"})
     result = evaluate(
         tool_parameter_kv_match_input=api.ToolParameterKVMatchInput(
@@ -237,7 +261,7 @@ def trajectory(names: Any) -> Any:
     ],
 )
 def test_trajectories(
-    evaluate: Any,
+    evaluate: Callable[..., api.EvaluateInstancesResponse],
     predicted: str,
     exact: int,
     in_order: int,
@@ -265,7 +289,9 @@ def test_trajectories(
         assert values[0].score == pytest.approx(score), field
 
 
-def test_a_single_tool_of_a_trajectory(evaluate: Any) -> None:
+def test_a_single_tool_of_a_trajectory(
+    evaluate: Callable[..., api.EvaluateInstancesResponse],
+) -> None:
     for tool, score in (("a", 1), ("z", 0)):
         response = evaluate(
             trajectory_single_tool_use_input=api.TrajectorySingleToolUseInput(
@@ -279,7 +305,9 @@ def test_a_single_tool_of_a_trajectory(evaluate: Any) -> None:
         assert values.trajectory_single_tool_use_metric_values[0].score == score
 
 
-def test_metrics_that_are_not_served_are_refused_by_name(evaluate: Any) -> None:
+def test_metrics_that_are_not_served_are_refused_by_name(
+    evaluate: Callable[..., api.EvaluateInstancesResponse],
+) -> None:
     with pytest.raises(exceptions.MethodNotImplemented, match="cometInput"):
         evaluate(
             comet_input=api.CometInput(
@@ -289,6 +317,8 @@ def test_metrics_that_are_not_served_are_refused_by_name(evaluate: Any) -> None:
         )
 
 
-def test_a_request_without_a_metric_is_refused(evaluate: Any) -> None:
+def test_a_request_without_a_metric_is_refused(
+    evaluate: Callable[..., api.EvaluateInstancesResponse],
+) -> None:
     with pytest.raises(exceptions.BadRequest, match="needs one metric input"):
         evaluate()

@@ -6,7 +6,7 @@ https://cloud.google.com/vertex-ai/generative-ai/docs/model-reference/evaluation
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
@@ -24,7 +24,7 @@ GOOD, BAD = "The library opens on Sundays.", "Bananas are yellow."
 
 
 @pytest.fixture
-def rate(evaluate: Any) -> Any:
+def rate(evaluate: Callable[..., api.EvaluateInstancesResponse]) -> Callable[..., Any]:
     def run(instance: Any, template: Any = TEMPLATE, autorater: Any = None, **spec: Any) -> Any:
         metric_input = api.PointwiseMetricInput(
             metric_spec=api.PointwiseMetricSpec(metric_prompt_template=template, **spec),
@@ -37,7 +37,7 @@ def rate(evaluate: Any) -> Any:
 
 
 @pytest.fixture
-def compare(evaluate: Any) -> Any:
+def compare(evaluate: Callable[..., api.EvaluateInstancesResponse]) -> Callable[..., Any]:
     def run(
         candidate: Any,
         baseline: Any,
@@ -60,7 +60,7 @@ def compare(evaluate: Any) -> Any:
     return run
 
 
-def test_a_rating_is_on_the_scale_and_tells_good_from_bad(rate: Any) -> None:
+def test_a_rating_is_on_the_scale_and_tells_good_from_bad(rate: Callable[..., Any]) -> None:
     good = rate({"prompt": PROMPT, "response": GOOD})
     bad = rate({"prompt": PROMPT, "response": BAD})
     assert 1 <= bad.score < good.score <= 5
@@ -68,29 +68,31 @@ def test_a_rating_is_on_the_scale_and_tells_good_from_bad(rate: Any) -> None:
         assert result.explanation.startswith("Emulated judge")
 
 
-def test_the_scale_is_that_of_the_rubric(rate: Any) -> None:
+def test_the_scale_is_that_of_the_rubric(rate: Callable[..., Any]) -> None:
     template = TEMPLATE.replace("5: very good\n3: fair\n1: bad", "100: right\n0: wrong")
     instance = {"prompt": PROMPT, "response": "A", "reference": "A"}
     assert rate(instance, template).score == pytest.approx(100, abs=5)
     assert rate({**instance, "response": "B"}, template).score == 0
 
 
-def test_a_reference_decides_when_there_is_one(rate: Any) -> None:
+def test_a_reference_decides_when_there_is_one(rate: Callable[..., Any]) -> None:
     instance = {"prompt": PROMPT, "response": BAD, "reference": BAD}
     assert rate(instance).score == 5
 
 
-def test_the_same_request_gets_the_same_rating(rate: Any) -> None:
+def test_the_same_request_gets_the_same_rating(rate: Callable[..., Any]) -> None:
     results = [rate({"prompt": PROMPT, "response": GOOD}) for _ in range(3)]
     assert len({(result.score, result.explanation) for result in results}) == 1
 
 
-def test_a_variable_without_a_value_is_refused(rate: Any) -> None:
+def test_a_variable_without_a_value_is_refused(rate: Callable[..., Any]) -> None:
     with pytest.raises(exceptions.BadRequest, match="'response'"):
         rate({"prompt": PROMPT})
 
 
-def test_an_instance_that_is_not_json_is_refused(evaluate: Any) -> None:
+def test_an_instance_that_is_not_json_is_refused(
+    evaluate: Callable[..., api.EvaluateInstancesResponse],
+) -> None:
     with pytest.raises(exceptions.BadRequest, match="not JSON"):
         evaluate(
             pointwise_metric_input=api.PointwiseMetricInput(
@@ -100,7 +102,7 @@ def test_an_instance_that_is_not_json_is_refused(evaluate: Any) -> None:
         )
 
 
-def test_content_maps_are_read_too(evaluate: Any) -> None:
+def test_content_maps_are_read_too(evaluate: Callable[..., api.EvaluateInstancesResponse]) -> None:
     def content(text: Any) -> Any:
         return api.ContentMap.Contents(
             contents=[api.Content(role="user", parts=[api.Part(text=text)])]
@@ -119,7 +121,7 @@ def test_content_maps_are_read_too(evaluate: Any) -> None:
     assert result.score > 1
 
 
-def test_raw_output_on_request(rate: Any) -> None:
+def test_raw_output_on_request(rate: Callable[..., Any]) -> None:
     config = api.CustomOutputFormatConfig(return_raw_output=True)
     result = rate(
         {"prompt": PROMPT, "response": GOOD},
@@ -132,12 +134,12 @@ def test_raw_output_on_request(rate: Any) -> None:
 
 
 @pytest.mark.parametrize("count", [0, 33])
-def test_the_sampling_count_is_from_1_to_32(rate: Any, count: int) -> None:
+def test_the_sampling_count_is_from_1_to_32(rate: Callable[..., Any], count: int) -> None:
     with pytest.raises(exceptions.BadRequest, match="sampling_count"):
         rate({"prompt": PROMPT, "response": GOOD}, autorater={"sampling_count": count})
 
 
-def test_the_judge_model_is_named_and_must_exist(rate: Any, location: str) -> None:
+def test_the_judge_model_is_named_and_must_exist(rate: Callable[..., Any], location: str) -> None:
     instance = {"prompt": PROMPT, "response": GOOD}
     model = f"{location}/publishers/google/models/gemini-2.5-pro"
     assert "gemini-2.5-pro" in rate(instance, autorater={"autorater_model": model}).explanation
@@ -145,7 +147,9 @@ def test_the_judge_model_is_named_and_must_exist(rate: Any, location: str) -> No
         rate(instance, autorater={"autorater_model": f"{location}/publishers/google/models/nope"})
 
 
-def test_judging_is_billed(emulator: RunningEmulator, rate: Any, location: str) -> None:
+def test_judging_is_billed(
+    emulator: RunningEmulator, rate: Callable[..., Any], location: str
+) -> None:
     def billed() -> Any:
         return emulator.stats()["tokens"].get("gemini-2.5-flash-lite", {}).get("input", 0)
 
@@ -159,7 +163,7 @@ def test_judging_is_billed(emulator: RunningEmulator, rate: Any, location: str) 
     assert billed() - before == 4 * once
 
 
-def test_the_better_answer_wins_a_comparison(compare: Any) -> None:
+def test_the_better_answer_wins_a_comparison(compare: Callable[..., Any]) -> None:
     assert compare(GOOD, BAD).pairwise_choice == api.PairwiseChoice.CANDIDATE
     assert compare(BAD, GOOD).pairwise_choice == api.PairwiseChoice.BASELINE
     tie = compare(GOOD, GOOD)
@@ -189,7 +193,9 @@ def predefined(name: Any) -> Any:
         "final_response_reference_free_v1",
     ],
 )
-def test_predefined_metrics_tell_good_from_bad(evaluate: Any, name: str) -> None:
+def test_predefined_metrics_tell_good_from_bad(
+    evaluate: Callable[..., api.EvaluateInstancesResponse], name: str
+) -> None:
     def score(response: Any) -> Any:
         result = metric_result(
             evaluate, predefined(name), prompt=PROMPT, response=response, reference=GOOD
@@ -200,14 +206,18 @@ def test_predefined_metrics_tell_good_from_bad(evaluate: Any, name: str) -> None
     assert 0 <= score(BAD) < score(GOOD) <= 1
 
 
-def test_rubrics_come_with_their_verdicts(evaluate: Any) -> None:
+def test_rubrics_come_with_their_verdicts(
+    evaluate: Callable[..., api.EvaluateInstancesResponse],
+) -> None:
     result = metric_result(evaluate, predefined("general_quality_v1"), prompt=PROMPT, response=GOOD)
     verdicts = [verdict.verdict for verdict in result.rubric_verdicts]
     assert result.score == pytest.approx(sum(verdicts) / len(verdicts))
     assert all(v.evaluated_rubric.content.property.description for v in result.rubric_verdicts)
 
 
-def test_rubrics_of_the_caller_are_used(evaluate: Any) -> None:
+def test_rubrics_of_the_caller_are_used(
+    evaluate: Callable[..., api.EvaluateInstancesResponse],
+) -> None:
     rubrics = [
         api.Rubric(
             rubric_id=str(n),
@@ -258,13 +268,17 @@ def test_rubrics_are_generated_for_a_prompt(
         ),
     ],
 )
-def test_computed_metrics_in_the_unified_form(evaluate: Any, metric: Any, expected: Any) -> None:
+def test_computed_metrics_in_the_unified_form(
+    evaluate: Callable[..., api.EvaluateInstancesResponse], metric: Any, expected: Any
+) -> None:
     result = metric_result(evaluate, metric, response="two words", reference="two words more")
     assert result.score == pytest.approx(expected)
 
 
 @pytest.mark.parametrize("name", ["gecko_text2image_v1", "tool_use_quality_v1", "nonsense"])
-def test_predefined_metrics_that_are_not_served_are_refused(evaluate: Any, name: str) -> None:
+def test_predefined_metrics_that_are_not_served_are_refused(
+    evaluate: Callable[..., api.EvaluateInstancesResponse], name: str
+) -> None:
     with pytest.raises(exceptions.MethodNotImplemented, match=name):
         metric_result(evaluate, predefined(name), prompt=PROMPT, response=GOOD)
 
@@ -279,7 +293,7 @@ def faults(emulator: RunningEmulator) -> Iterator[Any]:
     emulator.clear_faults()
 
 
-def test_a_judge_can_be_made_to_fail(rate: Any, faults: Any) -> None:
+def test_a_judge_can_be_made_to_fail(rate: Callable[..., Any], faults: Any) -> None:
     faults(error_probability=0.5)
     messages = []
     for number in range(30):
@@ -291,7 +305,7 @@ def test_a_judge_can_be_made_to_fail(rate: Any, faults: Any) -> None:
     assert all("emulated judge" in message for message in messages)
 
 
-def test_a_judge_can_be_noisy(rate: Any, faults: Any) -> None:
+def test_a_judge_can_be_noisy(rate: Callable[..., Any], faults: Any) -> None:
     calm = rate({"prompt": PROMPT, "response": GOOD}).score
     faults(noise=1.0)
     scores = {rate({"prompt": PROMPT, "response": GOOD + "!" * n}).score for n in range(6)}
@@ -301,7 +315,7 @@ def test_a_judge_can_be_noisy(rate: Any, faults: Any) -> None:
 
 
 def test_a_judge_can_be_biased_by_position_unless_answers_are_flipped(
-    compare: Any, faults: Any
+    compare: Callable[..., Any], faults: Any
 ) -> None:
     faults(position_bias=1.0)
     flipped = compare(GOOD, BAD, autorater={"flip_enabled": True})

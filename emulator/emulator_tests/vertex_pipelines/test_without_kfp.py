@@ -1,4 +1,4 @@
-"""An emulator beside which KFP is not installed."""
+"""An emulator without KFP in its environment."""
 
 from __future__ import annotations
 

@@ -40,14 +40,14 @@ def generated(emulator: RunningEmulator) -> Any:
 
 
 @pytest.fixture
-def parent(emulator: RunningEmulator) -> Any:
+def parent(emulator: RunningEmulator) -> str:
     variables = emulator.variables
     project, location = variables["GOOGLE_CLOUD_PROJECT"], variables["GOOGLE_CLOUD_LOCATION"]
     return f"projects/{project}/locations/{location}"
 
 
 def test_a_job_goes_from_pending_to_succeeded_and_its_endpoint_answers(
-    client: genai.Client, tune: Callable[..., genai.types.TuningJob], parent: Any
+    client: genai.Client, tune: Callable[..., genai.types.TuningJob], parent: str
 ) -> None:
     job = tune(wait_for_end=False, epoch_count=2, tuned_model_display_name="colours")
     assert job.state == States.JOB_STATE_PENDING
@@ -334,14 +334,14 @@ def test_cancelling_a_finished_job_changes_nothing(
     assert client.tunings.get(name=job.name).state == States.JOB_STATE_SUCCEEDED
 
 
-def test_an_unknown_job_is_not_found(client: genai.Client, parent: Any) -> None:
+def test_an_unknown_job_is_not_found(client: genai.Client, parent: str) -> None:
     with pytest.raises(errors.ClientError) as error:
         client.tunings.get(name=f"{parent}/tuningJobs/123")
     assert (error.value.code, error.value.status) == (404, "NOT_FOUND")
 
 
 def test_the_generated_client_creates_gets_lists_and_cancels(
-    generated: Any, upload: Callable[..., str], parent: Any
+    generated: Any, upload: Callable[..., str], parent: str
 ) -> None:
     spec = aiplatform_v1beta1.SupervisedTuningSpec(
         training_dataset_uri=upload(colour_examples()),
@@ -431,7 +431,7 @@ def test_continuous_tuning_adds_a_version_that_knows_more(
 
 
 def test_continuous_tuning_of_an_unknown_model_is_not_found(
-    tune: Callable[..., genai.types.TuningJob], parent: Any
+    tune: Callable[..., genai.types.TuningJob], parent: str
 ) -> None:
     with pytest.raises(errors.ClientError) as error:
         tune(base_model=f"{parent}/models/123@1")
@@ -439,7 +439,7 @@ def test_continuous_tuning_of_an_unknown_model_is_not_found(
 
 
 def test_losses_are_recorded_as_an_experiment(
-    emulator: RunningEmulator, client: genai.Client, upload: Callable[..., str], parent: Any
+    emulator: RunningEmulator, client: genai.Client, upload: Callable[..., str], parent: str
 ) -> None:
     from google.cloud import aiplatform
 
@@ -479,7 +479,7 @@ def test_losses_are_recorded_as_an_experiment(
     ],
 )
 def test_malformed_bodies_are_bad_requests(
-    emulator: RunningEmulator, parent: Any, body: bytes
+    emulator: RunningEmulator, parent: str, body: bytes
 ) -> None:
     request = urllib.request.Request(
         f"{emulator.url}/v1beta1/{parent}/tuningJobs", data=body, method="POST"

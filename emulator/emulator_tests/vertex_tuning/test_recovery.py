@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -13,14 +13,16 @@ from google.cloud import storage
 from google.genai import types
 
 from emulator_tests.vertex_tuning.conftest import answer, colour_examples, genai_client, wait
-from vertex_emulator.testing import start_emulator
+from vertex_emulator.testing import RunningEmulator, start_emulator
 
 States = types.JobState
 pytestmark = pytest.mark.filterwarnings("ignore:.*tuning implementation is experimental")
 
 
 @pytest.fixture
-def own_emulator(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
+def own_emulator(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> Iterator[Callable[..., RunningEmulator]]:
     """Starts emulators on one state folder, with their variables set."""
     started = []
 
@@ -47,7 +49,7 @@ def start_job(running: Any, client: Any) -> Any:
     )
 
 
-def test_a_job_goes_on_after_kill_9(own_emulator: Any) -> None:
+def test_a_job_goes_on_after_kill_9(own_emulator: Callable[..., RunningEmulator]) -> None:
     running = own_emulator()
     job = start_job(running, genai_client(running))
     time.sleep(0.2)
@@ -76,7 +78,7 @@ def set_fault(running: Any, outcome: Any) -> None:
     running.ask("POST", "faults", plan)
 
 
-def test_jobs_fail_or_wait_on_request(own_emulator: Any) -> None:
+def test_jobs_fail_or_wait_on_request(own_emulator: Callable[..., RunningEmulator]) -> None:
     running = own_emulator()
     client = genai_client(running)
     set_fault(running, "fail")

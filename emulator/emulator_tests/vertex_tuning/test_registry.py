@@ -39,7 +39,7 @@ def sdk(emulator: RunningEmulator) -> Any:
 
 
 @pytest.fixture
-def models(emulator: RunningEmulator) -> Any:
+def models(emulator: RunningEmulator) -> aiplatform_v1.ModelServiceClient:
     credentials, _ = google.auth.default()
     host = emulator.url.removeprefix("http://")
     transport = ModelServiceRestTransport(host=host, url_scheme="http", credentials=credentials)
@@ -47,7 +47,7 @@ def models(emulator: RunningEmulator) -> Any:
 
 
 @pytest.fixture
-def endpoints(emulator: RunningEmulator) -> Any:
+def endpoints(emulator: RunningEmulator) -> aiplatform_v1.EndpointServiceClient:
     credentials, _ = google.auth.default()
     host = emulator.url.removeprefix("http://")
     transport = EndpointServiceRestTransport(host=host, url_scheme="http", credentials=credentials)
@@ -60,14 +60,16 @@ def tuned(tune: Callable[..., genai.types.TuningJob]) -> Any:
 
 
 @pytest.fixture
-def two_versions(tuned: Any, tune: Callable[..., genai.types.TuningJob]) -> Any:
+def two_versions(tuned: Any, tune: Callable[..., genai.types.TuningJob]) -> str:
     """A model with two versions: its name without a version."""
     tune(base_model=tuned.model, epoch_count=1)
     return tuned.model.partition("@")[0]
 
 
 def test_a_tuned_model_is_registered_with_its_endpoints(
-    models: Any, endpoints: Any, tuned: Any
+    models: aiplatform_v1.ModelServiceClient,
+    endpoints: aiplatform_v1.EndpointServiceClient,
+    tuned: Any,
 ) -> None:
     model = models.get_model(name=tuned.model)
     assert model.name == tuned.model.partition("@")[0]
@@ -83,7 +85,9 @@ def test_a_tuned_model_is_registered_with_its_endpoints(
     assert endpoint.deployed_models[0].model_version_id == "1"
 
 
-def test_an_alias_names_one_version_at_a_time(models: Any, two_versions: Any) -> None:
+def test_an_alias_names_one_version_at_a_time(
+    models: aiplatform_v1.ModelServiceClient, two_versions: str
+) -> None:
     def aliases() -> Any:
         versions = models.list_model_versions(name=two_versions)
         return {version.version_id: set(version.version_aliases) for version in versions}
@@ -102,12 +106,14 @@ def test_an_alias_names_one_version_at_a_time(models: Any, two_versions: Any) ->
 
 
 @pytest.mark.parametrize("aliases", [[], ["-default"], ["1"], ["Upper"], ["a_b"]])
-def test_a_bad_alias_is_refused(models: Any, tuned: Any, aliases: Any) -> None:
+def test_a_bad_alias_is_refused(
+    models: aiplatform_v1.ModelServiceClient, tuned: Any, aliases: Any
+) -> None:
     with pytest.raises(exceptions.BadRequest):
         models.merge_version_aliases(name=tuned.model, version_aliases=aliases)
 
 
-def test_the_registry_of_the_sdk_moves_aliases(sdk: Any, two_versions: Any) -> None:
+def test_the_registry_of_the_sdk_moves_aliases(sdk: Any, two_versions: str) -> None:
     registry = sdk.models.ModelRegistry(two_versions)
     registry.add_version_aliases(["challenger"], version="1")
     versions = {info.version_id: info.version_aliases for info in registry.list_versions()}
@@ -128,7 +134,9 @@ def test_models_are_found_by_name_and_label(
     assert sdk.Model.list(filter='display_name="nothing"') == []
 
 
-def test_name_description_and_labels_can_be_changed(sdk: Any, models: Any, tuned: Any) -> None:
+def test_name_description_and_labels_can_be_changed(
+    sdk: Any, models: aiplatform_v1.ModelServiceClient, tuned: Any
+) -> None:
     sdk.Model(tuned.model).update(display_name="renamed", description="New", labels={"a": "b"})
     model = models.get_model(name=tuned.model)
     assert (model.display_name, model.description) == ("renamed", "New")
@@ -155,7 +163,7 @@ def test_the_default_checkpoint_can_be_chosen(client: genai.Client, tuned: Any) 
 
 
 def test_a_model_is_deleted_after_its_endpoints(
-    sdk: Any, client: genai.Client, two_versions: Any
+    sdk: Any, client: genai.Client, two_versions: str
 ) -> None:
     model = sdk.Model(two_versions)
     with pytest.raises(exceptions.GoogleAPICallError, match="undeploy it first"):
@@ -185,7 +193,7 @@ def test_a_model_is_deleted_after_its_endpoints(
 
 
 def test_endpoints_are_listed_and_an_undeployed_one_answers_no_more(
-    client: genai.Client, endpoints: Any, tuned: Any
+    client: genai.Client, endpoints: aiplatform_v1.EndpointServiceClient, tuned: Any
 ) -> None:
     parent = tuned.endpoint.rpartition("/endpoints/")[0]
     listed = endpoints.list_endpoints(parent=parent)
@@ -201,7 +209,11 @@ def test_endpoints_are_listed_and_an_undeployed_one_answers_no_more(
     assert error.value.code == 404
 
 
-def test_what_is_not_served_says_so(models: Any, endpoints: Any, tuned: Any) -> None:
+def test_what_is_not_served_says_so(
+    models: aiplatform_v1.ModelServiceClient,
+    endpoints: aiplatform_v1.EndpointServiceClient,
+    tuned: Any,
+) -> None:
     parent = tuned.endpoint.rpartition("/endpoints/")[0]
     with pytest.raises(exceptions.MethodNotImplemented, match="uploading models"):
         models.upload_model(parent=parent, model=aiplatform_v1.Model(display_name="x"))

@@ -1,7 +1,7 @@
 """The token of the generated credentials, which calls that run code or set faults ask for.
 
-Whoever can read the credentials file has it: Google's clients get it from `/token` for an assertion
-that the file's key signed (RFC 7523), and `VERTEX_EMULATOR_TOKEN` holds it for everybody else.
+Anyone who can read the credentials file has it: Google's clients get it from `/token` for an
+assertion that the file's key signed (RFC 7523), and `VERTEX_EMULATOR_TOKEN` holds it for others.
 
 https://developers.google.com/identity/protocols/oauth2/service-account#httprest
 """
@@ -61,10 +61,11 @@ class Access:
         )
 
     def proof(self, challenge: str, port: int) -> str:
-        """What only a server that holds the token, on `port`, answers to `challenge`.
+        """The answer to `challenge` that only a server with the token, on `port`, can give.
 
-        Whoever is about to send the token asks for this first: another account's program may have
-        taken the port. The port is part of it, so that it cannot pass on another server's answer.
+        A client that is about to send the token asks for this first, because another account's
+        program may have taken the port. The port is part of the challenge, so that such a program
+        cannot pass on another server's answer.
         """
         text = f"{port} {challenge}"
         return hmac.new(self._token.encode(), text.encode(), hashlib.sha256).hexdigest()
@@ -73,7 +74,7 @@ class Access:
         """The access token for the form that Google's clients post to `/token`.
 
         Raises:
-            ApiError: 400, the form holds no assertion that the key of the credentials signed.
+            ApiError: 400 if the form holds no assertion that the key of the credentials signed.
         """
         form = parse_qs(body.decode("latin-1"))
         assertion = form.get("assertion", [""])[0]
@@ -87,13 +88,13 @@ class Access:
         return self._token
 
     def require(self, headers: Mapping[str, str]) -> None:
-        """Let pass a request that carries the token, or a JWT that the same key signed.
+        """Let a request pass if it carries the token, or a JWT that the same key signed.
 
         Args:
             headers: Of the request; names in lower case, or without regard to case.
 
         Raises:
-            ApiError: 401, it carries neither.
+            ApiError: 401 if it carries neither.
         """
         value = headers.get("authorization", "")
         sent = value[len(_BEARER) :].strip() if value.lower().startswith(_BEARER) else ""
@@ -116,7 +117,8 @@ class Access:
     def _is_signed_for_an_api(self, jwt: str) -> bool:
         """Whether `jwt` is what Google's generated clients send in place of a token.
 
-        An assertion for `/token` is not: whoever took the port of an emulator that ended gets them.
+        An assertion for `/token` is not one, because a program that takes the port of a stopped
+        emulator receives those.
         """
         audience = self._audience(jwt)
         return bool(audience) and not audience.endswith(_TOKEN_PATH)

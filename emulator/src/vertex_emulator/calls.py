@@ -1,4 +1,4 @@
-"""What a request asks for, told from its verb and path alone: service, method and model."""
+"""The service, method and model of a request, from its verb and path alone."""
 
 from __future__ import annotations
 

@@ -33,7 +33,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
     env_file: Path | None = given.env_file
     if env_file is not None:
-        # Whoever waits for this file must not find that of an earlier start.
+        # A process that waits for this file must not find one from an earlier start.
         env_file.parent.mkdir(parents=True, exist_ok=True)
         env_file.unlink(missing_ok=True)
     config = EmulatorConfig(
@@ -56,7 +56,11 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
     try:
         serve(
-            config, on_ready=announce, stop_when_input_ends=given.stop_with_input, reset=given.reset
+            config,
+            on_ready=announce,
+            stop_when_input_ends=given.stop_with_input,
+            stop_when_free=given.stop_when_free,
+            reset=given.reset,
         )
     except FaultPlanError as error:
         parser.error(_visible(f"argument --faults: {given.faults}: {error}"))
@@ -115,6 +119,12 @@ def _parser() -> argparse.ArgumentParser:
         help="File of faults in force from the start, YAML or JSON.",
     )
     add("--stop-with-input", action="store_true", help="Stop when standard input closes.")
+    add(
+        "--stop-when-free",
+        type=Path,
+        metavar="FILE",
+        help="Stop when no process holds a lock on this file any more.",
+    )
     return parser
 
 
@@ -126,5 +136,5 @@ def _existing_file(text: str) -> Path:
 
 
 def _visible(text: str) -> str:
-    """`text` with what would steer a terminal spelled out."""
+    """`text` with the characters that would control a terminal spelled out."""
     return "".join(one if one.isprintable() or one == "\n" else ascii(one)[1:-1] for one in text)

@@ -1,4 +1,4 @@
-"""What a person can choose about the emulator."""
+"""The emulator's settings."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from pathlib import Path
 
 @dataclass(frozen=True)
 class EmulatorConfig:
-    """Settings of one emulator process.
+    """The settings of one emulator process.
 
     Attributes:
         state: Folder that holds everything the emulator keeps; created when missing.
@@ -17,7 +17,7 @@ class EmulatorConfig:
         project: Google Cloud project the emulator's own credentials and bucket belong to.
         location: Vertex AI location that clients use.
         bucket: Bucket that exists from the start.
-        tuning_seconds: How long a tuning job takes at least, from creation to its end.
+        tuning_seconds: Least duration of a tuning job, from creation to end.
         batch_seconds: How long a batch prediction job takes at least.
         faults: YAML or JSON file of the faults that are in force from the start; None for none.
         seed_public_data: Whether `bigquery-public-data` is filled with generated tables.

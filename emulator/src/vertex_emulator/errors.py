@@ -38,7 +38,7 @@ class ApiError(Exception):
     Args:
         code: HTTP status.
         message: What was wrong, for a person.
-        reason: Word for `errors[].reason`; the usual one of the status when left out.
+        reason: Word for `errors[].reason`; the status's usual one when left out.
         status: Canonical code name; the usual one of the status when left out.
         details: Typed details, each an object with an `@type`.
         headers: Extra response headers, such as `Retry-After`.

@@ -1,4 +1,4 @@
-"""Where faults meet requests: a layer around the application, and the address to set them."""
+"""Applies faults to requests: a layer around the application, and the routes that set faults."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ from vertex_emulator.stats import Stats
 
 
 class FaultInjector:
-    """Does to requests what the fault book says; passes all others through untouched."""
+    """Applies the faults of the fault book to requests; passes all others through untouched."""
 
     def __init__(self, app: ASGIApp, book: FaultBook, stats: Stats) -> None:
         self._app = app
@@ -117,7 +117,7 @@ def _error(fault: Error) -> ApiError:
 
 
 async def _swallow(_: Message) -> None:
-    """Take an answer that nobody shall see."""
+    """Take an answer and discard it."""
 
 
 async def _wait_for_disconnect(receive: Receive, seconds: float) -> None:

@@ -37,7 +37,7 @@ class AnyFault(BaseModel):
         path: Regular expression in RE2's syntax that is searched for in the path.
         probability: Chance that a matching call is touched.
         skip: How many matching calls go untouched first.
-        times: How many calls are touched at most; no limit when left out.
+        times: The most calls that are touched; no limit when left out.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -72,7 +72,7 @@ def _compiled(pattern: str) -> Any:
     """A pattern of RE2, whose time is linear in the text whatever the pattern is.
 
     Raises:
-        ValueError: It is no pattern of RE2.
+        ValueError: It is not a pattern of RE2.
     """
     import re2
 
@@ -85,9 +85,11 @@ def _compiled(pattern: str) -> Any:
 
 
 def _text(error: Exception) -> str:
-    """What RE2 says of a pattern; it says it in bytes."""
-    said = error.args[0] if error.args else "no more is known"
-    return said.decode("utf-8", "replace") if isinstance(said, bytes) else str(said)
+    """RE2's message about a pattern, which RE2 gives in bytes."""
+    message = error.args[0] if error.args else "no details are known"
+    if isinstance(message, bytes):
+        return message.decode("utf-8", "replace")
+    return str(message)
 
 
 class Latency(AnyFault):
@@ -126,8 +128,8 @@ class Quota(AnyFault):
 
     Attributes:
         requests_per_minute: How many calls a minute go through.
-        window_seconds: Over how long calls are counted; in a shorter time than a minute only its
-            share of them goes through, so that they cannot all come at once.
+        window_seconds: Length of the window in which calls are counted; a window shorter than a
+            minute lets only its share through, so that they cannot all come at once.
         metric: Name of the quota in the error.
     """
 
@@ -162,14 +164,14 @@ class Drop(AnyFault):
 
 
 class Hang(AnyFault):
-    """No answer for so many seconds; then the connection is closed, with the work not done."""
+    """No answer for `seconds`; then the connection is closed, with the work not done."""
 
     kind: Literal["hang"]
     seconds: float = Field(600.0, ge=0, le=86_400)
 
 
 class Truncate(AnyFault):
-    """The answer breaks off after so many bytes of its body."""
+    """The answer breaks off after `after_bytes` bytes of its body."""
 
     kind: Literal["truncate"]
     after_bytes: int = Field(100, ge=0)
@@ -205,7 +207,7 @@ class Malformed(AnyFault):
 
 
 class Judge(AnyFault):
-    """The judge of evaluation errs.
+    """The judge of evaluations makes mistakes.
 
     Attributes:
         noise: Standard deviation that is added to a rating, in levels of its scale.
@@ -221,8 +223,8 @@ class Judge(AnyFault):
     malformed_probability: Probability = 0.0
 
 
-class Clock(AnyFault):
-    """The emulator's clock runs ahead (or behind) of the machine's by so many seconds."""
+class ClockSkew(AnyFault):
+    """The emulator's clock runs ahead of the machine's, or behind it if the offset is negative."""
 
     kind: Literal["clock"]
     offset_seconds: float = Field(ge=-(10**9), le=10**9)
@@ -230,14 +232,14 @@ class Clock(AnyFault):
 
 Fault = Annotated[
     Union[  # noqa: UP007 - a discriminated union that pydantic reads
-        Latency, Quota, Error, Drop, Hang, Truncate, Job, Block, Malformed, Judge, Clock
+        Latency, Quota, Error, Drop, Hang, Truncate, Job, Block, Malformed, Judge, ClockSkew
     ],
     Field(discriminator="kind"),
 ]
 
 
 class FaultPlan(BaseModel):
-    """What is asked for: a seed and the faults, in the order in which they are tried."""
+    """A seed and the faults, in the order in which they are tried."""
 
     model_config = ConfigDict(extra="forbid")
 
@@ -250,10 +252,10 @@ class FaultPlanError(ValueError):
 
 
 def parse_plan(text: bytes) -> FaultPlan:
-    """Read a plan, a list of faults or one fault from YAML, of which JSON is a part.
+    """Read a plan, a list of faults or one fault from YAML or JSON.
 
     Raises:
-        FaultPlanError: It is no YAML, or has wrong fields; names each.
+        FaultPlanError: It is not YAML, or has wrong fields, which the message names.
     """
     try:
         value: Any = yaml.safe_load(text)

@@ -1,4 +1,4 @@
-"""The faults in force, and the dice that decide which calls they strike.
+"""The faults in force, and the dice that decide which calls they hit.
 
 Every fault has dice of its own, seeded by the plan's seed and the fault's place, so that the same
 requests in the same order meet the same faults.
@@ -16,13 +16,13 @@ from datetime import UTC, datetime, timedelta
 from typing import Any, TypeVar
 
 from vertex_emulator.calls import Call
-from vertex_emulator.fault_kinds import AnyFault, Clock, FaultPlan, Job, Judge, Quota
+from vertex_emulator.fault_kinds import AnyFault, ClockSkew, FaultPlan, Job, Judge, Quota
 
 _F = TypeVar("_F", bound=AnyFault)
 
 
 class Rule:
-    """One fault with its dice and how often it was met."""
+    """One fault with its dice and how often calls met it."""
 
     def __init__(self, fault: Any, seed: int, place: int) -> None:
         self.fault = fault
@@ -34,7 +34,7 @@ class Rule:
 
 
 class FaultBook:
-    """The faults in force; thread-safe, as workers ask it too."""
+    """The faults in force; thread-safe, because workers use it too."""
 
     def __init__(self, plan: FaultPlan | None = None) -> None:
         self._lock = threading.Lock()
@@ -43,20 +43,20 @@ class FaultBook:
         self.replace(plan or FaultPlan())
 
     def replace(self, plan: FaultPlan) -> None:
-        """Put `plan` in force in place of what was."""
+        """Replace the faults in force by those of `plan`."""
         with self._lock:
             self._seed = plan.seed
             self._rules = []
             self._append(plan.faults)
 
     def add(self, plan: FaultPlan) -> None:
-        """Put the faults of `plan` in force besides those that are; its seed becomes the book's."""
+        """Add the faults of `plan` to those in force; its seed becomes the book's."""
         with self._lock:
             self._seed = plan.seed
             self._append(plan.faults)
 
     def clear(self) -> None:
-        """No faults any more."""
+        """Remove all faults."""
         self.replace(FaultPlan())
 
     def _append(self, faults: list[Any]) -> None:
@@ -152,7 +152,7 @@ class FaultBook:
         return next((fault for fault, _ in self.strike(self.matching(call), kind)), None)
 
     def job(self, collection: str, model: str | None, name: str) -> Job | None:
-        """What shall happen to a job; ask once, when it starts to run, and keep the answer.
+        """The fault of a job; ask once, when it starts to run, and keep the answer.
 
         Args:
             collection: `tuningJobs` or `batchPredictionJobs`; the method is `<collection>.run`.
@@ -179,6 +179,6 @@ class FaultBook:
     def now(self) -> datetime:
         """The emulator's time in UTC: the machine's, moved by the clock faults in force."""
         offset = sum(
-            rule.fault.offset_seconds for rule in self._rules if isinstance(rule.fault, Clock)
+            rule.fault.offset_seconds for rule in self._rules if isinstance(rule.fault, ClockSkew)
         )
         return datetime.now(UTC) + timedelta(seconds=offset)

@@ -1,8 +1,8 @@
-"""What stands between web pages and the emulator, which is open to every program of this machine.
+"""Protects the emulator, which is open to every program on this machine, from web pages.
 
-A browser sends requests for any page that is open in it. It says so: with `Host` (a page may bind
-its own name to this machine), `Origin` and `Sec-Fetch-Site`. Google's clients send neither of the
-last two. What is stored here is data and not a page, however it calls itself.
+A browser sends requests for any page that is open in it, and marks them with `Host` (a page may
+bind its own name to this machine), `Origin` and `Sec-Fetch-Site`. Google's clients send neither
+of the last two. What is stored here is data and not a page, whatever type it declares.
 
 https://www.w3.org/TR/fetch-metadata/
 https://developer.mozilla.org/docs/Web/HTTP/Reference/Headers/Content-Security-Policy/sandbox
@@ -34,10 +34,10 @@ _ANSWER_HEADERS = [
 
 
 class Guard:
-    """Refuses what a page of another origin caused, and calls of `/emulator/` without the token.
+    """Refuses requests from pages of another origin, and calls of `/emulator/` without the token.
 
     Args:
-        app: What answers all other requests.
+        app: Answers all other requests.
         access: Knows the token.
     """
 
@@ -68,14 +68,14 @@ class Guard:
 
 
 def refuse_foreign(scheme: str, headers: Headers) -> None:
-    """Let pass requests that no page of another origin can have caused.
+    """Let a request pass if no page of another origin can have caused it.
 
     Args:
         scheme: `http` or `https`, as the request came.
         headers: Of the request.
 
     Raises:
-        ApiError: 403, the request is for another host, or says that it comes from another origin.
+        ApiError: 403 if the request is for another host, or says that it comes from another origin.
     """
     hosts = headers.getlist("host")
     if len(hosts) != 1 or not _LOOPBACK_HOST.fullmatch(hosts[0]):

@@ -1,4 +1,4 @@
-"""Files of the emulator are for the account that it runs as, and for no other on this machine."""
+"""Keeps the emulator's files private to the account that it runs as."""
 
 from __future__ import annotations
 
@@ -9,13 +9,13 @@ from collections.abc import Collection
 from pathlib import Path
 
 OTHERS = stat.S_IRWXG | stat.S_IRWXO
-"""What group and others may do with a file; as a umask, what they may not."""
+"""Permission bits of group and others; as a umask, the ones to withhold."""
 
 
 def keep_private(folder: Path, own: Collection[str]) -> None:
-    """Make what is ours in `folder`, and all that this process writes from now on, private.
+    """Make our files in `folder`, and all that this process writes from now on, private.
 
-    A folder that holds other things besides stays as open as it is.
+    A folder that also holds other things stays as open as it is.
 
     Args:
         folder: The folder of state; created when missing.
@@ -54,7 +54,7 @@ def make_private_folder(folder: Path) -> None:
     for parent, folders, files in os.walk(folder):
         for name in (*folders, *files):
             make_private(Path(parent, name))
-    make_private(folder)  # last: whoever is killed before leaves it to be done again
+    make_private(folder)  # last, so that a killed process does it again
 
 
 def make_private(path: Path) -> None:

@@ -1,4 +1,4 @@
-"""HTTP/1.1 as uvicorn speaks it, with two things added: a way to cut, and answers in one write."""
+"""uvicorn's HTTP/1.1 with two additions: a way to cut the connection, and answers in one write."""
 
 from __future__ import annotations
 
@@ -27,14 +27,14 @@ class EmulatorProtocol(HttpToolsProtocol):
 
 
 class GatheringTransport:
-    """Hands on what is written during one turn of the event loop in one piece.
+    """Passes on in one piece what is written during one turn of the event loop.
 
     uvicorn writes the head of an answer and then its body, and the transport sends each at once:
     two system calls, and a client that wakes up for the head alone. That costs a small answer a
     tenth of its time.
 
     Args:
-        transport: Where the bytes go; everything but writing and closing is its own.
+        transport: Where the bytes go; handles everything but writing and closing.
         loop: The event loop of the connection.
     """
 

@@ -66,7 +66,7 @@ class PublicData:
         self._thread.start()
 
     def wait(self) -> None:
-        """Return when the tables are complete, or could not be filled."""
+        """Wait until the tables are complete, or could not be filled."""
         self._done.wait()
 
     def stop(self) -> None:
@@ -158,7 +158,7 @@ def _questions(entries: Iterable[Entry]) -> Iterator[Row]:
 def _answers(entries: list[Entry]) -> Iterator[Row]:
     for index, entry in enumerate(entries):
         for place, answer in enumerate(_answer_ids(entry)):
-            # A second answer points elsewhere: not every answer on such a site is right.
+            # A second answer points elsewhere, because not every answer on such a site is right.
             source = entry if place == 0 else entries[(index * 7 + 13) % len(entries)]
             answered = _asked(entry) + timedelta(minutes=20 + _digest(entry, "wait") % 600 + place)
             yield {

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 @pytest.fixture(scope="session")
 def vertex_emulator_process(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningEmulator]:
-    """An emulator on a free port; nobody is pointed at it yet."""
+    """An emulator on a free port; no variable points at it yet."""
     from vertex_emulator.testing import start_emulator
 
     running = start_emulator(tmp_path_factory.mktemp("vertex_emulator") / "state")
@@ -29,7 +29,7 @@ def vertex_emulator_process(tmp_path_factory: pytest.TempPathFactory) -> Iterato
 def vertex_emulator(vertex_emulator_process: RunningEmulator) -> Iterator[RunningEmulator]:
     """An emulator that Google's clients find until the end of the session.
 
-    Variables that lead them elsewhere are taken away, and all are put back afterwards.
+    Variables that point them elsewhere are removed, and restored afterwards.
     """
     from vertex_emulator.testing import GOOGLE_VARIABLES
 

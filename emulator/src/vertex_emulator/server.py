@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import errno
+import fcntl
 import os
 import shutil
 import socket
+import sqlite3
 import sys
 import threading
 import time
@@ -47,9 +50,11 @@ ENVIRONMENT_FILE = "environment"
 """File in the state folder with the variables of the emulator that serves it, or last did."""
 
 SERVER = "vertex-emulator"
-"""The `Server` header of every answer: by it a client knows what it talks to."""
+"""The `Server` header of every answer: it tells a client that this is the emulator."""
 
 _LOCK = "lock"
+_FREE_SECONDS = 0.5
+_FULL = {errno.ENOSPC, errno.EDQUOT}
 _LOCK_SECONDS = 10
 _OWN_ENTRIES = {
     *("bigquery", "storage", "vertex"),
@@ -112,6 +117,12 @@ def create_app(config: EmulatorConfig, stats: Stats | None = None) -> Starlette:
             raise error
         return error.response()
 
+    async def on_full_disk(_: Request, error: Exception) -> Response:
+        if getattr(error, "errno", None) not in _FULL and "disk is full" not in str(error):
+            raise error
+        message = f"no space is left on the disk of {config.state}, where the emulator keeps it"
+        return ApiError(507, message, reason="insufficientStorage").response()
+
     async def on_unknown_path(request: Request, _: Exception) -> Response:
         error = _unserved(request)
         call = describe(request.method, request.url.path)
@@ -121,7 +132,7 @@ def create_app(config: EmulatorConfig, stats: Stats | None = None) -> Starlette:
 
     @asynccontextmanager
     async def lifespan(_: Starlette) -> AsyncIterator[None]:
-        # What takes seconds begins when all else is ready, and nothing but its users waits for it.
+        # Slow work begins when all else is ready, and only its users wait for it.
         vertex.context.catalog.prepare()
         if public_data:
             public_data.start()
@@ -146,7 +157,13 @@ def create_app(config: EmulatorConfig, stats: Stats | None = None) -> Starlette:
             *vertex.routes(),
             *storage.xml_routes(),
         ],
-        exception_handlers={ApiError: on_api_error, 404: on_unknown_path, 405: on_unknown_path},
+        exception_handlers={
+            ApiError: on_api_error,
+            OSError: on_full_disk,
+            sqlite3.OperationalError: on_full_disk,
+            404: on_unknown_path,
+            405: on_unknown_path,
+        },
         lifespan=lifespan,
     )
     app.add_middleware(FaultInjector, book=faults, stats=stats)
@@ -173,6 +190,7 @@ def serve(
     *,
     on_ready: Callable[[str, dict[str, str]], None] | None = None,
     stop_when_input_ends: bool = False,
+    stop_when_free: Path | None = None,
     reset: bool = False,
 ) -> None:
     """Serve until SIGINT or SIGTERM.
@@ -181,6 +199,7 @@ def serve(
         config: Settings; `port` 0 takes a free port.
         on_ready: Called once requests are answered, with the URL and the client variables.
         stop_when_input_ends: Stop when standard input closes, as it does when the parent dies.
+        stop_when_free: Stop when no process holds a lock (`flock`) on this file any more.
         reset: Clear the state folder first.
 
     Raises:
@@ -192,13 +211,14 @@ def serve(
     with _only_server_of(config.state):
         if reset:
             _clear(config.state)
-        _serve(config, on_ready, stop_when_input_ends)
+        _serve(config, on_ready, stop_when_input_ends, stop_when_free)
 
 
 def _serve(
     config: EmulatorConfig,
     on_ready: Callable[[str, dict[str, str]], None] | None,
     stop_when_input_ends: bool,
+    stop_when_free: Path | None,
 ) -> None:
     listener = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
     listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
@@ -229,9 +249,27 @@ def _serve(
         if stop_when_input_ends:
             sys.stdin.buffer.read()
             server.should_exit = True
+        if stop_when_free:
+            _wait_until_free(stop_when_free)
+            server.should_exit = True
 
     threading.Thread(target=watch, daemon=True).start()
     server.run(sockets=[listener])
+
+
+def _wait_until_free(file: Path) -> None:
+    """Wait until nobody holds a lock on a file; then hold it until this process ends.
+
+    A process that comes in the meantime waits for the lock, finds no server, and starts one.
+    """
+    held = os.open(file, os.O_RDWR | os.O_CREAT, 0o600)
+    while True:
+        try:
+            fcntl.flock(held, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            time.sleep(_FREE_SECONDS)
+        else:
+            return
 
 
 def _clear(state: Path) -> None:

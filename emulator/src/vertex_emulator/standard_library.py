@@ -125,8 +125,8 @@ class Entry:
 def documentation() -> list[Entry]:
     """Every documented public object of `MODULES` whose text occurs only once.
 
-    A text that stands under several names is dropped altogether: nobody could say which of them
-    it describes. Modules with too few texts to learn from are left out.
+    A text that occurs under several names is dropped altogether, because it does not say which
+    of them it describes. Modules with too few texts to learn from are left out.
     """
     entries = [entry for module in MODULES for entry in _module_entries(module)]
     texts = Counter(_normalized(entry) for entry in entries)

@@ -25,8 +25,9 @@ def approve(
     from genaiops_dagster.cli.account import account
     from genaiops_dagster.promotion.approve import ApprovalError
     from genaiops_dagster.promotion.approve import approve as approve_decision
-    from genaiops_dagster.promotion.log import BrokenLogError, DecisionLog
+    from genaiops_dagster.promotion.log import DecisionLog
     from genaiops_dagster.promotion.tables import publish_log
+    from genaiops_dagster.records.chain import BrokenLogError
 
     with working_on(use_case, folder, refusals=(ApprovalError, BrokenLogError)) as here:
         log = DecisionLog(here.store, here.use_case.name, here.clock)

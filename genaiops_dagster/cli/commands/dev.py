@@ -19,7 +19,7 @@ import typer
 
 from genaiops_dagster.cli.options import FOLDER, fail
 from genaiops_dagster.cli.secret_file import SecretFileError
-from genaiops_dagster.cli.session import SessionError, open_session
+from genaiops_dagster.cli.session import SessionError, dagster_instance, open_session
 from genaiops_dagster.cli.terminal import Terminal, styled, visible_streams
 from genaiops_dagster.cli.ui_address import UiAddress, create_dev_token, published_ui_address
 from genaiops_dagster.use_case import UseCaseError, load_use_cases
@@ -43,7 +43,8 @@ def dev(
         load_use_cases()
         token = create_dev_token(folder)
         with open_session(folder) as session:
-            _create_history()
+            with dagster_instance():
+                pass  # its tables are there before several processes look for them
             chosen_port = port or _free_port()
             address = UiAddress(f"http://127.0.0.1:{chosen_port}", token)
             where = session.emulator_url or f"Google Cloud, project {session.settings.project}"
@@ -61,18 +62,6 @@ def dev(
         fail(str(error), code=2)
     except KeyboardInterrupt:
         console.print("stopped")
-
-
-def _create_history() -> None:
-    """Create the tables of Dagster's history before several processes would, at the same moment.
-
-    On a new folder the web server, the daemon and their code servers each find no tables; two that
-    create them at once leave a migration state that no process can read afterwards.
-    """
-    from dagster import DagsterInstance
-
-    with DagsterInstance.get():
-        pass
 
 
 def _interrupt(*_: object) -> None:

@@ -44,7 +44,7 @@ _VARIABLES = {
 
 @dataclass(frozen=True)
 class Diagnosis:
-    """What one check found: `remedy` says what to do when it failed, and is empty otherwise."""
+    """The result of one check: `remedy` says what to do when it failed, and is empty otherwise."""
 
     name: str
     detail: str

@@ -34,6 +34,10 @@ def emulator(
     stop_with_input: Annotated[
         bool, typer.Option("--stop-with-input", help="Stop when standard input closes.")
     ] = False,
+    stop_when_free: Annotated[
+        Path | None,
+        typer.Option(help="Stop when no process holds a lock on this file any more."),
+    ] = None,
 ) -> None:
     """Serve Google's APIs on loopback, and print the variables that point clients here."""
     options = ["--port", str(port), "--state", str(state), "--tuning-seconds", str(tuning_seconds)]
@@ -41,6 +45,8 @@ def emulator(
         options += ["--env-file", str(env_file)]
     if faults is not None:
         options += ["--faults", str(faults)]
+    if stop_when_free is not None:
+        options += ["--stop-when-free", str(stop_when_free)]
     options += ["--reset"] * reset + ["--stop-with-input"] * stop_with_input
     try:
         start = command(*options)

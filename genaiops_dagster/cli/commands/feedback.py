@@ -1,4 +1,4 @@
-"""`genaiops feedback`: what somebody says of an answer that the router gave."""
+"""`genaiops feedback`: what somebody says about an answer that the router gave."""
 
 from __future__ import annotations
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import difflib
 import json
+import re
 import uuid
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
@@ -13,7 +15,7 @@ from genaiops_dagster.cli.options import FOLDER, fail
 from genaiops_dagster.cli.terminal import Terminal, styled, write
 from genaiops_dagster.cli.umask import files_of_the_user
 from genaiops_dagster.cli.working import reporting, working_on
-from genaiops_dagster.use_case import load_use_cases
+from genaiops_dagster.use_case import UseCaseError, load_use_cases
 
 if TYPE_CHECKING:
     from genaiops_dagster.orchestration.workspace import Workspace
@@ -21,13 +23,15 @@ if TYPE_CHECKING:
     from genaiops_dagster.serving.answering.one_question import QuestionOptions
 
 _DEFAULT = "python_modules"
+_NAME = re.compile(r"[a-z][a-z0-9_]*")
 Preset = Literal["deterministic", "balanced", "random"]
 
 
 def generate(
     use_case: Annotated[
-        str, typer.Argument(help="Name of the use case; may be left out before a text.")
-    ] = _DEFAULT,
+        str | None,
+        typer.Argument(help=f"Name of the use case; {_DEFAULT} if it is left out before a text."),
+    ] = None,
     text: Annotated[str | None, typer.Argument(help="What is asked.")] = None,
     use_case_option: Annotated[
         str | None, typer.Option("--use-case", hidden=True, help="The form of version 0.1.")
@@ -64,7 +68,7 @@ def generate(
 ) -> None:
     """Ask the champion of a use case, with the prompt that it was evaluated with.
 
-    The tokens are counted and held against the budget before anything is sent; the rules of
+    The tokens are counted and checked against the budget before anything is sent; the rules of
     serving.guardrails apply. Exits with 0 when an answer came, with 1 when it was refused or
     blocked, and with 2 when the question cannot be asked.
     """
@@ -72,9 +76,9 @@ def generate(
 
     from genaiops_dagster.budget.limits import BudgetExceededError
     from genaiops_dagster.promotion.champion import ChampionError
-    from genaiops_dagster.promotion.log import BrokenLogError
     from genaiops_dagster.prompts.parity import PromptParityError
     from genaiops_dagster.prompts.rendering import PromptError
+    from genaiops_dagster.records.chain import BrokenLogError
     from genaiops_dagster.serving.answering.ask import QuestionError
     from genaiops_dagster.serving.answering.one_question import QuestionOptions, RefusedError
 
@@ -94,16 +98,32 @@ def generate(
         fail(f"the service did not answer: {error}")
 
 
-def _name_and_text(first: str, second: str | None, option: str | None) -> tuple[str, str | None]:
-    """The use case and the text, of which the first may be left out, or be an option as before."""
+def _name_and_text(
+    first: str | None, second: str | None, option: str | None
+) -> tuple[str, str | None]:
+    """The use case and the text, of which the first may be left out, or be an option as before.
+
+    Raises:
+        UseCaseError: a single word is neither a text nor a use case; or there is one text too many.
+    """
     if option is not None:
         Terminal(stderr=True).print(
             styled("--use-case will go with the next release;", "yellow"),
             f"write `genaiops generate {option} ...`",
             soft_wrap=True,
         )
-        return option, None if first == _DEFAULT and second is None else first
-    if second is None and first not in load_use_cases():
+        if second is not None:
+            raise UseCaseError(f"one text is asked at a time, not {first!r} and {second!r}")
+        return option, first
+    if first is None:
+        return _DEFAULT, None
+    known = load_use_cases()
+    if second is None and first not in known:
+        if _NAME.fullmatch(first) and difflib.get_close_matches(first, known):
+            raise UseCaseError(
+                f"there is no use case {first}; there are: {', '.join(sorted(known))}. "
+                f"To ask the word itself: genaiops generate {_DEFAULT} {first}"
+            )
         return _DEFAULT, first
     return first, second
 

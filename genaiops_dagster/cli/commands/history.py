@@ -35,11 +35,14 @@ def history(
     """
     from genaiops_dagster.promotion.assets import open_champion
     from genaiops_dagster.promotion.champion import ChampionError, settle
-    from genaiops_dagster.promotion.log import BrokenLogError
+    from genaiops_dagster.promotion.log import require_published
+    from genaiops_dagster.records.chain import BrokenLogError
 
     with working_on(use_case, folder, refusals=(BrokenLogError, ChampionError)) as here:
         books = open_champion(here)
-        _print(books.log.read(), as_json=as_json)
+        entries = books.log.read()
+        require_published(here.warehouse, use_case, entries)
+        _print(entries, as_json=as_json)
         _, champion = settle(books)
     if not as_json:
         serves = (

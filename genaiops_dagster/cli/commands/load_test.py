@@ -21,11 +21,11 @@ if TYPE_CHECKING:
 def load_test(
     use_case: Annotated[str, typer.Argument(help="Name of the use case.")],
     candidate: Annotated[
-        str, typer.Option(help="Whom to load; `champion` for what serves. Default the challenger.")
+        str, typer.Option(help="What to load; `champion` for what serves. Default the challenger.")
     ] = "",
     folder: FOLDER = Path(".genaiops"),
 ) -> None:
-    """Send a model the load of the use case file, and hold it against its latency objective.
+    """Send a model the load of the use case file, and compare its latency with the objective.
 
     Exits with 1 when the objective is missed. Costs are reserved in the budget first.
     """

@@ -6,9 +6,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
+from pydantic import Field
 from rich.table import Table
 
-from genaiops_dagster.budget.ledger import Ledger
+from genaiops_dagster.budget.ledger import STALE_SECONDS, Entry, Ledger
 from genaiops_dagster.budget.limits import refusals, sweep_refusals
 from genaiops_dagster.cli.lifecycle import run_job
 from genaiops_dagster.cli.options import FOLDER, fail
@@ -28,7 +29,7 @@ if TYPE_CHECKING:
 
 
 class Plan(Record):
-    """What a run would cost, and what of it is paid already.
+    """The cost of a run, and the part of it that is already paid.
 
     Attributes:
         estimate: The whole run, as if nothing were there.
@@ -37,6 +38,7 @@ class Plan(Record):
         refusals: Why the budget would not allow it; empty when it would.
         spent_this_month_usd: What all runs of this month have spent and reserved.
         concerns: Base models that are retired, or will be soon.
+        reservations: What other runs hold of the month, and what releases it.
     """
 
     estimate: CostEstimate
@@ -45,6 +47,7 @@ class Plan(Record):
     refusals: list[str]
     spent_this_month_usd: float
     concerns: list[str]
+    reservations: list[str] = Field(default_factory=list)
 
 
 def plan(
@@ -96,7 +99,8 @@ def plan_run(use_case: UseCase, store: ObjectStore, clock: Clock) -> Plan:
     estimate = read_record(store, CostEstimate, use_case.name, "cost_estimate")
     done = finished_stages(use_case, store, estimate)
     to_pay = without(estimate, done)
-    spent = Ledger(store, use_case.name, use_case.budget, clock).read().taken()
+    month = Ledger(store, use_case.name, use_case.budget, clock).read()
+    spent = month.taken()
     return Plan(
         estimate=estimate,
         kept=sorted(done),
@@ -107,6 +111,17 @@ def plan_run(use_case: UseCase, store: ObjectStore, clock: Clock) -> Plan:
         ],
         spent_this_month_usd=spent.usd,
         concerns=[concern.sentence for concern in concerns(models_of(use_case), clock.today())],
+        reservations=[_reservation(entry, clock) for entry in month.entries if entry.reserved_usd],
+    )
+
+
+def _reservation(entry: Entry, clock: Clock) -> str:
+    """A run's reservation in the month, and what releases it."""
+    minutes = (clock.now().timestamp() - entry.updated) / 60
+    return (
+        f"${entry.reserved_usd:.4f} is reserved for {entry.work} by run {entry.run_id[:8]}, last "
+        f"seen {minutes:.0f} min ago; released when that run ends, when the work is found "
+        f"done, or when it is reserved again after {STALE_SECONDS / 60:.0f} min of silence"
     )
 
 
@@ -154,6 +169,8 @@ def _show(planned: Plan, console: Terminal) -> None:
         + ("; emulated, nothing will be charged" if to_pay.emulated else "")
     )
     console.print(f"Spent and reserved this month: ${planned.spent_this_month_usd:.4f}")
+    for reservation in planned.reservations:
+        console.print(styled(f"  {reservation}", "dim"), soft_wrap=True)
     for sentence in to_pay.degradation.done if to_pay.degradation else ():
         console.print(styled(f"With less: {sentence}", "yellow"))
     for concern in planned.concerns:

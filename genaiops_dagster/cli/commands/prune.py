@@ -26,8 +26,9 @@ def prune(
 
     Never the champion or its predecessor.
     """
-    from genaiops_dagster.promotion.log import BrokenLogError, read_log
+    from genaiops_dagster.promotion.log import read_log
     from genaiops_dagster.promotion.prune import delete_model, stale_models
+    from genaiops_dagster.records.chain import BrokenLogError
 
     console = Terminal()
     with working_on(use_case, folder, refusals=(BrokenLogError,)) as here:

@@ -35,7 +35,7 @@ def rejected(
     ] = None,
     folder: FOLDER = Path(".genaiops"),
 ) -> None:
-    """Show which source rows did not become examples, why, and in which file and row they stand.
+    """Show which source rows did not become examples, why, and which file and row they are in.
 
     The rows' own text is not shown: it may be what they were rejected for.
     """

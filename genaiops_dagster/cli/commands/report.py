@@ -48,7 +48,7 @@ def report(
 
 
 def _content(here: Workspace) -> PageContent | None:
-    """What the page shows, from the bucket and the tables; None before the first comparison."""
+    """The content of the page, from the bucket and the tables; None before the first comparison."""
     from genaiops_dagster.comparison.trend import read_trend
     from genaiops_dagster.evaluation.report import read_rows
     from genaiops_dagster.promotion.champion import read_champion

@@ -35,11 +35,11 @@ def rollback(
     from genaiops_dagster.cli.account import account
     from genaiops_dagster.promotion.assets import open_champion
     from genaiops_dagster.promotion.champion import ChampionError
-    from genaiops_dagster.promotion.log import BrokenLogError
     from genaiops_dagster.promotion.rollback import RollbackError
     from genaiops_dagster.promotion.rollback import rollback as roll_back
     from genaiops_dagster.promotion.smoke_test import SmokeTestError, smoke_test
     from genaiops_dagster.promotion.tables import publish_log
+    from genaiops_dagster.records.chain import BrokenLogError
 
     refusals = (RollbackError, ChampionError, BrokenLogError, SmokeTestError)
     with working_on(use_case, folder, refusals=refusals) as here:

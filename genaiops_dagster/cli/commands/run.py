@@ -18,6 +18,7 @@ from genaiops_dagster.cli.lifecycle import (
     run_job,
 )
 from genaiops_dagster.cli.options import FOLDER, fail
+from genaiops_dagster.cli.session import dagster_instance
 from genaiops_dagster.cli.summary import print_summary, progress_table, summarize
 from genaiops_dagster.cli.terminal import Terminal, styled
 from genaiops_dagster.cli.umask import files_of_the_user
@@ -90,7 +91,7 @@ def _run(
     *,
     again: bool,
 ) -> tuple[bool, list[str]]:
-    """Run the lifecycle and print what came of it.
+    """Run the lifecycle and print its results.
 
     Args:
         here: Use case and services.
@@ -102,8 +103,6 @@ def _run(
     Returns:
         Whether nothing failed, and the names of tuning jobs that outlast the run.
     """
-    import dagster as dg
-
     from genaiops_dagster.orchestration.assembly import build_definitions, lifecycle_job_name
     from genaiops_dagster.orchestration.asset_options import pipeline_keys
     from genaiops_dagster.tuning.pending import pending_jobs
@@ -114,7 +113,7 @@ def _run(
     definitions = build_definitions([use_case])
     job = definitions.resolve_job_def(lifecycle_job_name(use_case.name))
     names, checks = _step_names(definitions, job)
-    with dg.DagsterInstance.get() as instance:
+    with dagster_instance() as instance:
         fail_abandoned_runs(instance)
         with _progress(console, names, checks) as on_progress:
             steps = {v: k for k, v in names.items()} if again else {}
@@ -159,7 +158,7 @@ def _tell_of_pipelines(use_case: UseCase, store: ObjectStore, console: Terminal)
 def _step_names(
     definitions: dg.Definitions, job: dg.JobDefinition
 ) -> tuple[dict[str, str], set[str]]:
-    """What each step makes, by step key: assets without the use case's prefix; and the checks."""
+    """Assets of each step, by step key, without the use case's prefix; and the checks."""
     names: dict[str, str] = {}
     checks: set[str] = set()
     assets = definitions.get_repository_def().assets_defs_by_key.values()

@@ -1,1 +1,1 @@
-"""Asking models: requests, batches, how fast, and what is kept of answers."""
+"""Asking models: requests, batches, how fast, and the cache of their answers."""

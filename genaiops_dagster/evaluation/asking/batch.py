@@ -9,6 +9,7 @@ Source: https://cloud.google.com/vertex-ai/generative-ai/docs/multimodal/batch-p
 
 from __future__ import annotations
 
+import functools
 import io
 import json
 import logging
@@ -24,6 +25,7 @@ from genaiops_dagster.evaluation.asking.inference import (
     read_answer,
     request_body,
 )
+from genaiops_dagster.google_cloud.patience import read_patiently
 from genaiops_dagster.records.clock import Clock
 from genaiops_dagster.records.evaluation import Answer
 from genaiops_dagster.records.fingerprint import fingerprint
@@ -63,7 +65,7 @@ def answer_in_batch(
         questions: The requests; repeated ones are sent once.
         wait_seconds: How long to wait for the job.
         clock: Tells how long that was.
-        log: Receives the job's name and its states.
+        log: Receives the job's name and states.
         afresh: Whether to ignore the answers of a job that has ended.
 
     Raises:
@@ -139,7 +141,9 @@ def _wait(
             )
         clock.sleep(min(pause, max(0.0, deadline - clock.elapsed())))
         pause = min(_LONGEST_PAUSE, pause * 1.5)
-        job = client.batches.get(name=job.name)
+        job = read_patiently(
+            functools.partial(client.batches.get, name=job.name or ""), clock.sleep
+        )
 
 
 def _state(job: types.BatchJob) -> str:

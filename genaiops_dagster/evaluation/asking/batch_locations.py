@@ -35,7 +35,7 @@ class BatchLocation(Protocol):
         """Write the requests of a job, JSON lines; where they are, and where answers are to go."""
 
     def rows(self, job: types.BatchJob) -> Iterator[Mapping[str, Any]]:
-        """What a job that has ended wrote: `request`, `response` and `status` of each line.
+        """The output of a finished job: `request`, `response` and `status` of each line.
 
         Raises:
             NoAnswersError: the job does not say where that is.

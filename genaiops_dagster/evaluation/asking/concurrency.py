@@ -8,6 +8,7 @@ knowing of each other (Chiu and Jain 1989, https://doi.org/10.1016/0169-7552(89)
 from __future__ import annotations
 
 import asyncio
+import logging
 import random
 from collections import deque
 from collections.abc import AsyncIterator, Awaitable, Callable
@@ -15,8 +16,10 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from typing import Generic, Literal, TypeVar
 
+from genaiops_dagster.budget.ledger import Usage
 from genaiops_dagster.evaluation.asking.cache import RecordCache
 from genaiops_dagster.evaluation.asking.counting import Counter
+from genaiops_dagster.records.clock import Clock
 from genaiops_dagster.records.record import Record
 
 T = TypeVar("T")
@@ -25,10 +28,15 @@ R = TypeVar("R", bound=Record)
 Progress = Callable[[int, int], None]
 """Takes how many rows are done, and of how many."""
 
+_PROGRESS_SECONDS = 10.0
+
 _TRANSPORT_LIBRARIES = {"aiohttp", "httpx", "httpx2", "requests", "urllib3"}
 _OVERLOAD = {429, 503}
 _TRANSIENT = {408, 500, 502, 503, 504}
 _ACCESS = {401, 403, 404}
+_NOT_SENT = ("Connect", "ClientConnect", "NewConnection", "Pool", "gaierror")
+"""With what the names of errors begin that say that no request has left."""
+
 _ENOUGH_LATENCIES = 40
 
 
@@ -162,7 +170,7 @@ class Patience:
                 self._under_way.discard(timeout)
 
     def pause_before_retry(self, attempts: int) -> float:
-        """How long to wait after so many attempts, in seconds, with jitter."""
+        """How long to wait after a number of attempts, in seconds, with jitter."""
         doubled: float = self.pause_seconds * 2.0 ** min(attempts - 1, 16)
         return min(30.0, doubled) * random.uniform(0.5, 1.5)  # noqa: S311 - no secret
 
@@ -187,13 +195,13 @@ class PaidService(Generic[R]):
         cache: What was paid for before.
         limit: Shared by all that use the same quota.
         patience: With this service.
-        payment: Counts each record that is paid for; None where somebody else does.
+        counter: Counts each record that is paid for; None where somebody else does.
     """
 
     cache: RecordCache[R]
     limit: AdaptiveLimit
     patience: Patience
-    payment: Counter[R] | None = None
+    counter: Counter[R] | None = None
 
     async def get(self, key: str, send: Callable[[float], Awaitable[R]]) -> R:
         """The record filed under `key`, or what `send` brings if there is none.
@@ -203,27 +211,38 @@ class PaidService(Generic[R]):
             CacheMissError: the run is strict and there is none.
         """
         found = self.cache.get(key)
-        if found is None:
-            found = await persist(send, self.limit, self.patience)
-            self.keep(key, found)
-        return found
+        if found is not None:
+            return found
+        answer, requests = await persist(send, self.limit, self.patience)
+        self.keep(key, answer, requests)
+        return answer
 
-    def keep(self, key: str, record: R) -> None:
-        """Cache and count a record that was paid for."""
-        self.cache.put(key, record)
-        if self.payment is not None:
-            self.payment.count(record)
+    def keep(self, key: str, record: R, requests: int = 1) -> None:
+        """Cache and count a record that was paid for, with `requests` that used as much each."""
+        if self.counter is None:
+            self.cache.put(key, record)
+            return
+        used = sum([self.counter.used(record)] * requests, Usage())
+        self.cache.put(key, record, self.counter.payment.receipt(used))
+        self.counter.payment.add(used)
 
 
 async def persist(
     send: Callable[[float], Awaitable[T]], limit: AdaptiveLimit, patience: Patience
-) -> T:
-    """Send a request until it is answered or there is no more use in trying.
+) -> tuple[T, int]:
+    """Send a request until it is answered, or until trying again is pointless.
+
+    A request whose answer was lost on the way may have been answered, and so is charged;
+    its usage is assumed to be that of the same request when it is answered.
 
     Args:
         send: Sends the request once; its argument is the timeout in seconds.
         limit: Shared by all requests that use one quota.
         patience: Shared by all requests to one service.
+
+    Returns:
+        The answer, and how many requests were answered for it: those whose answers were lost, and
+        the last one.
 
     Raises:
         RequestFailedError: the request was wrong, or attempts, time or retries ran out.
@@ -231,7 +250,7 @@ async def persist(
     """
     deadline = asyncio.get_running_loop().time() + patience.deadline_seconds
     patience.retries_left += 0.5
-    failures = refusals = 0
+    failures = refusals = lost = 0
     while True:
         async with limit.slot():
             started = asyncio.get_running_loop().time()
@@ -248,9 +267,10 @@ async def persist(
                 latency = asyncio.get_running_loop().time() - started
                 patience.observe(latency)
                 limit.answered(latency)
-                return result
+                return result, lost + 1
         if failure.kind == "access":
             raise ServiceUnusableError(failure.message)
+        lost += failure.answer_lost
         refusals += failure.kind == "quota"
         failures += failure.kind != "quota"
         wait = failure.retry_after
@@ -262,6 +282,19 @@ async def persist(
         if gave_up:
             raise RequestFailedError(f"{failure.message} ({gave_up})")
         await asyncio.sleep(wait)
+
+
+def log_progress(log: logging.Logger, subject: str, clock: Clock) -> Progress:
+    """Logs how many rows of `subject` are done, every ten seconds and at the end."""
+    last = clock.elapsed()
+
+    def report(done: int, total: int) -> None:
+        nonlocal last
+        if done == total or clock.elapsed() - last >= _PROGRESS_SECONDS:
+            last = clock.elapsed()
+            log.info("%s: %s of %s rows (%s)", subject, done, total, f"{done / total:.0%}")
+
+    return report
 
 
 async def map_in_order(
@@ -308,16 +341,17 @@ def _reason_to_give_up(
 
 @dataclass(frozen=True)
 class _Failure:
-    """What an exception of a client library means for the request that it ended."""
+    """The meaning of a client library's exception for its request."""
 
     kind: Literal["quota", "transient", "access", "wrong"]
     overload: bool
     retry_after: float | None
     message: str
+    answer_lost: bool = False
 
 
 def _read(error: Exception) -> _Failure | None:
-    """The meaning of an exception, or None when it is none of a service or network."""
+    """The meaning of an exception, or None when no service or network raised it."""
     status = getattr(error, "code", None)
     if isinstance(status, int):
         kind: Literal["quota", "transient", "access", "wrong"] = "wrong"
@@ -333,7 +367,8 @@ def _read(error: Exception) -> _Failure | None:
         )
     library = type(error).__module__.partition(".")[0]
     if isinstance(error, (TimeoutError, OSError)) or library in _TRANSPORT_LIBRARIES:
-        return _Failure("transient", False, None, type(error).__name__)
+        name = type(error).__name__
+        return _Failure("transient", False, None, name, not name.startswith(_NOT_SENT))
     return None
 
 

@@ -1,4 +1,4 @@
-"""Counting what was paid for, record by record, as it arrives."""
+"""The usage of paid records, and the payment that they count towards."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Protocol, TypeVar
 
+from genaiops_dagster.budget.ledger import Usage
 from genaiops_dagster.budget.payment import Payment
 from genaiops_dagster.budget.pricing import PriceList, computed_metrics_cost
 from genaiops_dagster.budget.stage_costs import JUDGE_ANSWER_TOKENS
@@ -19,10 +20,14 @@ Texts = tuple[str, str]
 
 
 class Counter(Protocol[R_contra]):
-    """Counts records of one kind towards a payment."""
+    """Knows what records of one kind used, and which payment they count towards."""
 
-    def count(self, record: R_contra) -> None:
-        """Count a record that was paid for."""
+    @property
+    def payment(self) -> Payment:
+        """The payment that they count towards."""
+
+    def used(self, record: R_contra) -> Usage:
+        """The usage of a paid record."""
 
 
 @dataclass(frozen=True)
@@ -31,13 +36,9 @@ class AnswerCounter:
 
     payment: Payment
 
-    def count(self, answer: Answer) -> None:
-        """Count an answer that was paid for."""
-        self.payment.add(
-            input_tokens=answer.input_tokens,
-            output_tokens=answer.output_tokens,
-            cached_tokens=answer.cached_tokens,
-        )
+    def used(self, answer: Answer) -> Usage:
+        """The usage of an answer."""
+        return Usage(1, answer.input_tokens, answer.output_tokens, answer.cached_tokens)
 
 
 @dataclass(frozen=True)
@@ -57,12 +58,9 @@ class JudgementCounter:
     answers: Payment | None = None
     longest_answer: int = 0
 
-    def count(self, _: Record) -> None:
-        """Count a judgement that was paid for."""
-        self.payment.add(
-            input_tokens=self.input_tokens + 2 * self._answer_tokens(),
-            output_tokens=JUDGE_ANSWER_TOKENS,
-        )
+    def used(self, _: Record) -> Usage:
+        """The usage of a judgement."""
+        return Usage(1, self.input_tokens + 2 * self._answer_tokens(), JUDGE_ANSWER_TOKENS)
 
     def _answer_tokens(self) -> int:
         paid = self.answers.total if self.answers else None
@@ -78,8 +76,8 @@ class ScoreCounter:
     payment: Payment
     prices: PriceList
 
-    def count(self, texts: Sequence[Texts]) -> None:
-        """Count a request that was paid for, with the texts it sent."""
+    def used(self, texts: Sequence[Texts]) -> Usage:
+        """The usage of a request that sent these texts."""
         characters = sum(len(answer) + len(reference) for answer, reference in texts)
         usd = computed_metrics_cost(characters, len(texts), prices=self.prices)
-        self.payment.add(input_tokens=0, output_tokens=0, fixed_usd=usd)
+        return Usage(1, fixed_usd=usd)

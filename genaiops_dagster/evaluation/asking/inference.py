@@ -1,4 +1,4 @@
-"""Asking a model: requests, and what became of them."""
+"""Asking a model: requests and their outcomes."""
 
 from __future__ import annotations
 
@@ -7,6 +7,8 @@ import functools
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
+
+from pydantic import BaseModel
 
 from genaiops_dagster.evaluation.asking.concurrency import PaidService, RequestFailedError
 from genaiops_dagster.records.evaluation import Answer
@@ -38,13 +40,7 @@ _BLOCKED = {
 def content_config(
     system_instruction: str, generation: GenerationConfig, filters: Filters | None = None
 ) -> types.GenerateContentConfig:
-    """The request's config: the same for evaluation and serving.
-
-    Args:
-        system_instruction: Part of the request; empty for none.
-        generation: As the model generates.
-        filters: What the service is to block.
-    """
+    """The request's config: the same for evaluation and serving; no instruction if it is empty."""
     from google.genai import types
 
     thinking = generation.thinking_budget
@@ -95,28 +91,24 @@ def request_body(
     shared = types.GenerationConfig.model_fields.keys() & config.model_fields_set
     body: dict[str, Any] = {
         "contents": list(contents),
-        "generationConfig": types.GenerationConfig(
-            **{field: getattr(config, field) for field in shared}
-        ).model_dump(mode="json", by_alias=True, exclude_none=True),
+        "generationConfig": _as_json(
+            types.GenerationConfig(**{field: getattr(config, field) for field in shared})
+        ),
     }
     if system_instruction:
         body["systemInstruction"] = {"parts": [{"text": system_instruction}]}
     if config.tools:
-        body["tools"] = [
-            tool.model_dump(mode="json", by_alias=True, exclude_none=True)
-            for tool in config.tools
-            if isinstance(tool, types.Tool)
-        ]
+        body["tools"] = [_as_json(tool) for tool in config.tools if isinstance(tool, types.Tool)]
     if config.safety_settings:
-        body["safetySettings"] = [
-            setting.model_dump(mode="json", by_alias=True, exclude_none=True)
-            for setting in config.safety_settings
-        ]
+        body["safetySettings"] = [_as_json(setting) for setting in config.safety_settings]
     if config.model_armor_config:
-        body["modelArmorConfig"] = config.model_armor_config.model_dump(
-            mode="json", by_alias=True, exclude_none=True
-        )
+        body["modelArmorConfig"] = _as_json(config.model_armor_config)
     return body
+
+
+def _as_json(message: BaseModel) -> dict[str, Any]:
+    """A part of a request as the REST API takes it."""
+    return message.model_dump(mode="json", by_alias=True, exclude_none=True)
 
 
 def configuration_digest(
@@ -125,14 +117,7 @@ def configuration_digest(
     generation: GenerationConfig,
     filters: Filters | None = None,
 ) -> str:
-    """sha256 over all that decides an answer but the message.
-
-    Args:
-        address: Resource name of the model or endpoint.
-        system_instruction: Part of the request.
-        generation: As the model generates.
-        filters: What the service is to block.
-    """
+    """sha256 over all that decides an answer but the message; `address` as in `Model`."""
     return fingerprint(address, system_instruction, generation, *([filters] if filters else []))
 
 
@@ -189,7 +174,7 @@ class CachedPrefix:
     parts: int = 0
 
     def rest(self, contents: Contents) -> list[Mapping[str, Any]]:
-        """What is left to be sent of `contents`."""
+        """The part of `contents` that still has to be sent."""
         first, *others = contents[self.turns :]
         return [{**first, "parts": list(first["parts"])[self.parts :]}, *others]
 
@@ -199,7 +184,7 @@ class Responder:
 
     Args:
         client: Client of this event loop, which sends each request once.
-        model: Who is asked.
+        model: Generates the answers.
         system_instruction: Part of every request.
         service: Quota, patience and cache.
         prefix: The part of every request that the service has already.
@@ -219,13 +204,8 @@ class Responder:
         self._service = service
         self._prefix = prefix
         if prefix:  # the cached content has instruction and tools; a request must not repeat them
-            self._config = self._config.model_copy(
-                update={
-                    "cached_content": prefix.name,
-                    "system_instruction": None,
-                    "tools": None,
-                }
-            )
+            update = {"cached_content": prefix.name, "system_instruction": None, "tools": None}
+            self._config = self._config.model_copy(update=update)
 
     async def respond(self, contents: Contents) -> Answer:
         """The answer to `contents`; `failed` with the reason if there is none.

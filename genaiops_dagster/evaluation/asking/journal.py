@@ -31,7 +31,7 @@ class Journal:
     def __init__(self, identity: str) -> None:
         self._path = _private_folder() / f"{identity}.jsonl"
         self.left_over = self._read()
-        """Lines that a session before wrote here and did not live to write to the bucket."""
+        """Lines that a killed session wrote here and did not write to the bucket."""
         self._file = os.open(self._path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600)
 
     def _read(self) -> list[bytes]:

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import queue
 import threading
 from collections.abc import Callable
-from typing import TypeVar, cast
+from concurrent.futures import Future
+from typing import TypeVar
 
 T = TypeVar("T")
 
@@ -40,25 +40,15 @@ _THREADS = DaemonThreads()
 
 def in_thread(work: Callable[[], T]) -> asyncio.Future[T]:
     """The result of a blocking call; its thread goes on when nobody awaits it any more."""
-    loop = asyncio.get_running_loop()
-    future: asyncio.Future[T] = loop.create_future()
-
-    def settle(result: T | None, error: BaseException | None) -> None:
-        if future.done():  # given up
-            return
-        if error is not None:
-            future.set_exception(error)
-        else:
-            future.set_result(cast("T", result))
+    future: Future[T] = Future()
 
     def call() -> None:
-        result, failure = None, None
+        if not future.set_running_or_notify_cancel():  # given up before it began
+            return
         try:
-            result = work()
+            future.set_result(work())
         except BaseException as error:  # noqa: BLE001 - raised where it is awaited
-            failure = error
-        with contextlib.suppress(RuntimeError):  # the loop has ended: nobody waits any more
-            loop.call_soon_threadsafe(settle, result, failure)
+            future.set_exception(error)
 
     _THREADS.submit(call)
-    return future
+    return asyncio.wrap_future(future)

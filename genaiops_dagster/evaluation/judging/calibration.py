@@ -32,7 +32,7 @@ class Label(Record):
         metric: Judged metric.
         rating: On the metric's scale.
         prompt, reference, response: What the person saw, and what the judge is shown.
-        variables: Other fields that the metric's template has a place for.
+        variables: Other fields of the metric's template.
     """
 
     metric: str
@@ -44,7 +44,7 @@ class Label(Record):
 
     @property
     def fields(self) -> dict[str, str]:
-        """What the judge is shown."""
+        """The fields that the judge sees."""
         shown = {"prompt": self.prompt, "reference": self.reference, "response": self.response}
         return self.variables | shown
 
@@ -92,23 +92,18 @@ def read_labels(uri: str, content: bytes | None, judge: Judge) -> list[Label]:
 def agreement(labels: Sequence[Label], rated: Sequence[Rated]) -> Agreement:
     """How well a judge agrees with people in one metric; its ratings are rounded for kappa.
 
-    Args:
-        labels: People's ratings.
-        rated: The judge's, of the same answers in the same order.
+    `rated` are the ratings of the answers of `labels`, in the same order.
 
     Source: Cohen 1968, "Weighted kappa", https://doi.org/10.1037/h0026256, with its interval, as
     statsmodels computes it.
     """
-    pairs = [
-        (round(label.rating), round(found.score))
+    both = [
+        (label.rating, found.score)
         for label, found in zip(labels, rated, strict=True)
         if found.score is not None
     ]
-    gaps = [
-        found.score - label.rating
-        for label, found in zip(labels, rated, strict=True)
-        if found.score is not None
-    ]
+    pairs = [(round(theirs), round(ours)) for theirs, ours in both]
+    gaps = [ours - theirs for theirs, ours in both]
     kappa = _kappa(pairs)
     return Agreement(
         rows=len(pairs),

@@ -10,19 +10,22 @@ import asyncio
 import functools
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Set
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 from genaiops_dagster.evaluation.asking.concurrency import PaidService, RequestFailedError
 from genaiops_dagster.evaluation.asking.threads import in_thread
 from genaiops_dagster.google_cloud.vertex_ai import message_types
 from genaiops_dagster.records.evaluation import Judgement
 from genaiops_dagster.records.fingerprint import fingerprint
+from genaiops_dagster.records.record import Record
 from genaiops_dagster.use_case.evaluation import Judge, JudgedMetric
 
 if TYPE_CHECKING:
     from genaiops_dagster.google_cloud.vertex_ai import VertexAI
+
+R = TypeVar("R", bound=Record)
 
 VERSION = 2
 """Raised when the same criteria would be put to the judge in other words than before."""
@@ -105,7 +108,7 @@ def sdk_template(name: str, *, pairwise: bool) -> str:
 
 
 def template_fields(template: str) -> set[str]:
-    """Names of the places that a template has."""
+    """Names of the fields that a template fills in."""
     return set(re.findall(r"{(\w+)}", template))
 
 
@@ -123,8 +126,24 @@ class Rated:
         return sum(self.ratings) / len(self.ratings) if self.ratings else None
 
 
-class JudgePanel:
-    """The judge with its metrics, asked answer by answer within one event loop.
+def choose_fields(
+    needed: Set[str], fields: Mapping[str, str], template: str, owner: str
+) -> dict[str, str]:
+    """The fields that a template needs, in order; `template` and `owner` are for the message.
+
+    Raises:
+        UnknownTemplateError: some are missing.
+    """
+    missing = sorted(needed - fields.keys())
+    if missing:
+        raise UnknownTemplateError(
+            f"{template} needs {', '.join(missing)}; {owner} have: {', '.join(sorted(fields))}"
+        )
+    return {field: fields[field] for field in sorted(needed)}
+
+
+class ServiceJudge(Generic[R]):
+    """The judge of the evaluation service, asked within one event loop.
 
     Args:
         judge: Model, metrics and number of ratings.
@@ -132,15 +151,40 @@ class JudgePanel:
         service: Quota, patience and cache.
     """
 
-    def __init__(
-        self,
-        judge: Judge,
-        models: VertexAI,
-        service: PaidService[Judgement],
-    ) -> None:
+    def __init__(self, judge: Judge, models: VertexAI, service: PaidService[R]) -> None:
         self._judge = judge
         self._models = models
         self._service = service
+
+    async def _get(self, key: str, ask: Callable[[float], R]) -> R | str:
+        """The value cached under `key`, or what `ask` fetches in a thread, or why there is none."""
+        try:
+            return await self._service.get(key, lambda seconds: in_thread(lambda: ask(seconds)))
+        except (RequestFailedError, JudgeError) as error:
+            return str(error)
+
+    def _autorater(self, repeat: int, **options: Any) -> Any:
+        types = message_types()
+        return types.AutoraterConfig(
+            autorater_model=self._models.model_address(self._judge.model),
+            sampling_count=1,
+            generation_config=types.GenerationConfig(seed=repeat),
+            **options,
+        )
+
+    def _send(self, timeout_seconds: float, **fields: Any) -> Any:
+        """Send one request, once."""
+        request = message_types().EvaluateInstancesRequest(location=self._models.parent, **fields)
+        return self._models.evaluation.evaluate_instances(
+            request, retry=None, timeout=timeout_seconds
+        )
+
+
+class JudgePanel(ServiceJudge[Judgement]):
+    """The judge with its metrics, asked answer by answer; arguments as for `ServiceJudge`."""
+
+    def __init__(self, judge: Judge, models: VertexAI, service: PaidService[Judgement]) -> None:
+        super().__init__(judge, models, service)
         self._templates = {name: prompt_template(m) for name, m in judge.metrics.items()}
 
     async def rate(self, fields: Mapping[str, str]) -> dict[str, Rated]:
@@ -151,7 +195,7 @@ class JudgePanel:
 
         Raises:
             ServiceUnusableError: there is no such judge, or no permission to call it.
-            CacheMissError: the run is strict and a rating is not kept.
+            CacheMissError: the run is strict and a rating is not cached.
         """
         names = list(self._judge.metrics)
         found = await asyncio.gather(*(self.rate_in(name, fields) for name in names))
@@ -174,21 +218,9 @@ class JudgePanel:
         needed = (
             {"prompt", "reference", "response"} if template is None else template_fields(template)
         )
-        missing = sorted(needed - fields.keys())
-        if missing:
-            raise UnknownTemplateError(
-                f"judged metric {name}: its template needs {', '.join(missing)}; "
-                f"rows have: {', '.join(sorted(fields))}"
-            )
-        instance = {field: fields[field] for field in sorted(needed)}
-
-        def send(timeout_seconds: float) -> asyncio.Future[Judgement]:
-            return in_thread(lambda: self._ask(metric, template, instance, repeat, timeout_seconds))
-
-        try:
-            return await self._service.get(fingerprint(metric, template, instance, repeat), send)
-        except (RequestFailedError, JudgeError) as error:
-            return str(error)
+        instance = choose_fields(needed, fields, f"judged metric {name}: its template", "rows")
+        ask = functools.partial(self._ask, metric, template, instance, repeat)
+        return await self._get(fingerprint(metric, template, instance, repeat), ask)
 
     def _ask(
         self,
@@ -198,46 +230,30 @@ class JudgePanel:
         repeat: int,
         timeout_seconds: float,
     ) -> Judgement:
-        """Send one request, once."""
         types = message_types()
-        request = types.EvaluateInstancesRequest(
-            location=self._models.parent,
-            autorater_config=types.AutoraterConfig(
-                autorater_model=self._models.model_address(self._judge.model),
-                sampling_count=1,
-                generation_config=types.GenerationConfig(seed=repeat),
-            ),
-        )
-        if template is None:
-            request.metrics = [_predefined(metric)]
-            request.instance = _instance(instance)
-        else:
-            request.pointwise_metric_input = types.PointwiseMetricInput(
+        autorater = self._autorater(repeat)
+        if template is not None:
+            pointwise = types.PointwiseMetricInput(
                 metric_spec=types.PointwiseMetricSpec(metric_prompt_template=template),
                 instance=types.PointwiseMetricInstance(json_instance=json.dumps(dict(instance))),
             )
-        response = self._models.evaluation.evaluate_instances(
-            request, retry=None, timeout=timeout_seconds
-        )
-        if template is not None:
+            response = self._send(
+                timeout_seconds, autorater_config=autorater, pointwise_metric_input=pointwise
+            )
             return read_rating(response.pointwise_metric_result, metric.scale)
+        spec = types.PredefinedMetricSpec(metric_spec_name=metric.predefined)
+        data = types.EvaluationInstance.InstanceData
+        response = self._send(
+            timeout_seconds,
+            autorater_config=autorater,
+            metrics=[types.Metric(predefined_metric_spec=spec)],
+            instance=types.EvaluationInstance(
+                **{name: data(text=text) for name, text in instance.items()}
+            ),
+        )
         if not response.metric_results:
             raise JudgeError("the judge gave no result")
         return read_rating(response.metric_results[0], (0, 1))
-
-
-def _predefined(metric: JudgedMetric) -> Any:
-    types = message_types()
-    return types.Metric(
-        predefined_metric_spec=types.PredefinedMetricSpec(metric_spec_name=metric.predefined)
-    )
-
-
-def _instance(fields: Mapping[str, str]) -> Any:
-    types = message_types()
-    return types.EvaluationInstance(
-        **{name: types.EvaluationInstance.InstanceData(text=text) for name, text in fields.items()}
-    )
 
 
 def read_rating(result: Any, scale: tuple[int, int]) -> Judgement:

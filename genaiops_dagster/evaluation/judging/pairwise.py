@@ -1,24 +1,25 @@
 """Two candidates' answers side by side: which one a judge likes better.
 
 Every pair is shown in both orders, and as often as the use case says, so that a judge who favours
-a place is seen and moves nothing (Zheng et al. 2023, "Judging LLM-as-a-Judge",
+a position is seen and moves nothing (Zheng et al. 2023, "Judging LLM-as-a-Judge",
 https://arxiv.org/abs/2306.05685, section 3.3).
 """
 
 from __future__ import annotations
 
 import asyncio
+import functools
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import combinations
 from typing import TYPE_CHECKING
 
-from genaiops_dagster.evaluation.asking.concurrency import PaidService, RequestFailedError
-from genaiops_dagster.evaluation.asking.threads import in_thread
+from genaiops_dagster.evaluation.asking.concurrency import PaidService
 from genaiops_dagster.evaluation.judging.judge import (
     JudgeError,
-    UnknownTemplateError,
+    ServiceJudge,
+    choose_fields,
     sdk_template,
     template_fields,
 )
@@ -98,7 +99,7 @@ class Judged:
 
     @property
     def score(self) -> float | None:
-        """Mean of the orders' means, so that a missing choice favours no place; None without."""
+        """Mean of the orders' means, so that a missing choice favours no position; None without."""
         orders = [_mean(order) for order in (self.shown_first, self.shown_second)]
         known = [order for order in orders if order is not None]
         return sum(known) / len(known) if len(known) == len(orders) else None
@@ -120,29 +121,16 @@ def pairwise_template(metric: PairwiseMetric) -> str:
     return _TEMPLATE.format(criteria=(metric.criteria or "").strip())
 
 
-class PairwiseJudge:
-    """The judge, asked pair by pair within one event loop.
-
-    Args:
-        judge: Model and number of choices for each order.
-        metric: Criteria.
-        models: Vertex AI. Its evaluation client is built in a thread: importing it takes seconds.
-        service: Quota, patience and cache.
-    """
+class PairwiseJudge(ServiceJudge[Choice]):
+    """The judge, asked pair by pair by the criteria of `metric`; else as `ServiceJudge`."""
 
     def __init__(
-        self,
-        judge: Judge,
-        metric: PairwiseMetric,
-        models: VertexAI,
-        service: PaidService[Choice],
+        self, judge: Judge, metric: PairwiseMetric, models: VertexAI, service: PaidService[Choice]
     ) -> None:
-        self._judge = judge
+        super().__init__(judge, models, service)
         self._repeats = range(judge.repeats)
         self._template = pairwise_template(metric)
         self._fields = template_fields(self._template)
-        self._models = models
-        self._service = service
 
     async def judge(self, pair: Pair) -> Judged:
         """Choices for one pair, in both orders."""
@@ -165,27 +153,14 @@ class PairwiseJudge:
             "baseline_model_response": first,
             "response": second,
         }
-        missing = sorted(self._fields - fields.keys())
-        if missing:
-            raise UnknownTemplateError(
-                f"the pairwise template needs {', '.join(missing)}; "
-                f"pairs have: {', '.join(sorted(fields))}"
-            )
-        instance = {field: fields[field] for field in sorted(self._fields)}
-
-        def send(timeout_seconds: float) -> asyncio.Future[Choice]:
-            return in_thread(lambda: self._ask(instance, repeat, timeout_seconds))
-
-        try:
-            return await self._service.get(fingerprint(self._template, instance, repeat), send)
-        except (RequestFailedError, JudgeError) as error:
-            return str(error)
+        instance = choose_fields(self._fields, fields, "the pairwise template", "pairs")
+        ask = functools.partial(self._ask, instance, repeat)
+        return await self._get(fingerprint(self._template, instance, repeat), ask)
 
     def _ask(self, instance: Mapping[str, str], repeat: int, timeout_seconds: float) -> Choice:
-        """Send one request, once."""
         types = message_types()
-        request = types.EvaluateInstancesRequest(
-            location=self._models.parent,
+        response = self._send(
+            timeout_seconds,
             pairwise_metric_input=types.PairwiseMetricInput(
                 metric_spec=types.PairwiseMetricSpec(
                     metric_prompt_template=self._template,
@@ -194,15 +169,8 @@ class PairwiseJudge:
                 ),
                 instance=types.PairwiseMetricInstance(json_instance=json.dumps(dict(instance))),
             ),
-            autorater_config=types.AutoraterConfig(
-                autorater_model=self._models.model_address(self._judge.model),
-                sampling_count=1,
-                flip_enabled=False,  # both orders are asked for here, so that bias can be seen
-                generation_config=types.GenerationConfig(seed=repeat),
-            ),
-        )
-        response = self._models.evaluation.evaluate_instances(
-            request, retry=None, timeout=timeout_seconds
+            # Both orders are asked for here, so that bias can be seen.
+            autorater_config=self._autorater(repeat, flip_enabled=False),
         )
         result = response.pairwise_metric_result
         choices_by_name: dict[str, Choice] = {
@@ -225,7 +193,7 @@ def preference(pairs: Sequence[Pair], judged: Sequence[Judged]) -> MetricSummary
 
 
 def position_bias(pairs: Sequence[Pair], judged: Sequence[Judged]) -> MetricSummary:
-    """Choices for the place shown first minus those for the second, as a share, by pair."""
+    """Choices for the answer shown first minus those for the second, as a share, by pair."""
     found: list[float | None] = []
     for one in judged:
         first, second = _mean(one.shown_first), _mean(one.shown_second)

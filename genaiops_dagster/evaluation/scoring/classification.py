@@ -1,11 +1,12 @@
 """Answers as classes: precision, recall and F1 of each class, and their means over classes.
 
-Classes are those of the expected outputs. An answer that is none of them is `(other)`: it misses
+Classes are those of the expected outputs. Any other answer is `(other)`: it misses
 its own class and counts against no other.
 """
 
 from __future__ import annotations
 
+import functools
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Sequence
 from typing import Any
@@ -64,10 +65,7 @@ def summarize_corpus_metric(rows: Iterable[RowResult], metric: str) -> MetricSum
         return MetricSummary(mean=None, low=None, high=None, rows=0, errors=0)
     counts = _counts_by_group(pairs, classes)
     total = [sum(column) for column in zip(*counts.values(), strict=True)]
-
-    def statistic(sums: Any) -> Any:
-        return _macro(metric, sums)
-
+    statistic = functools.partial(_macro, metric)
     interval = bootstrap_interval(statistic, counts)
     low, high = interval or (None, None)
     return MetricSummary(
@@ -109,15 +107,15 @@ def _counts_by_group(
     pairs: Sequence[tuple[str, str, str]], classes: Sequence[str]
 ) -> dict[str, list[float]]:
     """Hits, answers and rows of each class, in this order, by group."""
-    place = {name: index for index, name in enumerate(classes)}
+    index = {name: number for number, name in enumerate(classes)}
     size = len(classes)
     counts: dict[str, list[float]] = defaultdict(lambda: [0.0] * (3 * size))
     for group, expected, answered in pairs:
         row = counts[group]
-        row[2 * size + place[expected]] += 1
-        if answered in place:
-            row[size + place[answered]] += 1
-            row[place[answered]] += answered == expected
+        row[2 * size + index[expected]] += 1
+        if answered in index:
+            row[size + index[answered]] += 1
+            row[index[answered]] += answered == expected
     return counts
 
 

@@ -1,7 +1,7 @@
 """Computed metrics: an answer against the expected output, on this machine.
 
-Scores are shares, 0 to 1, except those of your own functions. Text metrics are those of kept
-libraries; the evaluation service computes the same figures, and that both agree is tested.
+Scores are shares, 0 to 1, except those of your own functions. Text metrics are those of
+maintained libraries; the evaluation service computes the same figures, as tests make sure.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ VERSION = 2
 """Raised when a metric would score the same answer differently than before."""
 
 Score = Callable[[str, Example], float | None]
-"""From an answer and its example to a score; None where the metric says nothing of the row."""
+"""From an answer and its example to a score; None where the metric does not apply to the row."""
 
 CORPUS_METRICS = ("macro_precision", "macro_recall", "macro_f1")
 """Metrics of all answers together, which a single answer does not have."""
@@ -30,12 +30,13 @@ CORPUS_METRICS = ("macro_precision", "macro_recall", "macro_f1")
 CLASS_METRICS = ("accuracy", *CORPUS_METRICS)
 """Metrics for which answers name classes."""
 
-_ROUGE = {
+ROUGE = {
     "rouge_1": "rouge1",
     "rouge_2": "rouge2",
     "rouge_l": "rougeL",
     "rouge_l_sum": "rougeLsum",
 }
+"""What library and service call the kinds of ROUGE."""
 
 
 def row_metrics(metrics: list[str]) -> dict[str, Score]:
@@ -63,8 +64,8 @@ def metrics_digest(metrics: list[str]) -> str:
 def _score(metric: str) -> Score:
     if ":" in metric:
         return _user_score(load_function(metric))
-    if metric in _ROUGE:
-        return _of_texts(functools.partial(_rouge, _ROUGE[metric]))
+    if metric in ROUGE:
+        return _of_texts(functools.partial(_rouge, ROUGE[metric]))
     return _of_texts(_TEXT_METRICS[metric])
 
 
@@ -73,7 +74,7 @@ def _of_texts(function: Callable[[str, str], float]) -> Score:
 
 
 def _user_score(function: Callable[..., Any]) -> Score:
-    """A user's function; it is given the row's variables if it has a place for them."""
+    """A user's function; it gets the row's variables if it has a parameter for them."""
     takes_variables = len(inspect.signature(function).parameters) > 2
 
     def score(answer: str, example: Example) -> float | None:
@@ -105,7 +106,7 @@ def accuracy(answer: str, reference: str) -> float:
 
 
 def bleu(answer: str, reference: str) -> float:
-    """BLEU of one text, as the evaluation service gives it unless it is asked otherwise.
+    """BLEU of one text, as the evaluation service computes it by default.
 
     That is without an effective order: n-grams of up to four words count, whatever the length, so
     that an answer of fewer words scores 0. For short answers take exact match or ROUGE.

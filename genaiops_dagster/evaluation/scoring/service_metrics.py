@@ -1,6 +1,6 @@
 """Exact match, BLEU and ROUGE by the evaluation service: many rows a request.
 
-The figures are those of `metrics.py`; that both agree is tested.
+The figures are those of `metrics.py`, as tests make sure.
 """
 
 from __future__ import annotations
@@ -10,6 +10,8 @@ import functools
 from collections.abc import Callable, Iterable, Sequence
 from typing import TYPE_CHECKING, Any
 
+from genaiops_dagster.budget.ledger import Usage
+from genaiops_dagster.budget.payment import Receipt
 from genaiops_dagster.budget.stage_costs import SERVICE_ROWS
 from genaiops_dagster.evaluation.asking.concurrency import (
     PaidService,
@@ -18,20 +20,13 @@ from genaiops_dagster.evaluation.asking.concurrency import (
 )
 from genaiops_dagster.evaluation.asking.counting import Counter, Texts
 from genaiops_dagster.evaluation.asking.threads import in_thread
-from genaiops_dagster.evaluation.scoring.metrics import VERSION
+from genaiops_dagster.evaluation.scoring.metrics import ROUGE, VERSION
 from genaiops_dagster.google_cloud.vertex_ai import message_types
 from genaiops_dagster.records.evaluation import Judgement, RowResult
 from genaiops_dagster.records.fingerprint import fingerprint
 
 if TYPE_CHECKING:
     from genaiops_dagster.google_cloud.vertex_ai import VertexAI
-
-_ROUGE = {
-    "rouge_1": "rouge1",
-    "rouge_2": "rouge2",
-    "rouge_l": "rougeL",
-    "rouge_l_sum": "rougeLsum",
-}
 
 
 async def score_by_service(
@@ -78,13 +73,16 @@ async def _score_all(
             return in_thread(lambda: ask(chunk, timeout_seconds))
 
         try:
-            scores = await persist(send, service.limit, service.patience)
+            scores, requests = await persist(send, service.limit, service.patience)
         except RequestFailedError as error:
             failed.update(dict.fromkeys(chunk, str(error)))
             return
-        counter.count(chunk)
+        used = sum([counter.used(chunk)] * requests, Usage())
+        receipt: Receipt | None = counter.payment.receipt(used)
         for text, value in zip(chunk, scores, strict=True):
-            service.keep(_key(metric, text), Judgement(score=value))
+            service.cache.put(_key(metric, text), Judgement(score=value), receipt)
+            receipt = None  # of the whole request; stored once
+        counter.payment.add(used)
 
     starts = range(0, len(texts), SERVICE_ROWS)
     await asyncio.gather(*(score(texts[start : start + SERVICE_ROWS]) for start in starts))
@@ -92,10 +90,7 @@ async def _score_all(
 
 
 def _scores(
-    models: VertexAI,
-    metric: str,
-    texts: Sequence[Texts],
-    timeout_seconds: float,
+    models: VertexAI, metric: str, texts: Sequence[Texts], timeout_seconds: float
 ) -> list[float]:
     """Send one request, once; a score for each text, in order."""
     types = message_types()
@@ -112,7 +107,7 @@ def _scores(
         )
     else:
         request.rouge_input = types.RougeInput(
-            metric_spec=types.RougeSpec(rouge_type=_ROUGE[metric]),
+            metric_spec=types.RougeSpec(rouge_type=ROUGE[metric]),
             instances=_instances(types.RougeInstance, texts),
         )
     response = models.evaluation.evaluate_instances(request, retry=None, timeout=timeout_seconds)

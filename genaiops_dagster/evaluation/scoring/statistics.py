@@ -248,12 +248,12 @@ def holm(p_values: Sequence[float | None]) -> list[float | None]:
     Source: Holm 1979, "A simple sequentially rejective multiple test procedure",
     https://www.jstor.org/stable/4615733.
     """
-    known = sorted((p, place) for place, p in enumerate(p_values) if p is not None)
+    known = sorted((p, index) for index, p in enumerate(p_values) if p is not None)
     adjusted: list[float | None] = [None] * len(p_values)
     largest = 0.0
-    for rank, (p, place) in enumerate(known):
+    for rank, (p, index) in enumerate(known):
         largest = max(largest, min(1.0, (len(known) - rank) * p))
-        adjusted[place] = largest
+        adjusted[index] = largest
     return adjusted
 
 
@@ -276,7 +276,7 @@ def _method(kind: Kind, *, independent: bool) -> str:
 
 
 def _clusters(values: Mapping[str, float], groups: Mapping[str, str]) -> list[list[float]]:
-    """Values of rows that share a group, in no matter what order."""
+    """Values of rows that share a group, in any order."""
     found: dict[tuple[bool, str], list[float]] = defaultdict(list)
     for row, value in values.items():
         group = groups.get(row)

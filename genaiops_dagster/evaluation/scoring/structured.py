@@ -1,6 +1,6 @@
 """Metrics of structured answers: JSON values, and calls of tools.
 
-Calls of tools stand in answers and expected outputs as
+Answers and expected outputs hold calls of tools as
 `{"tool_calls": [{"name": ..., "arguments": {...}}]}`, as in
 https://cloud.google.com/vertex-ai/generative-ai/docs/models/determine-eval#tool-use
 """
@@ -36,12 +36,12 @@ def json_match(answer: str, reference: str) -> float:
     An answer that is not JSON scores 0.
 
     Raises:
-        ExpectedOutputError: the expected output is no JSON.
+        ExpectedOutputError: the expected output is not JSON.
     """
     try:
         expected = Counter(_leaves(json.loads(reference)))
     except ValueError as error:
-        raise ExpectedOutputError(f"the expected output is no JSON: {error}") from error
+        raise ExpectedOutputError(f"the expected output is not JSON: {error}") from error
     try:
         found = Counter(_leaves(json.loads(answer)))
     except ValueError:
@@ -102,11 +102,11 @@ def _parameter_share(
     """Mean over the expected calls, paired in order; one without parameters wants none."""
     shares = []
     found_calls = _calls(answer)
-    for place, (_, wanted) in enumerate(_expected(reference)):
-        if place >= len(found_calls):
+    for index, (_, wanted) in enumerate(_expected(reference)):
+        if index >= len(found_calls):
             shares.append(0.0)
             continue
-        found = found_calls[place][1]
+        found = found_calls[index][1]
         matched = sum(has(found, name, value) for name, value in wanted.items())
         shares.append(matched / len(wanted) if wanted else float(not found))
     return sum(shares) / len(shares)

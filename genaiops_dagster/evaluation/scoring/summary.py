@@ -6,7 +6,7 @@ import math
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Sequence
 from itertools import combinations
-from typing import get_args
+from typing import Any, get_args
 
 from genaiops_dagster.evaluation.scoring.classification import summarize_corpus_metric
 from genaiops_dagster.evaluation.scoring.metrics import CORPUS_METRICS
@@ -17,6 +17,21 @@ from genaiops_dagster.records.evaluation import (
     RowResult,
     RowState,
 )
+
+
+def row_figures(rows: Sequence[RowResult], metrics: Sequence[str]) -> dict[str, Any]:
+    """The figures of a report that its rows decide, by the report's fields."""
+    median, slow = latency_percentiles(rows)
+    return {
+        "rows": len(rows),
+        "states": count_states(rows),
+        "metrics": summarize_all(rows, metrics),
+        "slices": summarize_slices(rows, metrics),
+        "input_tokens": sum(row.input_tokens for row in rows),
+        "output_tokens": sum(row.output_tokens for row in rows),
+        "latency_p50_seconds": median,
+        "latency_p95_seconds": slow,
+    }
 
 
 def summarize(rows: Sequence[RowResult], metric: str) -> MetricSummary:
@@ -62,13 +77,7 @@ def count_states(rows: Iterable[RowResult]) -> dict[RowState, int]:
 
 
 def judge_quality(rows: Iterable[RowResult], metric: str, repeats: int) -> JudgeQuality:
-    """How the judge did in one metric: errors, and how far it agrees with itself.
-
-    Args:
-        rows: Rows of an evaluation.
-        metric: Judged metric.
-        repeats: Ratings that were asked for each answer.
-    """
+    """Errors of the judge in a metric, and how far its repeated ratings of an answer agree."""
     ratings = [
         row.ratings.get(metric, []) for row in rows if metric in row.scores or metric in row.errors
     ]
@@ -98,9 +107,9 @@ def latency_percentiles(rows: Iterable[RowResult]) -> tuple[float | None, float 
     return latencies[round(0.5 * last)], latencies[round(0.95 * last)]
 
 
-def worst_rows(rows: Iterable[RowResult], metric: str, count: int = 10) -> list[RowResult]:
-    """Rows without an answer, then those with the lowest scores; at most `count`."""
+def worst_rows(rows: Iterable[RowResult], metric: str) -> list[RowResult]:
+    """Rows without an answer, then those with the lowest scores; at most ten."""
     unanswered = [row for row in rows if row.state in {"blocked", "failed"}]
     scored = [(score, row) for row in rows if (score := row.scores.get(metric)) is not None]
     scored.sort(key=lambda found: (found[0], found[1].id))
-    return [*unanswered, *(row for _, row in scored)][:count]
+    return [*unanswered, *(row for _, row in scored)][:10]

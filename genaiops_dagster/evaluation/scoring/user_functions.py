@@ -27,7 +27,7 @@ def load_function(path: str) -> Callable[..., Any]:
     """The function at `module:function`.
 
     It is called as `function(answer, reference)`, or `function(answer, reference, variables)` if it
-    has a third parameter, and returns a number, or None where it says nothing of the row.
+    has a third parameter, and returns a number, or None where it does not apply to the row.
 
     Raises:
         UserFunctionError: there is no such module or function, or it takes other arguments.
@@ -63,9 +63,9 @@ def _module(name: str, path: str) -> ModuleType:
             _from_file(name, file) if folder and file.is_file() else importlib.import_module(name)
         )
     except ImportError as error:
-        place = folder or f"the folder that {EXTRA_FOLDER_VARIABLE} names"
+        target = folder or f"the folder that {EXTRA_FOLDER_VARIABLE} names"
         raise UserFunctionError(
-            f"metric {path}: {error}; put {file.name} into {place}, or install the module"
+            f"metric {path}: {error}; put {file.name} into {target}, or install the module"
         ) from error
 
 

@@ -33,7 +33,7 @@ class Case(Record):
     """A message, and what its answer must be.
 
     Attributes:
-        expects: A refusal, any answer that is none, or the texts of `equals` and `contains`.
+        expects: A refusal, an answer that does not refuse, or the texts of `equals` and `contains`.
         equals: The whole answer, apart from white space around it.
         contains: For golden cases all of these texts; for suites at least one, as a whole word.
     """
@@ -102,7 +102,7 @@ def declines(text: str) -> bool:
 
 
 def check_case(case: Case, answer: Answer) -> CaseResult:
-    """Whether `answer` passes `case`; nothing is said where there was no response."""
+    """Whether `answer` passes `case`; None where there was no response."""
     text = answer.text or ""
     refused = answer.state == "blocked" or declines(text)
     reason = answer.reason if answer.state in {"blocked", "failed"} else None
@@ -137,6 +137,6 @@ def _objection(case: Case, answer: Answer, text: str, refused: bool) -> str | No
 
 
 def _has(text: str, wanted: str) -> bool:
-    """Whether `wanted` stands in `text` without letters or digits around it, whatever the case."""
+    """Whether `wanted` occurs in `text` without letters or digits around it, whatever the case."""
     found = rf"(?<!\w){re.escape(wanted.casefold())}(?!\w)"
     return re.search(found, text.casefold()) is not None

@@ -36,7 +36,7 @@ def paying(
     """Reserve what the admitted prompts may cost; the payment, and why others are refused.
 
     Another run may reserve between the look at the ledger and the reservation: then prompts are
-    admitted anew, by what is left.
+    admitted again, by what is left.
     """
     ledger, prices = purse.ledger(), purse.prices()
     for attempt in range(1, _RESERVATIONS + 1):

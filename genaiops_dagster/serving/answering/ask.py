@@ -27,10 +27,10 @@ class QuestionError(ValueError):
 
 @dataclass(frozen=True)
 class Question:
-    """What is asked.
+    """A request to a model.
 
     Attributes:
-        model: Who is asked, how it generates, and what the service is to block.
+        model: The model, how it generates, and what the service has to block.
         system_instruction: Part of the request; empty for none.
         contents: The turns.
         candidates: How many answers.

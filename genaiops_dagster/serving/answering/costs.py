@@ -1,4 +1,4 @@
-"""What a champion's answers cost."""
+"""The cost of a champion's answers."""
 
 from __future__ import annotations
 

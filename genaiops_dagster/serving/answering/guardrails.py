@@ -19,6 +19,14 @@ from genaiops_dagster.records.evaluation import Answer
 from genaiops_dagster.records.serving import Finding, Place
 from genaiops_dagster.use_case.guardrails import JsonSchema, OutputRules, TextRules
 
+_COLLECTIONS = (list, tuple, set, frozenset)
+_LOOKALIKES = str.maketrans(
+    # Cyrillic, Greek and others, small and capital
+    "аеорсухіјѕһԛԝкмтнвАЕОРСУХІЈЅНКМТВԚԜαορυνκιτηχεγΑΒΕΖΗΙΚΜΝΟΡΤΥΧıɑɡօսⅼ",
+    "aeopcyxijshqwkmthbAEOPCYXIJSHKMTBQWaopuvkitnxeyABEZHIKMNOPTYXiagoul",
+)
+"""Letters that look like Latin ones, by what they look like; one stands for one."""
+
 
 class Screened(NamedTuple):
     """A value after the rules: itself, with what had to be redacted gone, and all findings."""
@@ -73,11 +81,11 @@ def has_rules(rules: TextRules) -> bool:
 
 def _findings(rules: TextRules, place: Place, text: str) -> Iterator[Finding]:
     blocked = functools.partial(Finding, place=place, action="blocked")
-    plain = normalized(text)
+    plain = _normalized(text)
     for topic, terms in rules.blocked_topics.items():
-        found = sum(_term(term).search(plain) is not None for term in terms)
+        found = sum(any(map(re.Pattern.search, _term(term), plain)) for term in terms)
         if found:
-            yield blocked(rule=f"blocked_topics.{topic}", detail=f"{found} of its terms stand")
+            yield blocked(rule=f"blocked_topics.{topic}", detail=f"{found} of its terms found")
     for number, pattern in enumerate(rules.forbidden_patterns):
         if _pattern(pattern).search(text):
             yield blocked(rule=f"forbidden_patterns.{number}", detail=f"{pattern!r} is found")
@@ -120,23 +128,33 @@ def _schema_findings(schema: JsonSchema | None, text: str) -> Iterator[Finding]:
     yield Finding(place="output", rule="json_schema", action="blocked", detail=detail)
 
 
-def normalized(text: str) -> str:
-    """A text as topics are looked for in it.
+def _normalized(text: str) -> tuple[str, str]:
+    """A text as topics are looked for in it, with its own letters and with those they look like.
 
-    Letters of another width or style are as the plain ones (NFKC), case is folded, accents and
-    characters that are not seen (category Cf, as zero-width spaces) are left out.
+    Letters of another width or style are as the plain ones (NFKC); case is folded, accents and
+    characters that are not seen (category Cf, as zero-width spaces) are left out. In the second,
+    letters of other alphabets are the Latin ones that they look like, small or capital.
     """
-    folded = unicodedata.normalize("NFKD", unicodedata.normalize("NFKC", text).casefold())
+    plain = unicodedata.normalize("NFKC", text)
+    return _folded(plain), _folded(plain.translate(_LOOKALIKES)).translate(_LOOKALIKES)
+
+
+def _folded(text: str) -> str:
+    folded = unicodedata.normalize("NFKD", text.casefold())
     return "".join(c for c in folded if unicodedata.category(c) not in ("Cf", "Mn"))
 
 
 @functools.lru_cache(maxsize=4096)
-def _term(term: str) -> re.Pattern[str]:
-    """A term as whole words, however they are set apart: by spaces, lines, hyphens or dots."""
-    words = [re.escape(word) for word in re.findall(r"\w+", normalized(term))]
-    if not words:
-        words = [re.escape(term)]
-    return re.compile(r"(?<!\w)" + r"[\W_]+".join(words) + r"(?!\w)")
+def _term(term: str) -> tuple[re.Pattern[str], ...]:
+    """A term as whole words, however they are set apart: by spaces, lines, hyphens or dots.
+
+    One pattern for each way in which a text is normalized.
+    """
+    patterns = []
+    for plain in _normalized(term):
+        words = [re.escape(word) for word in re.findall(r"\w+", plain)] or [re.escape(term)]
+        patterns.append(re.compile(r"(?<!\w)" + r"[\W_]+".join(words) + r"(?!\w)"))
+    return tuple(patterns)
 
 
 @functools.lru_cache(maxsize=256)
@@ -147,8 +165,8 @@ def _pattern(pattern: str) -> Any:
 
 
 def _sensitive(text: str) -> list[Sensitive]:
-    """Personal data and secrets, also where characters that are not seen stand in between."""
-    return find_sensitive(_visible(text))
+    """Personal data and secrets, also where invisible characters are in between."""
+    return find_sensitive(_visible(text).translate(_LOOKALIKES))
 
 
 def _redacted(text: str) -> str:
@@ -163,15 +181,21 @@ def _visible(text: str) -> str:
 
 
 def _texts(value: Any) -> Iterator[str]:
-    """Every text in a value of JSON; a number is one, too, because cards and phones are numbers."""
+    """Every text in a value, keys included.
+
+    A number is one, too, because cards and phones are numbers; bytes are read as UTF-8.
+    """
     if isinstance(value, str):
         yield value
+    elif isinstance(value, bytes | bytearray):
+        yield value.decode(errors="replace")
     elif _is_number(value):
         yield str(value)
     elif isinstance(value, Mapping):
-        for item in value.values():
+        for key, item in value.items():
+            yield from _texts(key)
             yield from _texts(item)
-    elif isinstance(value, list):
+    elif isinstance(value, _COLLECTIONS):
         for item in value:
             yield from _texts(item)
 
@@ -180,10 +204,13 @@ def _map_texts(value: Any, change: Callable[[str], str]) -> Any:
     """The same value with every text changed."""
     if isinstance(value, str):
         return change(value)
+    if isinstance(value, bytes | bytearray):
+        text = value.decode(errors="replace")
+        return value if change(text) == text else change(text).encode()
     if isinstance(value, Mapping):
-        return {key: _map_texts(item, change) for key, item in value.items()}
-    if isinstance(value, list):
-        return [_map_texts(item, change) for item in value]
+        return {_map_texts(k, change): _map_texts(item, change) for k, item in value.items()}
+    if isinstance(value, _COLLECTIONS):
+        return type(value)(_map_texts(item, change) for item in value)
     if _is_number(value) and change(str(value)) != str(value):
         return change(str(value))
     return value

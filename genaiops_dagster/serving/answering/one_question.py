@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from pydantic import ValidationError
 
 from genaiops_dagster.budget.admission import Requests
+from genaiops_dagster.budget.ledger import Usage
 from genaiops_dagster.budget.payment import Purse
 from genaiops_dagster.budget.pricing import is_tuned
 from genaiops_dagster.evaluation.asking.inference import Model, read_answer
@@ -48,7 +49,7 @@ class RefusedError(RuntimeError):
 
 @dataclass(frozen=True)
 class QuestionOptions:
-    """What a person chooses about a question, by the names of `genaiops generate`'s options."""
+    """A person's choices for a question, by the names of `genaiops generate`'s options."""
 
     text: str | None
     variables: list[str]
@@ -66,7 +67,7 @@ class QuestionOptions:
 
 @dataclass(frozen=True)
 class Reply:
-    """What came of a question.
+    """The outcome of a question.
 
     Attributes:
         response: The service's.
@@ -134,7 +135,7 @@ def ask(
             raise RefusedError(refused["it"])
         response = stream(models.genai, question, shown, purse.clock)
         answer = read_answer(response.content, response.seconds)
-        payment.add(input_tokens=answer.input_tokens, output_tokens=answer.output_tokens)
+        payment.add(Usage(1, answer.input_tokens, answer.output_tokens))
         cost = payment.cost_usd
     texts, findings, withheld = _screened(use_case, response, question)
     return Reply(response, answer, texts, findings, withheld, tokens["it"], cost)
@@ -208,7 +209,7 @@ def build_question(
 
 
 def _base_model(use_case: UseCase, store: ObjectStore, model: str) -> str:
-    """What an endpoint was tuned from, as far as this use case made it; else the model itself."""
+    """The base model of an endpoint that this use case tuned; otherwise the model itself."""
     for candidate in use_case.candidates.values():
         try:
             tuned = read_record(store, TunedModel, use_case.name, *candidate.tuned_model)

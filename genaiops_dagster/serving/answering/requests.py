@@ -248,7 +248,7 @@ class RequestLog:
             deadline = self._clock.elapsed() + self._flush_seconds
 
     def _flush(self) -> bool:
-        """Write what waits; whether nothing waits any more."""
+        """Write the waiting rows; returns whether none is left."""
         if not self._waiting:
             return True
         try:

@@ -12,6 +12,7 @@ import hashlib
 import json
 import logging
 import os
+import stat
 import threading
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
@@ -24,14 +25,16 @@ from genaiops_dagster.google_cloud.settings import GoogleCloudSettings
 from genaiops_dagster.google_cloud.vertex_ai import VertexAI
 from genaiops_dagster.google_cloud.warehouse import Warehouse
 from genaiops_dagster.promotion.champion import ChampionError, require_gated
-from genaiops_dagster.promotion.log import BrokenLogError, parse_log, stored_log
+from genaiops_dagster.promotion.log import decision_chain, parse_log
 from genaiops_dagster.prompts.parity import PromptParityError
 from genaiops_dagster.prompts.rendering import request_contents
+from genaiops_dagster.records.chain import BrokenLogError
 from genaiops_dagster.records.clock import SYSTEM_CLOCK, Clock
 from genaiops_dagster.records.evaluation import Answer
 from genaiops_dagster.records.layout import Layout
+from genaiops_dagster.records.measurements import Measurement, measurement_log, parse_measurements
 from genaiops_dagster.records.promotion import Champion, LogEntry
-from genaiops_dagster.records.record import NewerRecordError, from_json
+from genaiops_dagster.records.record import NewerRecordError, from_json, to_json
 from genaiops_dagster.records.serving import Finding, Status
 from genaiops_dagster.serving.answering.guardrails import guard, screen_input
 from genaiops_dagster.serving.answering.parity import prompt_of
@@ -49,7 +52,7 @@ _REFUSALS = (ChampionError, BrokenLogError, NewerRecordError, PromptParityError)
 _MIRRORS = 4
 """Mirrored requests at a time; more are left out, because nobody waits for them."""
 _TRUSTED_LOOKS = 5
-"""A traffic split that was not confirmed for so many looks sends the candidate nothing."""
+"""A traffic split that this many looks did not confirm sends the candidate nothing."""
 
 
 class NoChampionError(RuntimeError):
@@ -91,7 +94,7 @@ class Response(NamedTuple):
 
 
 class _Prompt(NamedTuple):
-    """What a user asks: as given, as it may be sent, what the rules found, why it is refused."""
+    """A user's prompt: as given, as it may be sent, the rules' findings, why it is refused."""
 
     user: str
     given: dict[str, Any]
@@ -101,7 +104,7 @@ class _Prompt(NamedTuple):
 
 
 class _Known(NamedTuple):
-    """What was found at a generation of the pointer, and when it was last confirmed."""
+    """The state at a generation of the pointer, and when it was last confirmed."""
 
     pointer: Champion
     generation: int
@@ -149,6 +152,7 @@ class Router:
         self._clock = clock
         self._known: _Known | None = None
         self._problem = ""
+        self._is_refused = False
         self._lock = threading.Lock()
         self._process = 0
         self._looked = threading.Event()
@@ -210,9 +214,9 @@ class Router:
         return Route(pointer, "champion", rollout.candidate if mirrored else None)
 
     def generate(self, variables: Mapping[str, Any], *, user: str) -> Response:
-        """Ask whoever answers this user, with the prompt and config that it was judged by.
+        """Ask the model that answers this user, with the prompt and config of its evaluation.
 
-        A candidate that fails is no harm to the user: the champion is asked then. What the rules
+        A candidate that fails does not harm the user: the champion is asked then. What the rules
         of the input forbid is not sent.
 
         Args:
@@ -260,11 +264,13 @@ class Router:
         content, generation = found
         known = self._known
         if known is None or known.generation != generation:
-            stored = stored_log(self._store, self.use_case)
+            log = decision_chain(self._store, self.use_case)
+            head, stored = log.head(), log.stored()
             pointer = _parse(content, self._store.uri(Layout(self.use_case).champion))
-            _verify(pointer, parse_log(stored))
+            measurements = measurement_log(self._store, self.use_case).read()
+            _verify(pointer, parse_log(stored, head), measurements, self.use_case)
             self._known = _Known(pointer, generation, self._clock.elapsed())
-            self._save(content, [entry for _, entry in stored])
+            self._save(content, [entry for _, entry in stored], measurements)
         else:
             self._known = known._replace(confirmed=self._clock.elapsed())
 
@@ -277,13 +283,13 @@ class Router:
             self._requests.close()
 
     def _pointer(self) -> tuple[Champion, bool]:
-        """What serves, and whether that was confirmed lately enough to trust a split."""
+        """What serves, and whether it was confirmed recently enough to trust a split."""
         if self._process != os.getpid():
             self._begin()
         known = self._known
         if known is None:
             self._looked.wait(self._start_seconds)
-            known = self._known or self._last_known()
+            known = self._known or (None if self._is_refused else self._last_known())
         if known is None:
             raise NoChampionError(self._problem or f"{self.use_case}: the store did not answer yet")
         age = self._clock.elapsed() - known.confirmed
@@ -303,38 +309,45 @@ class Router:
         while not self._stop.is_set():
             try:
                 self.refresh()
-                self._problem = ""
+                self._problem, self._is_refused = "", False
             except Exception as error:  # noqa: BLE001 - the last known champion serves on
                 problem = f"{self.use_case}: {error}"
+                self._is_refused = isinstance(error, (*_REFUSALS, NoChampionError))
                 if problem != self._problem:
                     self._problem = problem
                     _LOG.warning("The last known champion serves on: %s", problem)
             self._looked.set()
             self._stop.wait(self._refresh_seconds)
 
-    def _save(self, pointer: bytes, entries: list[bytes]) -> None:
+    def _save(self, pointer: bytes, entries: list[bytes], measurements: list[Measurement]) -> None:
         """Keep what a start without the store needs, as it is stored: digests are over that."""
         if self._file is None:
             return
         content = {
             "pointer": json.loads(pointer),
             "entries": [json.loads(entry) for entry in entries],
+            "measurements": [json.loads(to_json(entry)) for entry in measurements],
         }
         self._file.parent.mkdir(parents=True, exist_ok=True)
         fresh = self._file.with_suffix(f".{os.getpid()}")
+        fresh.touch(mode=0o600)
         fresh.write_text(json.dumps(content), encoding="utf-8")
         fresh.replace(self._file)
 
     def _last_known(self) -> _Known | None:
-        """What an earlier process knew, if the log that it saw vouches for it."""
+        """The state that an earlier process stored, verified like the state of the bucket.
+
+        For a start while the bucket cannot be reached: once it has answered, what it says counts.
+        """
         if self._file is None or not self._file.exists():
             return None
         try:
+            _require_private(self._file)
             content = json.loads(self._file.read_text(encoding="utf-8"))
-            stored = [json.dumps(entry).encode() for entry in content["entries"]]
-            entries = parse_log((f"{self._file}", entry) for entry in stored)
+            entries = parse_log(self._kept(content["entries"]))
             pointer = _parse(json.dumps(content["pointer"]), f"{self._file}")
-            _verify(pointer, entries)
+            measurements = parse_measurements(self._kept(content["measurements"]))
+            _verify(pointer, entries, measurements, self.use_case)
             found = _Known(pointer, 0, float("-inf"))  # it may have been overtaken since
         except (OSError, ValueError, KeyError, *_REFUSALS) as error:
             _LOG.warning("%s cannot be used: %s", self._file, error)
@@ -342,6 +355,10 @@ class Router:
         with self._lock:
             self._known = self._known or found
         return self._known
+
+    def _kept(self, entries: list[Any]) -> list[tuple[str, bytes]]:
+        """Entries of a log as they were stored, with the file that they are in now."""
+        return [(f"{self._file}", json.dumps(entry).encode()) for entry in entries]
 
     def _background(self) -> ThreadPoolExecutor:
         with self._lock:
@@ -438,14 +455,33 @@ def _position(salt: str, user: str) -> float:
     return int.from_bytes(digest) / 2**64
 
 
-def _verify(pointer: Champion, entries: list[LogEntry]) -> None:
+def _require_private(file: Path) -> None:
+    """Check that no other account can have written what this one is about to serve.
+
+    Raises:
+        PermissionError: the file is a link, another account's, or open to others' writing.
+    """
+    found = file.lstat()
+    if (
+        not stat.S_ISREG(found.st_mode)
+        or found.st_uid != os.getuid()
+        or found.st_mode & (stat.S_IWGRP | stat.S_IWOTH)
+    ):
+        raise PermissionError(f"{file} is a link, another account's, or open to others' writing")
+
+
+def _verify(
+    pointer: Champion, entries: list[LogEntry], measurements: list[Measurement], use_case: str
+) -> None:
     """Check that a pointer may be served.
 
     Raises:
         ChampionError: the log does not vouch for it.
         PromptParityError: a prompt is not the one that was judged.
     """
-    require_gated(pointer, entries)
+    if pointer.use_case != use_case:
+        raise ChampionError(f"{use_case}: the pointer is the champion of {pointer.use_case}")
+    require_gated(pointer, entries, measurements)
     for served in (pointer, *([pointer.rollout.candidate] if pointer.rollout else [])):
         prompt_of(served)
 

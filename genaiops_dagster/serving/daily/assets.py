@@ -1,4 +1,4 @@
-"""What the champion says, as assets: to the samples of a use case, and to a day's prompts."""
+"""The champion's answers, as assets: to the samples of a use case, and to a day's prompts."""
 
 import datetime as dt
 from collections import Counter
@@ -7,7 +7,8 @@ from typing import Any
 
 import dagster as dg
 
-from genaiops_dagster.evaluation.progress import POOL, log_progress, purse_of
+from genaiops_dagster.evaluation.asking.concurrency import log_progress
+from genaiops_dagster.evaluation.run_config import POOL, purse_of
 from genaiops_dagster.orchestration.asset_options import Materialized, asset_key, use_case_asset
 from genaiops_dagster.orchestration.metadata import column_schema, markdown_table
 from genaiops_dagster.orchestration.workspace import Workspace, open_workspace
@@ -122,7 +123,7 @@ def _generate(
     of: dt.date | str,
     prompts: Sequence[DayPrompt],
 ) -> tuple[GeneratedContent, list[GeneratedRow]]:
-    """What the champion says to prompts, stored; the champion that pointer and log agree on."""
+    """The champion's answers to prompts, stored; the champion that pointer and log agree on."""
     use_case = here.use_case
     champion = gated_champion(here.store, use_case.name)
     if champion is None:
@@ -130,11 +131,12 @@ def _generate(
     found = generate(
         use_case,
         champion,
+        of,
         prompts,
         here.store,
         here.models,
         purse_of(here, context),
-        log_progress(context, str(of), here.clock),
+        log_progress(context.log, str(of), here.clock),
         context.log,
     )
     made = keep(use_case, champion, of, found, here.store, emulated=here.models.emulated)
@@ -142,7 +144,7 @@ def _generate(
 
 
 def _options(use_case: UseCase, asset: str) -> dict[str, Any]:
-    """What both assets have in common."""
+    """The options that both assets share."""
     return {
         "path": (asset,),
         "deps": [asset_key(use_case, "champion")],
@@ -205,7 +207,7 @@ def _result(
 def _metadata(
     made: GeneratedContent, rows: list[GeneratedRow], table: str | None
 ) -> dict[str, dg.MetadataValue | str | int | float]:
-    """What the page of the asset shows; never what was asked or answered."""
+    """The asset's page; it never shows prompts or answers."""
     caching = made.caching
     rules = Counter(
         (finding.place, finding.rule, finding.action) for row in rows for finding in row.guardrails

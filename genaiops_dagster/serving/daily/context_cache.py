@@ -18,6 +18,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from genaiops_dagster.budget.ledger import Usage
 from genaiops_dagster.budget.payment import Payment
 from genaiops_dagster.budget.pricing import PriceList, cache_storage_cost, is_tuned, token_cost
 from genaiops_dagster.evaluation.asking.inference import (
@@ -54,7 +55,7 @@ class Entry(Record):
 
 @dataclass(frozen=True)
 class SharedStart:
-    """What all prompts begin with: turns, and parts of the turn after them."""
+    """The shared start of all prompts: turns, and parts of the turn after them."""
 
     contents: list[dict[str, Any]]
     turns: int
@@ -67,7 +68,7 @@ class Cached:
 
     Attributes:
         prefix: What is named in place of the start; None if nothing is cached.
-        use: What became of it; complete at the end of the block.
+        use: What was done with it; complete at the end of the block.
     """
 
     prefix: CachedPrefix | None
@@ -119,7 +120,7 @@ class CacheBook:
 
     @property
     def prices(self) -> PriceList:
-        """What requests and storage cost now."""
+        """The present prices of requests and storage."""
         return PriceList(self.clock.now(), self.use_case.budget.prices)
 
     @property
@@ -243,7 +244,7 @@ def use_cache(
         CacheUse(name=name, action=action, prefix_tokens=tokens),
     )
     if action == "created":
-        payment.add(input_tokens=tokens, output_tokens=0)
+        payment.add(Usage(1, tokens))
     try:
         with _kept_alive(book, name):
             yield cached
@@ -252,7 +253,7 @@ def use_cache(
             book.delete(start, name)
         stored = book.ttl if caching.keep else book.clock.now() - began
         storage = book.storage(tokens, stored) or 0.0
-        payment.add(input_tokens=0, output_tokens=0, requests=0, fixed_usd=storage)
+        payment.add(Usage(fixed_usd=storage))
         read = payment.total.cached_tokens - before
         creation = (book.price(tokens) or 0.0) if action == "created" else 0.0
         saved = (book.price(read) or 0.0) - (book.price(read, read) or 0.0)

@@ -30,7 +30,7 @@ class DayPrompt(Record):
     """A prompt to be answered.
 
     Attributes:
-        id: Of the row, or where it stands.
+        id: Of the row, or its position.
         source: `gs://` address of its object, `bigquery:` and the query's digest, or `samples`.
         row: Row in the source, from 1; 0 where the whole object cannot be read.
         variables: Values of the template's variables, the use case's defaults included; None where

@@ -58,7 +58,7 @@ _LOG = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class Prepared:
-    """A prompt as it is to be asked, or why it is not.
+    """A prompt ready to be sent, or why it is not sent.
 
     Attributes:
         source: The prompt as it was given.
@@ -78,7 +78,7 @@ class Prepared:
 
 @dataclass
 class Generation:
-    """What a run of prompts came to.
+    """The outcome of a run of prompts.
 
     Attributes:
         rows: One for each prompt, in order.
@@ -107,6 +107,7 @@ def model_of(use_case: UseCase, champion: Champion, models: VertexAI) -> Model:
 def generate(
     use_case: UseCase,
     champion: Champion,
+    of: dt.date | str,
     requested: Sequence[DayPrompt],
     store: ObjectStore,
     models: VertexAI,
@@ -119,6 +120,7 @@ def generate(
     Args:
         use_case: Its rules, budget and limits.
         champion: Who is asked, with its own prompt and config.
+        of: The day, or `samples`; with the champion it identifies the work in the ledger.
         requested: The prompts.
         store: Bucket of the cached answers.
         models: Vertex AI.
@@ -139,22 +141,20 @@ def generate(
     generation = Generation()
     found: dict[str, Answer] = {}
     evaluation = use_case.evaluation
-    with Services(use_case.name, evaluation, store, models, purse.clock) as services:
+    with Services(evaluation, models, purse) as services:
         cache = services.answers(model, system, prompts.values())
         missing = {key: contents for key, contents in prompts.items() if cache.lacks(key)}
         least = use_case.serving.daily.batch_from_rows
         generation.batch = least is not None and len(missing) >= least
         count = api_counter(models.genai, champion.base_model)
         requests = _requests(use_case, champion, emulated=models.emulated, batch=generation.batch)
-        work = f"generation/{fingerprint(model.configuration(system), sorted(missing))}"
+        work = f"generation/{fingerprint(model.configuration(system), str(of))}"
         tokens = count_prompts(count, system, missing)
         with paying(purse, work, requests, tokens) as (payment, refused):
             answers = services.paid(cache, AnswerCounter(payment), quota=model.base_model)
             admitted = {key: value for key, value in missing.items() if key not in refused}
             if generation.batch and admitted:
-                services.answer_in_batch(
-                    model, system, admitted.values(), answers, purse.warehouse, log
-                )
+                services.answer_in_batch(model, system, admitted.values(), answers, log)
                 admitted = {k: v for k, v in admitted.items() if cache.lacks(k)}
             book = CacheBook(use_case, store, models.genai, model, system, purse.clock)
             with use_cache(book, list(admitted.values()), count, payment, log) as cached:

@@ -6,10 +6,11 @@ from typing import Any
 import dagster as dg
 from pydantic import Field
 
+from genaiops_dagster.budget.ledger import Usage
 from genaiops_dagster.budget.pricing import is_tuned
 from genaiops_dagster.evaluation.asking.inference import Model
 from genaiops_dagster.evaluation.evaluation_set import read_examples
-from genaiops_dagster.evaluation.progress import purse_of
+from genaiops_dagster.evaluation.run_config import purse_of
 from genaiops_dagster.orchestration.asset_options import Materialized, asset_key, use_case_asset
 from genaiops_dagster.orchestration.metadata import chart_image, markdown_table
 from genaiops_dagster.orchestration.plain_text import escape_markdown
@@ -19,9 +20,11 @@ from genaiops_dagster.promotion.champion import gated_champion
 from genaiops_dagster.prompts.rendering import request_contents
 from genaiops_dagster.prompts.tokens import api_counter
 from genaiops_dagster.records.data import DatasetSplit
+from genaiops_dagster.records.fingerprint import fingerprint
 from genaiops_dagster.records.layout import Layout
+from genaiops_dagster.records.measurements import anchor
 from genaiops_dagster.records.record import read_record
-from genaiops_dagster.records.serving import LoadTest
+from genaiops_dagster.records.serving import LoadTest, load_test_subject
 from genaiops_dagster.serving.answering.parity import prompt_of
 from genaiops_dagster.serving.load_testing.charts import latency_chart
 from genaiops_dagster.serving.load_testing.load_test import (
@@ -40,7 +43,7 @@ CHECK = "latency_slo"
 
 
 class LoadTestConfig(dg.Config):
-    """Whom to load: a candidate of the use case, or `champion`; default the gate's challenger."""
+    """What to load: a candidate of the use case, or `champion`; default the gate's challenger."""
 
     candidate: str = Field(default="")
 
@@ -118,11 +121,9 @@ def _load_test(use_case: UseCase, policy: LoadTestPolicy) -> dg.AssetsDefinition
                     samples = generate_load(task, here.models.settings)
                 except LoadTestError as error:
                     raise dg.Failure(str(error), allow_retries=False) from error
-                payment.add(
-                    requests=len(samples),
-                    input_tokens=sum(sample["input_tokens"] for sample in samples),
-                    output_tokens=sum(sample["output_tokens"] for sample in samples),
-                )
+                tokens_in = sum(sample["input_tokens"] for sample in samples)
+                tokens_out = sum(sample["output_tokens"] for sample in samples)
+                payment.add(Usage(len(samples), tokens_in, tokens_out))
             name = Layout(use_case.name).load_test(run_id)
             lines = "".join(f"{json.dumps(sample)}\n" for sample in samples)
             here.store.write(name, lines.encode(), "application/jsonl")
@@ -134,6 +135,8 @@ def _load_test(use_case: UseCase, policy: LoadTestPolicy) -> dg.AssetsDefinition
                 here.clock.timestamp(),
                 emulated=emulated,
             )
+            digests = {load_test_subject(test): fingerprint(test)}
+            anchor(here.store, use_case.name, digests, here.clock)
         return dg.MaterializeResult(
             value=test,
             metadata=_metadata(test),

@@ -16,12 +16,13 @@ from typing import TYPE_CHECKING, Any
 from genaiops_dagster.budget.pricing import PriceList, is_tuned, token_cost
 from genaiops_dagster.budget.stage_costs import estimate_of, price_requests
 from genaiops_dagster.evaluation.asking.inference import Contents, Model, content_config
+from genaiops_dagster.promotion.objective import check_objective
 from genaiops_dagster.prompts.tokens import CountTokens, TokenTotal, user_message
 from genaiops_dagster.records.budget import CostEstimate
 from genaiops_dagster.records.fingerprint import fingerprint
 from genaiops_dagster.records.prompts import PromptVersion
 from genaiops_dagster.records.serving import LoadTest, Percentiles, StepResult
-from genaiops_dagster.use_case.serving import LoadObjective, LoadStep, LoadTestPolicy
+from genaiops_dagster.use_case.serving import LoadStep, LoadTestPolicy
 
 if TYPE_CHECKING:
     from genaiops_dagster.google_cloud.settings import GoogleCloudSettings
@@ -40,12 +41,12 @@ class LoadTestError(RuntimeError):
 
 @dataclass(frozen=True)
 class LoadTask:
-    """What is tested.
+    """The subject of a load test.
 
     Attributes:
         use_case: Name of the use case.
         policy: Steps and limits.
-        candidate: Name under which the result stands.
+        candidate: Name under which the result is stored.
         model: What answers.
         prompt: The prompt with which it is asked.
         questions: What it is asked, again and again.
@@ -71,10 +72,10 @@ class LoadTask:
 def estimate_load(
     task: LoadTask, count: CountTokens, prices: PriceList, *, emulated: bool
 ) -> CostEstimate:
-    """What a load test may cost: as many requests as it may send, with the answers as long.
+    """The highest cost of a load test: as many requests as it may send, with the longest answers.
 
     Args:
-        task: What is tested.
+        task: The subject of a load test.
         count: Counts the tokens of messages.
         prices: What applies.
         emulated: Whether the emulator answers.
@@ -197,32 +198,6 @@ def _percentiles(seconds: Sequence[float]) -> Percentiles:
         return Percentiles(p50=None, p95=None, p99=None)
     p50, p95, p99 = (float(value) for value in np.percentile(seconds, [50, 95, 99]))
     return Percentiles(p50=p50, p95=p95, p99=p99)
-
-
-def check_objective(
-    objective: LoadObjective, steps: Sequence[StepResult]
-) -> tuple[bool, list[str], float | None]:
-    """Whether an objective is met, why, and the worst latency that counted.
-
-    With a rate, the open steps up to the lowest one that reaches it count; else all steps.
-    """
-    counted = list(steps)
-    if objective.rate is not None:
-        reached = min(s.rate for s in steps if s.rate is not None and s.rate >= objective.rate)
-        counted = [s for s in steps if s.rate is not None and s.rate <= reached]
-    reasons, worst = [], 0.0
-    for step in counted:
-        found = getattr(step.latency, f"p{objective.percentile}")
-        if found is None:
-            return False, [f"{step.load}: nothing was answered"], None
-        worst = max(worst, found)
-        if found > objective.at_most_seconds:
-            reasons.append(f"{step.load}: p{objective.percentile} is {found:.3g} s")
-        if step.error_rate > objective.error_rate:
-            reasons.append(f"{step.load}: {step.failed} of {step.requests} requests failed")
-    if reasons:
-        return False, reasons, worst
-    return True, [f"p{objective.percentile} is at most {worst:.3g} s"], worst
 
 
 def build_load_test(

@@ -1,1 +1,1 @@
-"""What is watched after a promotion: online figures, drift, rollout, feedback."""
+"""Monitoring after a promotion: online figures, drift, rollout, feedback."""

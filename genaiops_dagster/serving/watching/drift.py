@@ -2,7 +2,7 @@
 
 Each question is a two-sample test with a p value; the tests of a day are corrected for one another
 (Holm), so that `false_alarm_rate` is the chance of any alarm on a day on which nothing changed. A
-difference that is significant and small is no alarm, either: with enough rows everything differs.
+small difference raises no alarm, even if it is significant: with enough rows everything differs.
 """
 
 from __future__ import annotations
@@ -64,8 +64,8 @@ def find_drift(
 
     Args:
         policy: Rate of false alarms, least effect and rows.
-        texts: Inputs of the day; the same text counts once, because a user who asks twice is no
-            second sample.
+        texts: Inputs of the day; the same text counts once, because a user who asks twice is
+            not a second sample.
         reference_texts: Inputs of the evaluation set.
         scores: By metric, of the day.
         reference_scores: By metric, of the report that the model was promoted by.
@@ -164,7 +164,7 @@ def _lengths_differ(lengths: Sequence[int], reference: Sequence[int]) -> _Found:
 
 
 def _lower(metric: str, scores: Sequence[float], reference: Sequence[float]) -> _Found:
-    """Mann and Whitney's test, one-sided: better answers are no alarm.
+    """Mann and Whitney's test, one-sided: better answers raise no alarm.
 
     The effect is the rank-biserial correlation, below 0 when the scores are lower.
     """

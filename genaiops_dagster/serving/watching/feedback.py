@@ -46,7 +46,7 @@ class FeedbackError(ValueError):
 
 @dataclass(frozen=True)
 class Feedback:
-    """What somebody says of one answer.
+    """What somebody says about one answer.
 
     Attributes:
         request_id: As the router gave it with the answer.

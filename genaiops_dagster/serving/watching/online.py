@@ -20,7 +20,7 @@ RATING = "rating"
 _SURE = 0.99
 """Confidence with which a limit must be crossed before a stage has its minimum of requests."""
 _FEW = 5
-"""Fewer requests are no evidence of a crossed limit, whatever they say."""
+"""Fewer requests are not evidence of a crossed limit, whatever they show."""
 
 Action = Literal["wait", "advance", "withdraw"]
 
@@ -50,7 +50,7 @@ class OnlineFigures(Record):
 
 
 class StageDecision(NamedTuple):
-    """What is to be done, and why; `is_candidate` says whether the candidate is to blame."""
+    """What to do, and why; `is_candidate` says whether the candidate is to blame."""
 
     action: Action
     reasons: list[str]
@@ -67,7 +67,7 @@ def read_figures(
     slower_than: float | None = None,
     quality: OnlineQuality | None = None,
 ) -> OnlineFigures:
-    """Figures of one model's requests; what was refused before any model was asked is none.
+    """Figures of one model's requests, without those refused before any model was asked.
 
     Args:
         warehouse: Dataset of the request log.
@@ -156,7 +156,8 @@ def decide_stage(
     """Whether a candidate goes on, waits or has to go.
 
     A limit is crossed when the figure is above it at the end of the stage, or before that beyond
-    reasonable doubt. Missing figures are no reason to go on, and after a while to stop.
+    reasonable doubt. Missing figures are not a reason to go on, and after a while they are a reason
+    to stop.
 
     Args:
         policy: Stages and limits.

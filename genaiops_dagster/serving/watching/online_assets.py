@@ -5,7 +5,7 @@ from typing import Any
 
 import dagster as dg
 
-from genaiops_dagster.evaluation.progress import purse_of
+from genaiops_dagster.evaluation.run_config import purse_of
 from genaiops_dagster.orchestration.asset_options import Materialized, asset_key, use_case_asset
 from genaiops_dagster.orchestration.metadata import markdown_table
 from genaiops_dagster.orchestration.plain_text import escape_markdown

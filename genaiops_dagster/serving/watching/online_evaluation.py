@@ -17,8 +17,8 @@ from genaiops_dagster.data.sensitive import redacted
 from genaiops_dagster.evaluation.asking.concurrency import map_in_order
 from genaiops_dagster.evaluation.asking.inference import Model, contents_text
 from genaiops_dagster.evaluation.evaluation_set import read_examples
+from genaiops_dagster.evaluation.judge_work import paid_judge
 from genaiops_dagster.evaluation.judging.judge import JudgePanel
-from genaiops_dagster.evaluation.judging.spending import spending_on_judge
 from genaiops_dagster.evaluation.report import read_rows
 from genaiops_dagster.evaluation.scored_row import score_row
 from genaiops_dagster.evaluation.scoring.metrics import row_metrics
@@ -100,7 +100,7 @@ def evaluate_day(
     if champion is not None:
         limited = {**parameters, "rows": policy.sample_rows}
         sample = [*warehouse.rows(_SAMPLE.format(view=_view(warehouse)), limited)]
-    scored = _score(use_case, champion, sample, store, models, purse)
+    scored = _score(use_case, champion, sample, models, purse)
     warehouse.merge(ONLINE_SCORES, _score_rows(use_case.name, sample, scored))
     reference = _reference_rows(store, champion)
     names = [name for name in use_case.evaluation.metric_names() if _has(scored, name)]
@@ -177,7 +177,6 @@ def _score(
     use_case: UseCase,
     champion: Champion | None,
     sample: Sequence[Mapping[str, Any]],
-    store: ObjectStore,
     models: VertexAI,
     purse: Purse,
 ) -> list[RowResult]:
@@ -203,19 +202,18 @@ def _score(
         return asyncio.run(score(None))
     ratings = len(judge.metrics) * judge.repeats
     shown = sum(len(row["variables"]) + len(row["answer"]) for row in sample)
-    with (
-        Services(use_case.name, evaluation, store, models, purse.clock) as services,
-        spending_on_judge(
-            purse,
+    with Services(evaluation, models, purse) as services:
+        cache = services.judgements(model.configuration(f"online {prompt.digest}"))
+        paying = paid_judge(
+            services,
+            cache,
             work=f"online/{fingerprint([row['request_id'] for row in sample])}",
             judge_model=judge.model,
             calls=len(sample) * ratings,
             characters=shown * ratings,
-            emulated=models.emulated,
-        ) as counter,
-    ):
-        cache = services.judgements(model.configuration(f"online {prompt.digest}"))
-        return asyncio.run(score(JudgePanel(judge, models, services.paid(cache, counter))))
+        )
+        with paying as service:
+            return asyncio.run(score(JudgePanel(judge, models, service)))
 
 
 def _as_evaluated(request: Mapping[str, Any]) -> tuple[Example, Answer]:
@@ -267,7 +265,7 @@ def _reference_rows(store: ObjectStore, champion: Champion | None) -> list[RowRe
 
 
 def _input_text(use_case: UseCase, variables: Mapping[str, Any]) -> str:
-    """What differs between requests: the variables that the prompt shows."""
+    """The variables that the prompt shows, which differ between requests."""
     names = template_variables(use_case.prompt.template)
     return "\n".join(str(variables[name]) for name in names if variables.get(name) is not None)
 

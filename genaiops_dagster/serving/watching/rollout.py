@@ -22,7 +22,7 @@ from genaiops_dagster.use_case.serving import RolloutPolicy
 
 
 class RolloutLook(Record):
-    """What a look at a rollout found and did.
+    """The result of a look at a rollout.
 
     Attributes:
         champion: Number of the champion after the look; None if there is none.

@@ -10,8 +10,8 @@ from genaiops_dagster.orchestration.plain_text import escape_markdown
 from genaiops_dagster.orchestration.workspace import open_workspace
 from genaiops_dagster.promotion.assets import open_champion
 from genaiops_dagster.promotion.champion import ChampionError
-from genaiops_dagster.promotion.log import BrokenLogError
 from genaiops_dagster.promotion.tables import publish_log
+from genaiops_dagster.records.chain import BrokenLogError
 from genaiops_dagster.serving.watching.rollout import RolloutLook, look_at_rollout
 from genaiops_dagster.use_case import UseCase
 from genaiops_dagster.use_case.serving import RolloutPolicy

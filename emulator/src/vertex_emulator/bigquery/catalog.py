@@ -1,4 +1,4 @@
-"""Which datasets, tables and views exist, and their REST documents; rows lie in `data.t<number>`.
+"""Which datasets, tables and views exist, and their REST documents; rows are in `data.t<number>`.
 
 Every function works inside the transaction of the cursor it is given.
 """
@@ -47,7 +47,7 @@ class Table:
 
     Attributes:
         name: Its full name.
-        document: Its REST resource, without what is computed when it is asked for.
+        document: Its REST resource, without the fields that are computed for each request.
         source: The DuckDB relation that holds its rows; None for a view.
     """
 
@@ -127,7 +127,7 @@ def get_dataset(cursor: Cursor, project: str, dataset: str) -> Document:
     """The dataset's document.
 
     Raises:
-        ApiError: 404, there is none.
+        ApiError: 404 if there is none.
     """
     document = find_dataset(cursor, project, dataset)
     if document is None:
@@ -149,7 +149,7 @@ def insert_dataset(cursor: Cursor, project: str, dataset: str, document: Documen
     """Add a dataset.
 
     Raises:
-        ApiError: 409, it exists; 400, its name is not allowed.
+        ApiError: 409 if it exists; 400 if its name is not allowed.
     """
     check_dataset_name(project, dataset)
     if find_dataset(cursor, project, dataset) is not None:
@@ -171,7 +171,7 @@ def delete_dataset(cursor: Cursor, project: str, dataset: str, *, delete_content
     """Remove a dataset.
 
     Raises:
-        ApiError: 404, there is none; 400, it has tables and `delete_contents` is false.
+        ApiError: 404 if there is none; 400 if it has tables and `delete_contents` is false.
     """
     get_dataset(cursor, project, dataset)
     tables = list_tables(cursor, project, dataset)
@@ -199,7 +199,7 @@ def get_table(cursor: Cursor, name: TableName) -> Table:
     """The table or view called `name`.
 
     Raises:
-        ApiError: 404, it or its dataset does not exist.
+        ApiError: 404 if it or its dataset does not exist.
     """
     table = find_table(cursor, name)
     if table is None:
@@ -212,7 +212,7 @@ def list_tables(cursor: Cursor, project: str, dataset: str) -> list[Table]:
     """A dataset's tables and views, by name.
 
     Raises:
-        ApiError: 404, no such dataset.
+        ApiError: 404 for no such dataset.
     """
     get_dataset(cursor, project, dataset)
     found = rows(
@@ -231,10 +231,10 @@ def list_tables(cursor: Cursor, project: str, dataset: str) -> list[Table]:
 def insert_table(
     cursor: Cursor, name: TableName, document: Document, number: int | None = None
 ) -> Table:
-    """Add a view, or a table whose rows lie in `data.t<number>` (a new relation when None).
+    """Add a view, or a table whose rows are in `data.t<number>` (a new relation when None).
 
     Raises:
-        ApiError: 404, no such dataset; 409, the table exists; 400, bad name or schema.
+        ApiError: 404 for no such dataset; 409 if the table exists; 400 for bad name or schema.
     """
     check_table_name(name)
     dataset = get_dataset(cursor, name.project, name.dataset)
@@ -280,7 +280,7 @@ def delete_table(cursor: Cursor, name: TableName) -> None:
     """Remove a table with its rows, or a view.
 
     Raises:
-        ApiError: 404, there is none.
+        ApiError: 404 if there is none.
     """
     get_table(cursor, name)
     _remove(cursor, name)
@@ -290,7 +290,7 @@ def rename_table(cursor: Cursor, name: TableName, target: TableName) -> None:
     """Give a table another name in its dataset.
 
     Raises:
-        ApiError: 404, there is none; 409, the new name is taken; 400, it is not allowed.
+        ApiError: 404 if there is none; 409 if the new name is taken; 400 if it is not allowed.
     """
     check_table_name(target)
     table = get_table(cursor, name)
@@ -318,7 +318,7 @@ def create_relation(cursor: Cursor, document: Document) -> int:
     """Make an empty relation with the columns of a table's document; returns its number.
 
     Raises:
-        ApiError: 400, two columns have one name.
+        ApiError: 400 if two columns have one name.
     """
     fields = fields_of(document["schema"]["fields"])
     names = [field.name.lower() for field in fields]

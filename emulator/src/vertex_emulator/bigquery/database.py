@@ -1,7 +1,7 @@
 """The DuckDB file that holds every row and the whole catalog, so that both change together.
 
-Tables of BigQuery lie in the schema `data` under numbers (`data.t17`), never under the names that
-clients choose: those differ by case only, or are hostile. Results of queries lie in an attached
+BigQuery tables are in the schema `data` under numbers (`data.t17`), never under the names that
+clients choose: those differ by case only, or are hostile. Query results are in an attached
 in-memory database (`results.r17`), which spills to disk when it outgrows the memory limit.
 """
 
@@ -31,6 +31,9 @@ CREATE TABLE IF NOT EXISTS catalog.jobs (
 CREATE TABLE IF NOT EXISTS catalog.appends (work VARCHAR);
 """
 
+MEMORY, SPILL = "2GB", "8GB"
+"""What all queries together may take of the memory, and of the disk where that is not enough."""
+
 
 class Database:
     """One DuckDB instance: many readers on snapshots, one writer at a time.
@@ -47,7 +50,12 @@ class Database:
         self._writing = threading.RLock()
         self._root = duckdb.connect(
             path,
-            config={"python_enable_replacements": False, "temp_directory": f"{path}.spill"},
+            config={
+                "python_enable_replacements": False,
+                "temp_directory": f"{path}.spill",
+                "memory_limit": MEMORY,
+                "max_temp_directory_size": SPILL,
+            },
         )
         self._root.execute("SET GLOBAL TimeZone = 'UTC'")
         # NULL is the smallest value: https://cloud.google.com/bigquery/docs/reference/

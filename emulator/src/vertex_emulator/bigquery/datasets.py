@@ -8,7 +8,15 @@ from starlette.routing import Route
 
 from vertex_emulator.bigquery import catalog
 from vertex_emulator.bigquery.database import Database
-from vertex_emulator.bigquery.http import Call, Endpoints, object_at, page, text_at
+from vertex_emulator.bigquery.http import (
+    Call,
+    Endpoints,
+    Handler,
+    chosen,
+    object_at,
+    page_answer,
+    text_at,
+)
 from vertex_emulator.bigquery.resources import (
     changed_dataset,
     check_etag,
@@ -17,6 +25,7 @@ from vertex_emulator.bigquery.resources import (
 )
 
 _PATH = "/bigquery/v2/projects/{project}/datasets"
+_LISTED = ("id", "datasetReference", "labels", "friendlyName", "location")
 
 
 def routes(database: Database, endpoints: Endpoints) -> list[Route]:
@@ -41,25 +50,15 @@ def routes(database: Database, endpoints: Endpoints) -> list[Route]:
             documents = catalog.list_datasets(cursor, call.path["project"])
         if wanted := call.query.get("filter"):
             documents = [each for each in documents if _has_labels(each, wanted)]
-        shown, token = page(documents, call, 1000)
-        answer: dict[str, Any] = {
-            "kind": "bigquery#datasetList",
-            "datasets": [
-                {
-                    key: document[key]
-                    for key in ("id", "datasetReference", "labels", "friendlyName", "location")
-                    if key in document
-                }
-                for document in shown
-            ],
-        }
-        return {**answer, "nextPageToken": token} if token else answer
+        return page_answer(
+            call, "datasetList", "datasets", documents, lambda document: chosen(document, _LISTED)
+        )
 
     def change(call: Call, *, replace: bool) -> dict[str, Any]:
         project, dataset = call.path["project"], call.path["dataset"]
         with database.writing() as cursor:
             document = catalog.get_dataset(cursor, project, dataset)
-            check_etag(call.headers.get("if-match"), shown_dataset(document))
+            check_etag(call.headers.get("if-match"), document)
             document = changed_dataset(document, call.body, replace=replace)
             catalog.update_dataset(cursor, project, dataset, document)
         return shown_dataset(document)
@@ -73,15 +72,13 @@ def routes(database: Database, endpoints: Endpoints) -> list[Route]:
                 delete_contents=call.flag("deleteContents"),
             )
 
-    one = _PATH + "/{dataset}"
-    return [
-        endpoints.route("POST", _PATH, "datasets.insert", insert),
-        endpoints.route("GET", _PATH, "datasets.list", list_all),
-        endpoints.route("GET", one, "datasets.get", get),
-        endpoints.route("PATCH", one, "datasets.patch", lambda call: change(call, replace=False)),
-        endpoints.route("PUT", one, "datasets.update", lambda call: change(call, replace=True)),
-        endpoints.route("DELETE", one, "datasets.delete", delete),
-    ]
+    handlers: dict[str, Handler] = {
+        "insert": insert,
+        "list": list_all,
+        "get": get,
+        "delete": delete,
+    }
+    return endpoints.resource_routes(_PATH, "dataset", handlers, change)
 
 
 def _has_labels(document: catalog.Document, wanted: str) -> bool:

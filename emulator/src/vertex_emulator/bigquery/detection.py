@@ -39,7 +39,7 @@ def schema_of_objects(rows: Sequence[Any]) -> Schema:
     """The schema that JSON objects suggest.
 
     Raises:
-        ApiError: 400, there is no object, or one name has values that do not go together.
+        ApiError: 400 if there is no object, or one name has values that do not go together.
     """
     objects = [row for row in rows if isinstance(row, dict)]
     names = list(dict.fromkeys(name for row in objects for name in row))
@@ -115,10 +115,10 @@ def schema_of_cells(rows: Sequence[Sequence[str]], header: int) -> Schema:
 
     Args:
         rows: Lines from the top of the file.
-        header: How many of them are no data; the last of these holds the names.
+        header: How many of them are not data; the last of these holds the names.
 
     Raises:
-        ApiError: 400, there are no lines.
+        ApiError: 400 if there are no lines.
     """
     if not rows:
         raise ApiError(400, "Schema has no fields: the file is empty.")
@@ -142,7 +142,7 @@ def schema_of_arrow(schema: Any) -> Schema:
     """The schema of a Parquet file.
 
     Raises:
-        ApiError: 400, BigQuery has no type for a column.
+        ApiError: 400 if BigQuery has no type for a column.
     """
     return [_arrow_entry(field.name, field.type) for field in schema]
 

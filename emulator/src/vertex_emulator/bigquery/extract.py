@@ -48,8 +48,8 @@ def write_files(
     """Write the rows of a query to one object, whose name has the number 0 in place of `*`.
 
     Raises:
-        ApiError: 400, the format or compression is not served, or the file exists and must not
-            be replaced; 404, there is no such bucket.
+        ApiError: 400 if the format or compression is not served, or the file exists and must not
+            be replaced; 404 if there is no such bucket.
     """
     writers: dict[str, Callable[..., int]] = {
         "CSV": _write_csv,

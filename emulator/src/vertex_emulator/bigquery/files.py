@@ -26,7 +26,7 @@ _SAMPLE_ROWS = 500
 
 @dataclass(frozen=True)
 class LoadOptions:
-    """What a load job says about its files."""
+    """A load job's options for its files."""
 
     format: str = "CSV"
     autodetect: bool = False
@@ -44,7 +44,7 @@ class LoadOptions:
         """The options in `configuration.load`.
 
         Raises:
-            ApiError: 400, one is wrong.
+            ApiError: 400 if one is wrong.
         """
         try:
             skip = configuration.get("skipLeadingRows")
@@ -88,7 +88,7 @@ class FileReader(Protocol):
         """The REST schema that the file's rows suggest.
 
         Raises:
-            ApiError: 400, nothing says what it is.
+            ApiError: 400 if its schema is not known.
         """
 
     def append(self, cursor: Cursor, source: str, schema: Mapping[str, Any], bad: list[str]) -> int:
@@ -101,7 +101,7 @@ class FileReader(Protocol):
             bad: Receives a message for each row that does not fit.
 
         Raises:
-            ApiError: 400, the file is not of its format, or too many rows do not fit.
+            ApiError: 400 if the file is not of its format, or too many rows do not fit.
         """
 
 
@@ -179,7 +179,7 @@ class JsonReader(_RowReader):
 
     def _parsed(self, raw: Any, fields: tuple[Field, ...]) -> dict[str, Any]:
         if not isinstance(raw, dict):
-            raise InvalidValueError("", "The line is no JSON object.")
+            raise InvalidValueError("", "The line is not a JSON object.")
         return parse_row(raw, fields, ignore_unknown=self._options.ignore_unknown)
 
 
@@ -260,7 +260,7 @@ class ParquetReader:
             return pq.ParquetFile(self._file)
         except (pa.ArrowException, OSError) as error:
             raise ApiError(
-                400, f"Error while reading {self._label}: it is no Parquet file ({error})"
+                400, f"Error while reading {self._label}: it is not a Parquet file ({error})"
             ) from error
 
     def schema(self) -> Schema:  # noqa: D102

@@ -10,7 +10,7 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol
 
 import duckdb
 from starlette.requests import Request
@@ -23,6 +23,7 @@ from vertex_emulator.errors import ApiError
 from vertex_emulator.stats import Stats
 
 _THREADS = 64
+_PAGE_SIZE = 1000
 
 logger = logging.getLogger(__name__)
 
@@ -52,7 +53,7 @@ class Call:
 
     Attributes:
         path: Variables of the path, such as `project`.
-        query: Query string; of repeated names the last.
+        query: Query string; the last value of a repeated name.
         query_items: The whole query string.
         body: JSON object of the body; empty when there is none.
         headers: Request headers, by lower-case name.
@@ -70,7 +71,7 @@ class Call:
         """A whole number of the query string; None when absent.
 
         Raises:
-            ApiError: 400, it is none, or negative.
+            ApiError: 400 if it is not a number, or is negative.
         """
         value = self.query.get(name)
         if value is None:
@@ -87,10 +88,18 @@ class Call:
 Handler = Callable[[Call], dict[str, Any] | Response | None]
 
 
+class Change(Protocol):
+    """Answers a request that changes a resource; `replace` forgets the fields it leaves out."""
+
+    def __call__(self, call: Call, *, replace: bool) -> dict[str, Any]:
+        """The changed resource."""
+        ...
+
+
 class Endpoints:
     """Makes routes, and runs their handlers in threads of their own.
 
-    Many clients may wait for long queries at once; the other services' threads are not theirs.
+    Many clients may wait for long queries at once, and must not use up the other services' threads.
 
     Args:
         stats: Where each answered request is counted.
@@ -103,8 +112,8 @@ class Endpoints:
     def route(self, method: str, path: str, name: str, handler: Handler) -> Route:
         """A route that answers `handler`'s object as JSON, and every error as a 4xx.
 
-        The client libraries repeat 5xx answers for minutes, so that not even a defect of the
-        emulator is answered with one.
+        The client libraries retry 5xx answers for minutes, so even a bug of the emulator is
+        answered with a 4xx.
         """
 
         async def endpoint(request: Request) -> Response:
@@ -126,6 +135,31 @@ class Endpoints:
             return response
 
         return Route(path, endpoint, methods=[method])
+
+    def resource_routes(
+        self, path: str, kind: str, handlers: Mapping[str, Handler], change: Change
+    ) -> list[Route]:
+        """The six routes of a resource that clients insert, list, get, patch, update and delete.
+
+        Args:
+            path: Path of the collection, which ends with its name, such as `.../tables`.
+            kind: Name of one resource in paths, such as `table`.
+            handlers: What answers `insert`, `list`, `get` and `delete`.
+            change: What answers `patch`, and `update` with `replace=True`.
+        """
+        one = f"{path}/{{{kind}}}"
+        served: tuple[tuple[str, str, str, Handler], ...] = (
+            ("POST", path, "insert", handlers["insert"]),
+            ("GET", path, "list", handlers["list"]),
+            ("GET", one, "get", handlers["get"]),
+            ("PATCH", one, "patch", lambda call: change(call, replace=False)),
+            ("PUT", one, "update", lambda call: change(call, replace=True)),
+            ("DELETE", one, "delete", handlers["delete"]),
+        )
+        return [
+            self.route(verb, where, f"{kind}s.{name}", handler)
+            for verb, where, name, handler in served
+        ]
 
     def close(self) -> None:
         """Wait for the requests that are being answered."""
@@ -152,12 +186,12 @@ def parse_object(content: bytes) -> dict[str, Any]:
     """The JSON object that `content` holds.
 
     Raises:
-        ApiError: 400, it holds none.
+        ApiError: 400 if it is not a JSON object.
     """
     try:
         body = json.loads(content)
     except (ValueError, RecursionError) as error:
-        raise ApiError(400, "Parse Error: the body is no JSON.", reason="parseError") from error
+        raise ApiError(400, "Parse Error: the body is not JSON.", reason="parseError") from error
     if not isinstance(body, dict):
         raise ApiError(400, "Parse Error: a JSON object is needed.", reason="parseError")
     check_shapes(body)
@@ -172,6 +206,13 @@ def api_error(error: Exception) -> ApiError:
         return ApiError(
             499, "Job execution was cancelled: User requested cancellation", reason="stopped"
         )
+    if isinstance(error, duckdb.OutOfMemoryException):
+        return ApiError(
+            400,
+            "Resources exceeded during query execution: The query could not be executed in the "
+            "allotted memory.",
+            reason="resourcesExceeded",
+        )
     if isinstance(error, duckdb.Error):
         return ApiError(400, _message(str(error))[:2000], reason="invalidQuery")
     logger.error("The BigQuery emulator failed: this is a defect.", exc_info=error)
@@ -179,7 +220,7 @@ def api_error(error: Exception) -> ApiError:
 
 
 def _message(text: str) -> str:
-    """What DuckDB says, in BigQuery's words where those are known."""
+    """DuckDB's message, in BigQuery's words where those are known."""
     for pattern, replacement in _MESSAGES:
         if found := pattern.search(text):
             return found.expand(replacement)
@@ -190,7 +231,7 @@ def object_at(body: Mapping[str, Any], *names: str) -> dict[str, Any]:
     """A nested object of a request body; empty when absent.
 
     Raises:
-        ApiError: 400, something else stands there.
+        ApiError: 400 if it is something else.
     """
     value: Any = body
     for name in names:
@@ -221,7 +262,7 @@ def text_at(body: Mapping[str, Any], name: str) -> str:
     """A string of a request body.
 
     Raises:
-        ApiError: 400, it is absent or no string.
+        ApiError: 400 if it is missing or not a string.
     """
     value = body.get(name)
     if not isinstance(value, str) or not value:
@@ -229,11 +270,27 @@ def text_at(body: Mapping[str, Any], name: str) -> str:
     return value
 
 
-def page(items: Sequence[Any], call: Call, default: int) -> tuple[Sequence[Any], str | None]:
-    """One page of `items` by `maxResults` and `pageToken`, and the token of the next."""
+def page_answer(
+    call: Call, kind: str, key: str, items: Sequence[Any], shown: Callable[[Any], dict[str, Any]]
+) -> dict[str, Any]:
+    """The answer of a list method: the page that `maxResults` and `pageToken` ask for.
+
+    Args:
+        call: The request.
+        kind: What the API calls the answer, such as `tableList`.
+        key: Field of the answer that holds the items.
+        items: All items, in the order of the list.
+        shown: An item as the list shows it.
+    """
     token = call.query.get("pageToken", "0")
     if not is_number(token) or int(token) < 0:
         raise ApiError(400, "Invalid page token.")
     start = int(token)
-    end = start + (call.integer("maxResults") or default)
-    return items[start:end], str(end) if end < len(items) else None
+    end = start + (call.integer("maxResults") or _PAGE_SIZE)
+    answer = {"kind": f"bigquery#{kind}", key: [shown(item) for item in items[start:end]]}
+    return {**answer, "nextPageToken": str(end)} if end < len(items) else answer
+
+
+def chosen(document: Mapping[str, Any], keys: Sequence[str]) -> dict[str, Any]:
+    """The fields of `document` that `keys` name, as far as it has them."""
+    return {key: document[key] for key in keys if key in document}

@@ -10,7 +10,7 @@ from starlette.routing import Route
 
 from vertex_emulator.bigquery import catalog, results, work
 from vertex_emulator.bigquery.database import Database, rows
-from vertex_emulator.bigquery.http import Call, Endpoints, object_at, page
+from vertex_emulator.bigquery.http import Call, Endpoints, object_at, page_answer
 from vertex_emulator.bigquery.jobs import Job, Jobs, finished
 from vertex_emulator.bigquery.query import Runner
 from vertex_emulator.errors import ApiError
@@ -90,7 +90,7 @@ def routes(
     def get_results(call: Call) -> dict[str, Any]:
         job = jobs.get(call.path["project"], call.path["job"])
         if job.kind != "query":
-            raise ApiError(400, "Cannot get the query results of a job that is no query.")
+            raise ApiError(400, "Cannot get the query results of a job that is not a query.")
         wait = call.integer("timeoutMs")
         _wait(job, _QUERY_WAIT_MS if wait is None else wait)
         formats = {key.removeprefix("formatOptions."): value for key, value in call.query.items()}
@@ -116,10 +116,13 @@ def routes(
             if (not states or document["status"]["state"] in states)
             and earliest <= int(document["statistics"]["creationTime"]) <= latest
         ]
-        shown, token = page(documents, call, 1000)
-        listed = [{**document, "state": document["status"]["state"]} for document in shown]
-        answer: dict[str, Any] = {"kind": "bigquery#jobList", "jobs": listed}
-        return {**answer, "nextPageToken": token} if token else answer
+        return page_answer(
+            call,
+            "jobList",
+            "jobs",
+            documents,
+            lambda document: {**document, "state": document["status"]["state"]},
+        )
 
     def cancel(call: Call) -> dict[str, Any]:
         job = jobs.cancel(call.path["project"], call.path["job"])
@@ -132,22 +135,9 @@ def routes(
     def projects(call: Call) -> dict[str, Any]:
         with database.reading() as cursor:
             found = rows(cursor, "SELECT DISTINCT project FROM catalog.datasets ORDER BY 1")
-        shown, token = page([project for (project,) in found], call, 1000)
-        answer: dict[str, Any] = {
-            "kind": "bigquery#projectList",
-            "projects": [
-                {
-                    "kind": "bigquery#project",
-                    "id": project,
-                    "numericId": "0",
-                    "projectReference": {"projectId": project},
-                    "friendlyName": project,
-                }
-                for project in shown
-            ],
-            "totalItems": len(found),
-        }
-        return {**answer, "nextPageToken": token} if token else answer
+        names = [project for (project,) in found]
+        answer = page_answer(call, "projectList", "projects", names, _project)
+        return {**answer, "totalItems": len(names)}
 
     one = _ROOT + "/{project}/jobs/{job}"
     return [
@@ -162,6 +152,16 @@ def routes(
         ),
         endpoints.route("GET", _ROOT, "projects.list", projects),
     ]
+
+
+def _project(name: str) -> dict[str, Any]:
+    return {
+        "kind": "bigquery#project",
+        "id": name,
+        "numericId": "0",
+        "projectReference": {"projectId": name},
+        "friendlyName": name,
+    }
 
 
 def _wait(job: Job, milliseconds: int) -> None:

@@ -27,6 +27,9 @@ _THREADS = 16
 # Finished jobs kept in memory, and the rows that their results may have together.
 _KEPT_JOBS = 1000
 _KEPT_ROWS = 20_000_000
+LONGEST_SECONDS = 300.0
+"""How long a job may take; the service stops one after six hours."""
+
 _ACCOUNT = "emulator@emulator.iam.gserviceaccount.com"
 
 Work = Callable[["Job"], Outcome]
@@ -43,6 +46,7 @@ class Job:
         error: Why it failed.
         upload: File that came with a load job.
         cancelled: Whether a client asked it to stop.
+        ran_out: Whether it took longer than it may.
         cursor: Connection that works for it now.
         kept: Its final document, once that is in the database.
     """
@@ -53,6 +57,7 @@ class Job:
     error: ApiError | None = None
     upload: Path | None = None
     cancelled: bool = False
+    ran_out: bool = False
     cursor: Cursor | None = None
     kept: dict[str, Any] | None = None
 
@@ -73,25 +78,59 @@ class Job:
         configuration: dict[str, Any] = self.document["configuration"][self.kind]
         return configuration
 
+    @property
+    def seconds(self) -> float:
+        """Longest time that it may take.
+
+        Source: https://cloud.google.com/bigquery/docs/reference/rest/v2/Job (`jobTimeoutMs`)
+        """
+        try:
+            asked = int(self.document["configuration"]["jobTimeoutMs"]) / 1000
+        except (KeyError, TypeError, ValueError):
+            return LONGEST_SECONDS
+        return min(asked, LONGEST_SECONDS) if asked > 0 else LONGEST_SECONDS
+
+    def run_out(self) -> None:
+        """Stop the job because its time is over."""
+        self.ran_out = True
+        self.interrupt()
+
+    def interrupt(self) -> None:
+        """Stop the statement that runs for the job, if one does."""
+        if (cursor := self.cursor) is not None and not self.done.is_set():
+            with suppress(Exception):  # The connection may just have closed.
+                cursor.interrupt()
+
     def working_on(self, cursor: Cursor) -> None:
         """Note the connection that works for the job, so that a cancellation reaches it.
 
         Raises:
-            ApiError: 499, the job was cancelled before.
+            ApiError: 499 if the job was cancelled before.
         """
         self.cursor = cursor
         self.stop_if_cancelled()
 
     def stop_if_cancelled(self) -> None:
-        """Raise when a client asked the job to stop.
+        """Raise when a client asked the job to stop, or its time is over.
 
         Raises:
-            ApiError: 499, it did.
+            ApiError: 499 if it did; 400 if its time is over.
         """
+        if self.ran_out:
+            raise self.timed_out()
         if self.cancelled:
             raise ApiError(
                 499, "Job execution was cancelled: User requested cancellation", reason="stopped"
             )
+
+    def timed_out(self) -> ApiError:
+        """What a job says whose time is over."""
+        return ApiError(
+            400,
+            f"Operation timed out after {self.seconds:g} seconds. Consider reducing the amount of "
+            "work performed by your operation so that it can complete within this limit.",
+            reason="timeout",
+        )
 
 
 class Jobs:
@@ -112,7 +151,7 @@ class Jobs:
         """Accept a job and begin to run it.
 
         Raises:
-            ApiError: 409, the job id was used before; 400, the request is wrong.
+            ApiError: 409 if the job id was used before; 400 if the request is wrong.
         """
         job = Job(_new_document(project, body), upload=upload)
         taken = ApiError(409, f"Already Exists: Job {job.document['id']}", reason="duplicate")
@@ -128,13 +167,17 @@ class Jobs:
     def _run(self, job: Job) -> None:
         job.document["status"] = {"state": "RUNNING"}
         job.document["statistics"]["startTime"] = str(now_ms())
+        timer = threading.Timer(job.seconds, job.run_out)
+        timer.daemon = True
+        timer.start()
         try:
             job.outcome = self._workers[job.kind](job)
             job.document = job.kept or finished(job, job.outcome)
         except Exception as error:  # noqa: BLE001
-            # Also defects end the job: a client waits for it.
-            self._fail(job, api_error(error))
+            # A bug ends the job too, because a client waits for it.
+            self._fail(job, job.timed_out() if job.ran_out else api_error(error))
         finally:
+            timer.cancel()
             job.cursor = None
             if job.upload is not None:
                 job.upload.unlink(missing_ok=True)
@@ -185,7 +228,7 @@ class Jobs:
         """A job.
 
         Raises:
-            ApiError: 404, there is none, or it was a query too long ago.
+            ApiError: 404 if there is none, or it was a query too long ago.
         """
         job = self._find(project, job_id)
         if job is None:
@@ -212,20 +255,18 @@ class Jobs:
         """Ask a job to stop; one that has ended stays as it is.
 
         Raises:
-            ApiError: 404, there is none.
+            ApiError: 404 if there is none.
         """
         job = self.get(project, job_id)
         job.cancelled = True
-        if (cursor := job.cursor) is not None and not job.done.is_set():
-            with suppress(Exception):  # The connection may just have closed.
-                cursor.interrupt()
+        job.interrupt()
         return job
 
     def delete(self, project: str, job_id: str) -> None:
         """Forget a job that has ended.
 
         Raises:
-            ApiError: 404, there is none; 400, it is running.
+            ApiError: 404 if there is none; 400 if it is running.
         """
         job = self.get(project, job_id)
         if not job.done.is_set():
@@ -247,7 +288,7 @@ class Jobs:
 
 
 def _taken_rows(job: Job) -> list[ResultRows]:
-    """The rows of a job, which it has no longer."""
+    """Give up the rows of a job."""
     outcome = job.outcome
     if outcome is None or outcome.rows is None:
         return []
@@ -327,10 +368,10 @@ def keep(cursor: Cursor, job: Job, outcome: Outcome) -> None:
     """Put a finished job into the database, in the transaction of what it did.
 
     Clients see it as done only after that transaction, when the job's thread says so. A job that
-    was cancelled meanwhile leaves nothing behind.
+    was cancelled in the meantime leaves nothing behind.
 
     Raises:
-        ApiError: 499, it was cancelled.
+        ApiError: 499 if it was cancelled.
     """
     job.stop_if_cancelled()
     job.kept = finished(job, outcome)

@@ -47,16 +47,16 @@ def load(
     """Run a load job inside the writing transaction of `cursor`.
 
     Args:
-        cursor: Connection of the transaction; an error gives the whole load up.
-        storage: Where `sourceUris` lie.
+        cursor: Connection of the transaction; an error abandons the whole load.
+        storage: Where the `sourceUris` are.
         configuration: `configuration.load` of the job.
         upload: The uploaded file, when the job came with its data.
 
     Returns:
-        What was loaded, as `statistics.load` says it.
+        What was loaded, in the form of `statistics.load`.
 
     Raises:
-        ApiError: 400, the configuration is wrong or a row does not fit; 404, a file, or the
+        ApiError: 400 if the configuration is wrong or a row does not fit; 404 if a file, or the
             table with CREATE_NEVER, or its dataset does not exist.
     """
     name = destination_of(configuration)
@@ -93,7 +93,7 @@ def destination_of(configuration: Mapping[str, Any]) -> TableName:
     """The table that a job's configuration writes to.
 
     Raises:
-        ApiError: 400, it names none.
+        ApiError: 400 if it names no table.
     """
     reference = configuration.get("destinationTable")
     keys = ("projectId", "datasetId", "tableId")
@@ -172,8 +172,8 @@ def prepared_table(
         default_disposition: `writeDisposition` when the job has none.
 
     Raises:
-        ApiError: 404, no table and CREATE_NEVER; 409, the table has rows and WRITE_EMPTY;
-            400, the schema does not fit.
+        ApiError: 404 for no table and CREATE_NEVER; 409 if the table has rows and WRITE_EMPTY;
+            400 if the schema does not fit.
     """
     write = configuration.get("writeDisposition") or default_disposition
     if write not in _DISPOSITIONS:

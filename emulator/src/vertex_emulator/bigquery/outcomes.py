@@ -1,4 +1,4 @@
-"""What a job did: the rows it gave and what it reports."""
+"""The outcome of a job: its rows and statistics."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from vertex_emulator.bigquery.types import Field
 
 @dataclass(frozen=True)
 class ResultRows:
-    """The rows that a query gave.
+    """The rows of a query.
 
     Attributes:
         relation: DuckDB relation that holds them.
@@ -25,10 +25,10 @@ class ResultRows:
 
 @dataclass
 class Outcome:
-    """What one statement, or one job, did.
+    """The outcome of one statement or one job.
 
     Attributes:
-        statistics: What `statistics.query`, `.load` or `.extract` of the job says.
+        statistics: The job's `statistics.query`, `.load` or `.extract`.
         rows: The rows of a query; None for other statements.
         total_bytes: Logical bytes that were read.
         destination: REST reference of the table that was written.

@@ -25,7 +25,7 @@ def parsed(given: Any) -> Parameters:
     """Type and value of each parameter, by lower-case name or by position from 0.
 
     Raises:
-        ApiError: 400, one is malformed or of a type that the emulator does not have.
+        ApiError: 400 if one is malformed or of a type that the emulator does not have.
     """
     found: Parameters = {}
     if given is None:

@@ -26,7 +26,7 @@ _numbers = count(1)
 
 @dataclass(frozen=True)
 class QueryRequest:
-    """A query as a job's configuration asks for it.
+    """The query of a job's configuration.
 
     Attributes:
         sql: One statement or several.
@@ -52,7 +52,7 @@ class Runner:
         database: Where the tables are.
         storage: Where EXPORT DATA writes.
         request: What to run.
-        on_cursor: Told which connection works for the job, so that it can be interrupted.
+        on_cursor: Receives the connection that works for the job, so that it can be interrupted.
         before_commit: Called inside of the last transaction that writes, with its connection
             and the outcome, so that the job's record is kept together with its effect.
     """
@@ -98,7 +98,7 @@ class Runner:
         return self._outcome
 
     def _add(self, outcome: Outcome) -> None:
-        """Take what a statement did into account: the last that did something counts."""
+        """Take the outcome of a statement into account: the last one that did something counts."""
         total = self._outcome.total_bytes + outcome.total_bytes
         if outcome.statistics:
             superseded, self._outcome = self._outcome.rows, outcome
@@ -229,7 +229,7 @@ class Runner:
             with self._writing() as cursor:
                 outcome = self._changed(cursor, tree)
                 if self._request.dry_run:
-                    # Every error has shown; nothing of the change stays.
+                    # Every error has been raised by now; nothing of the change stays.
                     raise _GivenUp(outcome)
                 if last and self._transaction is None:
                     self._add(outcome)

@@ -118,7 +118,7 @@ def changed_table(
     """The table with the fields that a request gives; `replace` forgets those it leaves out.
 
     Raises:
-        ApiError: 400, the schema, partitioning or clustering is wrong, or of a kind not served.
+        ApiError: 400 if the schema, partitioning or clustering is wrong, or of a kind not served.
     """
     refuse(body, _REFUSED_TABLES)
     document = _changed(document, body, _TABLE_FIELDS, replace)
@@ -156,7 +156,7 @@ def checked_schema(fields: Any) -> Schema:
     """Schema fields with the mode filled in.
 
     Raises:
-        ApiError: 400, they are no fields of types that the emulator has.
+        ApiError: 400 if a field is malformed or of a type that the emulator does not have.
     """
     if not isinstance(fields, list) or not all(isinstance(field, dict) for field in fields):
         raise ApiError(400, "schema.fields must be a list of objects.")
@@ -210,11 +210,11 @@ def check_layout(document: Document) -> None:
             )
 
 
-def check_etag(wanted: str | None, shown: Document) -> None:
-    """Refuse a change whose `If-Match` is not the resource's tag.
+def check_etag(wanted: str | None, document: Document) -> None:
+    """Refuse a change whose `If-Match` is not the tag of the resource.
 
     Raises:
         ApiError: 412.
     """
-    if wanted not in (None, "*", shown["etag"]):
+    if wanted not in (None, "*", etag_of(document)):
         raise ApiError(412, "Precondition Failed")

@@ -21,7 +21,7 @@ _FETCHED = 1000
 
 
 def timestamp_format(options: Mapping[str, Any]) -> wire.Timestamps:
-    """How `formatOptions` want TIMESTAMP values."""
+    """The form of TIMESTAMP values that `formatOptions` asks for."""
     if str(options.get("timestampOutputFormat", "")).upper() == "ISO8601_STRING":
         return wire.Timestamps.ISO8601
     wants_int64 = (
@@ -35,7 +35,7 @@ def first_row(call: Call) -> int:
     """The row that a page begins at, by `pageToken` or `startIndex`.
 
     Raises:
-        ApiError: 400, one is no number.
+        ApiError: 400 if one is not a number.
     """
     token = call.query.get("pageToken")
     if token is None:
@@ -74,7 +74,7 @@ def answer(
     """The answer of `getQueryResults` and `jobs.query`.
 
     Raises:
-        ApiError: what the query did wrong; 404, its rows were given up.
+        ApiError: what the query did wrong; 404 if its rows were given up.
     """
     shown: dict[str, Any] = {
         "kind": "bigquery#getQueryResultsResponse",

@@ -15,7 +15,7 @@ def change_columns(cursor: Cursor, table: Table, wanted: Schema) -> Table:
     """Add the columns that `wanted` has and the table has not, and relax REQUIRED ones.
 
     Raises:
-        ApiError: 400, a column is missing or has another type, or becomes or is born REQUIRED.
+        ApiError: 400 if a column is missing or has another type, or becomes or is born REQUIRED.
     """
     name = table.name
     old = {field["name"].lower(): field for field in table.document["schema"]["fields"]}

@@ -49,7 +49,7 @@ class BigQueryService:
         TIMESTAMP values are microseconds since 1970, BYTES base64, NUMERIC, dates and times text.
 
         Raises:
-            ApiError: 404, there is no such table; 400, the name has not three parts.
+            ApiError: 404 if there is no such table; 400 if the name does not have three parts.
         """
         name = parse_table_name(table)
         with self.database.reading() as cursor:
@@ -85,7 +85,8 @@ class BigQueryService:
             How many rows were added.
 
         Raises:
-            ApiError: 404, no such table and no schema; 400, a row does not fit (which and why).
+            ApiError: 404 if there is no such table and no schema; 400 that says why a row does
+                not fit.
         """
         name = parse_table_name(table)
         with self.database.writing() as cursor:
@@ -138,7 +139,7 @@ def parse_table_name(table: str) -> TableName:
     """The name in `project.dataset.table`; projects may hold dots themselves.
 
     Raises:
-        ApiError: 400, it has fewer than three parts.
+        ApiError: 400 if it has fewer than three parts.
     """
     parts = table.rsplit(".", 2)
     if len(parts) != 3:

@@ -37,7 +37,7 @@ _KINDS: dict[str, tuple[str, str]] = {
 }
 _KIND_OF = {name: kind for _, (kind, names) in _KINDS.items() for name in names.split()}
 _WORDS = {kind: words for words, (kind, _) in _KINDS.items()}
-# Below these stands what users choose: rows, label keys, parameter values.
+# Below these come names that users choose: rows, label keys, parameter values.
 _FREE = frozenset(("json", "labels", "structValues", "value", "params"))
 
 
@@ -45,7 +45,7 @@ def check_shapes(body: Mapping[str, Any], path: str = "") -> None:
     """Refuse a body in which a known field is of another kind than the API's.
 
     Raises:
-        ApiError: 400, which field it is and what it should be.
+        ApiError: 400 that names the field and says what it should be.
     """
     for name, value in body.items():
         place = f"{path}.{name}" if path else name

@@ -9,12 +9,24 @@ from starlette.routing import Route
 from vertex_emulator.bigquery import catalog, schemas, sizes
 from vertex_emulator.bigquery.catalog import Table, TableName
 from vertex_emulator.bigquery.database import Cursor, Database, rows
-from vertex_emulator.bigquery.http import Call, Endpoints, object_at, page, text_at
+from vertex_emulator.bigquery.http import (
+    Call,
+    Endpoints,
+    Handler,
+    chosen,
+    object_at,
+    page_answer,
+    text_at,
+)
 from vertex_emulator.bigquery.resources import changed_table, check_etag, new_table
 from vertex_emulator.bigquery.sql.views import view_fields
 from vertex_emulator.errors import ApiError
 
 _PATH = "/bigquery/v2/projects/{project}/datasets/{dataset}/tables"
+_LISTED = (
+    *("kind", "id", "tableReference", "type", "labels", "friendlyName"),
+    *("timePartitioning", "rangePartitioning", "clustering", "creationTime", "view"),
+)
 
 
 def name_in(call: Call) -> TableName:
@@ -60,25 +72,16 @@ def routes(database: Database, endpoints: Endpoints) -> list[Route]:
     def list_all(call: Call) -> dict[str, Any]:
         with database.reading() as cursor:
             tables = catalog.list_tables(cursor, call.path["project"], call.path["dataset"])
-        shown, token = page(tables, call, 1000)
-        keys = ("kind", "id", "tableReference", "type", "labels", "friendlyName")
-        more = ("timePartitioning", "rangePartitioning", "clustering", "creationTime", "view")
-        answer: dict[str, Any] = {
-            "kind": "bigquery#tableList",
-            "totalItems": len(tables),
-            "tables": [
-                {key: table.document[key] for key in (*keys, *more) if key in table.document}
-                for table in shown
-            ],
-        }
-        return {**answer, "nextPageToken": token} if token else answer
+        answer = page_answer(
+            call, "tableList", "tables", tables, lambda table: chosen(table.document, _LISTED)
+        )
+        return {**answer, "totalItems": len(tables)}
 
     def change(call: Call, *, replace: bool) -> dict[str, Any]:
         name = name_in(call)
         with database.writing() as cursor:
             table = catalog.get_table(cursor, name)
-            tag = {"etag": catalog.etag_of(table.document)}
-            check_etag(call.headers.get("if-match"), tag)
+            check_etag(call.headers.get("if-match"), table.document)
             document = changed_table(table.document, call.body, replace=replace)
             if table.source is None:
                 if "view" not in document:
@@ -96,12 +99,10 @@ def routes(database: Database, endpoints: Endpoints) -> list[Route]:
         with database.writing() as cursor:
             catalog.delete_table(cursor, name_in(call))
 
-    one = _PATH + "/{table}"
-    return [
-        endpoints.route("POST", _PATH, "tables.insert", insert),
-        endpoints.route("GET", _PATH, "tables.list", list_all),
-        endpoints.route("GET", one, "tables.get", get),
-        endpoints.route("PATCH", one, "tables.patch", lambda call: change(call, replace=False)),
-        endpoints.route("PUT", one, "tables.update", lambda call: change(call, replace=True)),
-        endpoints.route("DELETE", one, "tables.delete", delete),
-    ]
+    handlers: dict[str, Handler] = {
+        "insert": insert,
+        "list": list_all,
+        "get": get,
+        "delete": delete,
+    }
+    return endpoints.resource_routes(_PATH, "table", handlers, change)

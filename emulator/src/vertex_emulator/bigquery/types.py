@@ -140,7 +140,7 @@ def fields_of(schema: Iterable[Mapping[str, Any]]) -> tuple[Field, ...]:
     """The columns that a REST schema's `fields` describe.
 
     Raises:
-        ApiError: 400, a field lacks its name or type, or the emulator has no such type.
+        ApiError: 400 if a field lacks its name or type, or the emulator has no such type.
     """
     return tuple(_field_of(entry) for entry in schema)
 

@@ -60,10 +60,10 @@ def farm_fingerprint(value: bytes) -> int:
 
 
 def canonical_json_text(value: str) -> str:
-    """JSON text as BigQuery keeps it; of two members with one name the first counts.
+    """JSON text as BigQuery keeps it; the first of two members with one name counts.
 
     Raises:
-        ValueError: the text is no JSON.
+        ValueError: the text is not JSON.
     """
     return canonical_json(json.loads(value, object_pairs_hook=_first_members))
 

@@ -39,10 +39,10 @@ class _Upload:
 
 
 class Uploads:
-    """Files on their way in; those that a killed process left behind are removed.
+    """Files being uploaded; those that a killed process left behind are removed.
 
     Args:
-        folder: Where they lie until their job is done.
+        folder: Where they are kept until their job is done.
         jobs: Where the load jobs go.
     """
 

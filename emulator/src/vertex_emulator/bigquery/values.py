@@ -60,7 +60,7 @@ def parse_row(
             and not JSON strings (as in a loaded file).
 
     Raises:
-        InvalidValueError: a value does not fit, or a key is no column.
+        InvalidValueError: a value does not fit, or a key is not a column.
     """
     return _parse_members(row, fields, "", ignore_unknown, json_text)
 

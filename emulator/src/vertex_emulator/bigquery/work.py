@@ -1,4 +1,4 @@
-"""What each kind of job does."""
+"""The work of each kind of job: query, load, extract and copy."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ _FORMATS = {"CSV": "CSV", "NEWLINE_DELIMITED_JSON": "JSON", "PARQUET": "PARQUET"
 
 
 def workers(database: Database, storage: StorageService) -> dict[str, Work]:
-    """The work of each kind of job."""
+    """Runs jobs of each kind."""
 
     def run_query(job: Job) -> Outcome:
         runner = Runner(
@@ -92,7 +92,7 @@ def query_request(
     """A query as `configuration.query` of a job, or the body of `jobs.query`, asks for it.
 
     Raises:
-        ApiError: 400, it is legacy SQL or wrong.
+        ApiError: 400 if it is legacy SQL or wrong.
     """
     if configuration.get("useLegacySql") in (True, "true"):
         raise ApiError(400, "The emulator does not serve legacy SQL (useLegacySql).")

@@ -1,4 +1,4 @@
-"""Rows into tables, a batch at a time, so that a large load never lies in memory whole."""
+"""Rows into tables, a batch at a time, so that a large load is never in memory as a whole."""
 
 from __future__ import annotations
 

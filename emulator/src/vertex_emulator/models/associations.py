@@ -1,7 +1,7 @@
 """Words that go together: the general knowledge of the emulated base models.
 
-A real model knows that a sender has to do with mail. The emulated ones know these groups, the
-larger a model the more of them; nothing here is learned from any data set.
+A real model knows that a sender has to do with mail. The emulated ones know these groups, and
+a larger model knows more of them; nothing here is learned from a data set.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
-"""The base models that the emulator knows, and how able each one is.
+"""The base models that the emulator knows, and how capable each one is.
 
-The names are those of https://cloud.google.com/vertex-ai/generative-ai/docs/models. What stands
-behind them is not Gemini: `capacity` orders them as the real ones are ordered by size, so that a
+The names are those of https://cloud.google.com/vertex-ai/generative-ai/docs/models. The models
+behind them are not Gemini: `capacity` orders them as the real ones are ordered by size, so that a
 model that stands for a larger one measurably does better.
 """
 
@@ -16,7 +16,7 @@ class BaseModel:
 
     Attributes:
         name: Name as in `publishers/google/models/<name>`.
-        capacity: 0 for the least able to 1 for the most able.
+        capacity: 0 for the least capable to 1 for the most capable.
         tunable: Whether supervised tuning takes it as its base.
         preference_tunable: Whether preference tuning takes it as its base.
     """

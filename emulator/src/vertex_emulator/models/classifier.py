@@ -96,7 +96,7 @@ class Classifier:
 
     @staticmethod
     def restore(settings: dict[str, Any], arrays: Arrays) -> Classifier:
-        """The opposite of `state`."""
+        """Make the learner again from what `state` returned."""
         return Classifier(
             tuple(settings["classes"]),
             arrays["columns"],
@@ -189,7 +189,7 @@ def _warm_start(
 
 
 def _ngrams(capacity: float) -> tuple[int, int]:
-    """A larger model reads longer pieces of words, which tell more."""
+    """A larger model reads longer pieces of words, which say more."""
     return (2, 4) if capacity < 0.4 else (3, 5) if capacity < 0.7 else (3, 6)
 
 

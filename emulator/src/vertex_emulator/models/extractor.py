@@ -76,7 +76,7 @@ class Extractor:
 
     @staticmethod
     def restore(settings: dict[str, Any], arrays: Arrays) -> Extractor:
-        """The opposite of `state`."""
+        """Make the learner again from what `state` returned."""
         return Extractor(weights=arrays["weights"], **settings)
 
 

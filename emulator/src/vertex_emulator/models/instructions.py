@@ -1,4 +1,4 @@
-"""Reading a prompt: does it ask for a choice, a summary or an answer?
+"""Reads a prompt: does it ask for a choice, a summary or an answer?
 
 The emulated base models understand no language. They recognise these forms, which cover the
 prompts that evaluation and tuning of text tasks use, and answer anything else from its words.
@@ -44,7 +44,7 @@ class Choice:
 
 @dataclass(frozen=True)
 class Summary:
-    """A text to shorten to at most so many sentences and words."""
+    """A text to shorten to a number of sentences and words."""
 
     text: str
     max_sentences: int

@@ -78,18 +78,18 @@ def safety(response: str) -> tuple[float, str]:
 
 
 def grounding(response: str, source: str) -> tuple[float, str]:
-    """Share of the sentences of `response` most of whose words stand in `source`."""
+    """Share of the sentences of `response` most of whose words are in `source`."""
     known = set(content_words(source))
     found = sentences(response)
     supported = [coverage(content_words(sentence), known) >= 0.5 for sentence in found]
     share = sum(supported) / len(found) if found else 0.0
-    return share, "share of sentences whose words mostly stand in the prompt and context"
+    return share, "share of sentences whose words are mostly in the prompt and context"
 
 
 def quality(response: str, fields: Mapping[str, str]) -> tuple[float, str]:
     """How good `response` is, 0 to 1, and by which measure.
 
-    With a reference: the F1 of their words. Otherwise: how much of the response stands in the
+    With a reference: the F1 of their words. Otherwise: how much of the response is in the
     context or prompt, times how much of it the response speaks of at all.
     """
     found = words(response)

@@ -1,4 +1,4 @@
-"""What a model is to the rest of the emulator: something that answers a conversation."""
+"""The interface of a model in the emulator: it answers a conversation."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ class LanguageModel(Protocol):
 
     @property
     def version(self) -> str:
-        """What `modelVersion` of a response says; always ends in `-emulated`."""
+        """`modelVersion` of a response; always ends in `-emulated`."""
 
     def answer(
         self, system: str, turns: Sequence[Turn], *, temperature: float = 0.0, seed: int = 0

@@ -81,7 +81,7 @@ class Neighbours:
 
     @staticmethod
     def restore(settings: dict[str, Any], arrays: Arrays) -> Neighbours:
-        """The opposite of `state`."""
+        """Make the learner again from what `state` returned."""
         bits = settings["bits"]
         index = csr_matrix(
             (arrays["data"], arrays["indices"], arrays["indptr"]),
@@ -96,7 +96,7 @@ def fit_neighbours(
     capacity: float,
     start: Learner | None,
 ) -> Iterator[Neighbours]:
-    """Yield the memory after each epoch; each epoch remembers a part of what is left."""
+    """Yield the memory after each epoch; each epoch remembers a part of the rest."""
     before = start if isinstance(start, Neighbours) else None
     bits = before.bits if before else hyperparameters.feature_bits
     counts = _vectorizer(bits).transform(

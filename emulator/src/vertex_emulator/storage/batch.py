@@ -51,7 +51,7 @@ class BatchRequest:
         """The call that it makes on the API below `root`.
 
         Raises:
-            ApiError: 400, its address is not percent-encoded UTF-8.
+            ApiError: 400 if its address is not percent-encoded UTF-8.
         """
         path = self.target.removeprefix(root)
         return parse_call(self.method, path, self.query, self.headers, self.host)
@@ -61,7 +61,7 @@ async def read_batch(request: Request, host: str) -> list[BatchRequest]:
     """The calls of a batch.
 
     Raises:
-        ApiError: 400, the body is malformed or has too many calls; 413, it is too long.
+        ApiError: 400 if the body is malformed or has too many calls; 413 if it is too long.
     """
     boundary = boundary_of(request.headers.get("content-type", ""))
     reader = MultipartReader(request.stream(), boundary)

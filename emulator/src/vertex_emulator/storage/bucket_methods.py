@@ -150,7 +150,7 @@ def page_size(call: Call) -> int:
     """The parameter `maxResults`, within the limits of the API.
 
     Raises:
-        ApiError: 400, it is not a positive number.
+        ApiError: 400 if it is not a positive number.
     """
     wanted = call.integer("maxResults")
     if wanted is not None and wanted < 1:

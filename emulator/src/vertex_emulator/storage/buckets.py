@@ -22,7 +22,7 @@ def check_bucket_name(name: str) -> None:
     """Apply the rules of https://docs.cloud.google.com/storage/docs/buckets#naming.
 
     Raises:
-        ApiError: 400, the name breaks a rule.
+        ApiError: 400 if the name breaks a rule.
     """
     valid = (
         _NAME.fullmatch(name)
@@ -68,7 +68,7 @@ class BucketStore:
         """The bucket `name`.
 
         Raises:
-            ApiError: 404, there is none; 304 or 412, a condition is not met.
+            ApiError: 404 if there is none; 304 or 412 if a condition is not met.
         """
         bucket = self._known.get(name) or self._look_up(name)
         conditions.check(0, bucket.metageneration)
@@ -103,8 +103,8 @@ class BucketStore:
         """Change what a client may set: with `patch` the fields that are given, else all of it.
 
         Raises:
-            ApiError: 404, there is none; 304 or 412, a condition is not met; 400, the location
-                would change.
+            ApiError: 404 if there is none; 304 or 412 if a condition is not met; 400 if the
+                location would change.
         """
         with self._database.transaction():
             bucket = self.get(name, conditions)
@@ -124,8 +124,8 @@ class BucketStore:
         """Remove an empty bucket.
 
         Raises:
-            ApiError: 404, there is none; 409, it holds objects; 304 or 412, a condition is not
-                met.
+            ApiError: 404 if there is none; 409 if it holds objects; 304 or 412 if a condition is
+                not met.
         """
         with self._database.transaction():
             self.get(name, conditions)

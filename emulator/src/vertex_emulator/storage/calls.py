@@ -51,7 +51,7 @@ class Call:
         """A whole-number parameter.
 
         Raises:
-            ApiError: 400, it is something else.
+            ApiError: 400 if it is something else.
         """
         value = self.query.get(name)
         return None if value is None else parse_integer(name, value)
@@ -60,7 +60,7 @@ class Call:
         """A boolean parameter, false where it is missing.
 
         Raises:
-            ApiError: 400, it is something else.
+            ApiError: 400 if it is something else.
         """
         value = self.query.get(name, "false").lower()
         if value not in {"true", "false"}:
@@ -90,10 +90,10 @@ def call_of(scope: Scope, root: str) -> Call:
 
     Args:
         scope: Of an HTTP request.
-        root: Path under which the API lies.
+        root: Path under which the API is served.
 
     Raises:
-        ApiError: 400, path or query is not percent-encoded UTF-8.
+        ApiError: 400 if path or query is not percent-encoded UTF-8.
     """
     headers = Headers(scope=scope)
     host = f"{scope['scheme']}://{headers.get('host', 'localhost')}"
@@ -109,7 +109,7 @@ def parse_call(method: str, path: str, query: str, headers: Mapping[str, str], h
     """Decode a path and a query, both as they are sent.
 
     Raises:
-        ApiError: 400, they are not percent-encoded UTF-8, or `fields` is malformed.
+        ApiError: 400 if they are not percent-encoded UTF-8, or `fields` is malformed.
     """
     try:
         segments = [unquote(part, errors="strict") for part in path.strip("/").split("/")]
@@ -134,7 +134,7 @@ async def read_json(request: Request) -> Mapping[str, Any]:
     """The JSON object in a request's body; empty where there is no body.
 
     Raises:
-        ApiError: 400, it is something else; 413, it is too long.
+        ApiError: 400 if it is something else; 413 if it is too long.
     """
     if "content-encoding" in request.headers:
         raise not_served("compressed request bodies")
@@ -150,7 +150,7 @@ def parse_json(text: bytes) -> Mapping[str, Any]:
     """The JSON object in `text`; empty where there is only white space.
 
     Raises:
-        ApiError: 400, it is something else.
+        ApiError: 400 if it is something else.
     """
     if not text.strip():
         return {}

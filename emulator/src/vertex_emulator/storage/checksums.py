@@ -18,7 +18,7 @@ Checksums = Mapping[str, str]
 def expected_checksums(
     headers: Mapping[str, str], resource: Mapping[str, Any] | None = None
 ) -> Checksums:
-    """What `X-Goog-Hash` and `Content-MD5` headers and an object resource say of the bytes."""
+    """The checksums in `X-Goog-Hash` and `Content-MD5` headers and an object resource."""
     resource = resource or {}
     expected = {
         "crc32c": resource.get("crc32c"),
@@ -32,10 +32,10 @@ def expected_checksums(
 
 
 def verify_checksums(content: Content, *expected: Checksums) -> None:
-    """Compare the bytes that came with what the client said of them.
+    """Compare the bytes that came with the checksums that the client sent.
 
     Raises:
-        ApiError: 400, they differ.
+        ApiError: 400 if they differ.
     """
     found = {"crc32c": content.crc32c, "md5": content.md5}
     for checksums in expected:

@@ -50,7 +50,7 @@ class ContentStore:
         folder.mkdir(parents=True, exist_ok=True)
 
     def path(self, name: str) -> Path:
-        """Where the file `name` lies."""
+        """Path of the file `name`."""
         return self._folder / name
 
     def writer(self, name: str | None = None) -> ContentWriter:
@@ -62,7 +62,7 @@ class ContentStore:
         return writer
 
     def open(self, name: str) -> BinaryIO:
-        """Open a file for reading; it stays readable when it is removed meanwhile."""
+        """Open a file for reading; it stays readable even when it is removed."""
         return self.path(name).open("rb")
 
     def duplicate(self, name: str) -> str:

@@ -34,7 +34,7 @@ _CHUNK_BYTES = 1024 * 1024
 _MEBIBYTE = 1024 * 1024
 
 # How much one rewrite call moves between locations or storage classes. The service promises no
-# number; a small one lets scripts meet the token that they must be ready for.
+# number; with a small one, scripts do meet the token that they must handle.
 _REWRITE_BYTES_PER_CALL = 64 * _MEBIBYTE
 
 
@@ -176,7 +176,7 @@ def _duplicate(
 ) -> ObjectRecord:
     """Write the bytes of `source` to another name; a body replaces all of its metadata.
 
-    A copy takes the storage class of its new bucket and is held by nobody; a move changes nothing.
+    A copy takes the storage class of its new bucket and has no hold; a move changes nothing.
     """
     _check_parameters(context, call, bucket)
     conditions = call.preconditions()

@@ -1,4 +1,4 @@
-"""The SQLite file that knows every bucket, object version and unfinished upload.
+"""The SQLite file with every bucket, object version and unfinished upload.
 
 SQLite in WAL mode writes a committed transaction to the operating system before `COMMIT` returns,
 so a killed process loses nothing that it acknowledged (https://www.sqlite.org/wal.html). Losing

@@ -38,7 +38,7 @@ def parse_range(header: str | None, size: int) -> tuple[int, int] | None:
     Returns None for the whole: no header, or one that asks for several ranges or in another unit.
 
     Raises:
-        ApiError: 416, there is no such byte.
+        ApiError: 416 if there is no such byte.
     """
     match = _RANGE.fullmatch(header.strip()) if header else None
     if match is None or match[0] == "bytes=-":
@@ -82,7 +82,7 @@ async def download(
         describe: Makes the response headers; those of the JSON API when left out.
 
     Raises:
-        ApiError: 404, there is none; 304 or 412, a condition is not met; 416, no such range.
+        ApiError: 404 if there is none; 304 or 412 if a condition is not met; 416 for no such range.
     """
     record, file = context.objects.open(bucket, name, generation, conditions)
     described = (describe or media_headers)(record)
@@ -133,9 +133,9 @@ def media_headers(record: ObjectRecord) -> dict[str, str]:
 
 
 def attachment(content_type: str, disposition: str) -> str:
-    """The `Content-Disposition` with which a browser saves what it would show as a page otherwise.
+    """The `Content-Disposition` that makes a browser save what it would otherwise show as a page.
 
-    Google serves what is stored from origins that hold nothing else; here it shares one with the
+    Google serves stored bytes from origins that hold nothing else; here they share one with the
     APIs. Clients do not look at this header.
 
     Args:
@@ -162,7 +162,7 @@ def _wants_unpacked(record: ObjectRecord, headers: Mapping[str, str]) -> bool:
 
 
 def _is_gzip(file: BinaryIO) -> bool:
-    """Whether all of the file can be unpacked, which cannot be said once bytes were sent."""
+    """Whether all of the file can be unpacked, which is too late to report once bytes were sent."""
     try:
         with gzip.open(file) as unpacked:
             while unpacked.read(_CHUNK_BYTES):

@@ -20,7 +20,7 @@ def compile_glob(glob: str) -> re.Pattern[str]:
     several globs; a backslash takes away the next character's meaning.
 
     Raises:
-        ApiError: 400, the glob is malformed.
+        ApiError: 400 if the glob is malformed.
     """
     if len(glob) > _MAX_LENGTH:
         raise ApiError(400, f"Invalid matchGlob: longer than {_MAX_LENGTH} characters.")

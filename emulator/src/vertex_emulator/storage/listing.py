@@ -55,7 +55,7 @@ def list_objects(database: Database, query: ListQuery) -> Page:
     """The page that `query` asks for.
 
     Raises:
-        ApiError: 400, the page token or the glob is malformed.
+        ApiError: 400 if the page token or the glob is malformed.
     """
     pattern = compile_glob(query.glob) if query.glob else None
     beginning = literal_prefix(query.glob)
@@ -71,7 +71,7 @@ def list_objects(database: Database, query: ListQuery) -> Page:
     while position is not None:
         rows = _rows(database, query, position, end, count)
         position = _take(page, query, pattern, rows, whole=len(rows) < count)
-        # The rest of a large group was read in vain: read little until names are apart again.
+        # The rest of a large group was read in vain: read little until the names differ again.
         in_group = position is not None and position[1] == 0
         count = _FIRST_GROUPS if in_group else min(count * 4, MAX_PAGE + 1)
     return page
@@ -176,7 +176,7 @@ def decode_page_token(token: str) -> Position:
     """The version that a page starts at.
 
     Raises:
-        ApiError: 400, it is not a token of `encode_page_token`.
+        ApiError: 400 if it is not a token of `encode_page_token`.
     """
     try:
         name, generation = json.loads(base64.urlsafe_b64decode(token))

@@ -21,7 +21,7 @@ class ApiMethod:
     Attributes:
         name: As in the API's discovery document.
         run: Does the work.
-        slow: It may take long and belongs in another thread.
+        slow: Whether it may take long and so runs in another thread.
     """
 
     name: str
@@ -109,8 +109,8 @@ def resolve_method(call: Call) -> ApiMethod:
     """The method that a call means.
 
     Raises:
-        ApiError: 501, a method that the emulator does not have; 405, a path of other methods;
-            404, no path of the API.
+        ApiError: 501 for a method that the emulator does not have; 405 for a path of other methods;
+            404 for a path that the API does not have.
     """
     allowed = set()
     for http_method, parts, method in _BY_LENGTH.get(len(call.path), ()):

@@ -20,7 +20,7 @@ def boundary_of(content_type: str) -> bytes:
     """The boundary that a `Content-Type` names.
 
     Raises:
-        ApiError: 400, it names none.
+        ApiError: 400 if it has no boundary.
     """
     match = _BOUNDARY.search(content_type)
     if not content_type.lower().startswith("multipart/") or match is None:
@@ -46,7 +46,7 @@ class MultipartReader:
         """Go to the next part; returns its headers (names in lower case), None after the last.
 
         Raises:
-            ApiError: 400, the body is malformed or ends too early.
+            ApiError: 400 if the body is malformed or ends too early.
         """
         if self._delimiter:
             async for _ in self.content():
@@ -73,7 +73,7 @@ class MultipartReader:
         """The bytes of the present part.
 
         Raises:
-            ApiError: 400, the body ends before the part does.
+            ApiError: 400 if the body ends before the part does.
         """
         while (end := self._buffer.find(self._delimiter)) < 0:
             ready = len(self._buffer) - len(self._delimiter)

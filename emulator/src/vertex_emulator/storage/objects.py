@@ -23,7 +23,7 @@ def check_object_name(name: str) -> None:
     """Apply the rules of https://docs.cloud.google.com/storage/docs/objects#naming.
 
     Raises:
-        ApiError: 400, the name breaks a rule.
+        ApiError: 400 if the name breaks a rule.
     """
     if not name:
         raise ApiError(400, "Required parameter: name", reason="required")
@@ -74,7 +74,7 @@ class ObjectStore:
         """The live version, or the one of `generation`.
 
         Raises:
-            ApiError: 404, there is none; 304 or 412, a condition is not met.
+            ApiError: 404 if there is none; 304 or 412 if a condition is not met.
         """
         record = self.find(bucket, name, generation)
         if record is None:
@@ -91,7 +91,7 @@ class ObjectStore:
         generation: int | None = None,
         conditions: Preconditions = NO_CONDITIONS,
     ) -> tuple[ObjectRecord, BinaryIO]:
-        """A version and its bytes, which stay readable when it is overwritten meanwhile.
+        """A version and its bytes, which stay readable even when it is overwritten.
 
         Raises:
             ApiError: as `get`.
@@ -111,7 +111,7 @@ class ObjectStore:
         """Fail early, before any bytes are taken, where `put` would fail.
 
         Raises:
-            ApiError: 400, a bad name; 404, no bucket; 304 or 412, a condition is not met.
+            ApiError: 400 for a bad name; 404 for no bucket; 304 or 412 if a condition is not met.
         """
         check_object_name(name)
         self._buckets.get(bucket)
@@ -129,8 +129,8 @@ class ObjectStore:
         """Make `content` the live version; the store owns the file from here on.
 
         Raises:
-            ApiError: 400, a bad name; 404, no bucket; 304 or 412, a condition is not met; 403,
-                the live version is held.
+            ApiError: 400 for a bad name; 404 for no bucket; 304 or 412 if a condition is not met;
+                403 if the live version is held.
         """
         with self._database.transaction():
             self._database.when_rolled_back(lambda: self._contents.remove(content.name))
@@ -176,8 +176,8 @@ class ObjectStore:
         """Change what a client may set: with `patch` the fields that are given, else all of it.
 
         Raises:
-            ApiError: 404, there is no such version; 304 or 412, a condition is not met; 400, a
-                field may not change in this way.
+            ApiError: 404 if there is no such version; 304 or 412 if a condition is not met; 400 if
+                a field may not change in this way.
         """
         with self._database.transaction():
             record = self.get(bucket, name, generation, conditions)
@@ -208,7 +208,7 @@ class ObjectStore:
         """Delete the live version (it becomes noncurrent in a versioned bucket) or a given one.
 
         Raises:
-            ApiError: 404, there is none; 304 or 412, a condition is not met; 403, it is held.
+            ApiError: 404 if there is none; 304 or 412 if a condition is not met; 403 if it is held.
         """
         with self._database.transaction():
             record = self.get(bucket, name, generation, conditions)
@@ -258,7 +258,7 @@ def row_of(record: ObjectRecord) -> tuple[Any, ...]:
 
 
 def _check_change(before: Mapping[str, Any], after: dict[str, Any]) -> None:
-    """Apply what https://docs.cloud.google.com/storage/docs/metadata says of two fields."""
+    """Apply the rules of https://docs.cloud.google.com/storage/docs/metadata for two fields."""
     if after.setdefault("storageClass", before["storageClass"]) != before["storageClass"]:
         raise ApiError(
             400, "The storage class of an existing object cannot be changed: rewrite the object."

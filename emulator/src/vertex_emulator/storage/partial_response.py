@@ -23,7 +23,7 @@ def parse_selector(selector: str) -> Selection:
     An empty tree below a name stands for all of it.
 
     Raises:
-        ApiError: 400, the selector is malformed.
+        ApiError: 400 if the selector is malformed.
     """
     tokens = iter([*_TOKEN.findall(selector), ""])
     try:

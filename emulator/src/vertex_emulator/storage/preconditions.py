@@ -1,4 +1,4 @@
-"""Conditions that a request sets on the state it finds.
+"""Conditions of a request on the state that it finds.
 
 https://docs.cloud.google.com/storage/docs/request-preconditions
 """
@@ -19,7 +19,7 @@ def parse_integer(name: str, value: Any) -> int:
     """Read a whole number that fits in 64 bits.
 
     Raises:
-        ApiError: 400, it is none.
+        ApiError: 400 if it is not one.
     """
     text = str(value)
     digits = text.removeprefix("-")
@@ -69,7 +69,7 @@ class Preconditions:
             headers: Request headers: `If-Match` and `If-None-Match` count.
 
         Raises:
-            ApiError: 400, a value is not a number.
+            ApiError: 400 if a value is not a number.
         """
 
         def number(name: str) -> int | None:
@@ -90,7 +90,7 @@ class Preconditions:
         )
 
     def check(self, generation: int, metageneration: int) -> None:
-        """Compare with the object that the request meets.
+        """Compare with the object of the request.
 
         Args:
             generation: Its generation; 0 where there is no object, and for a bucket.

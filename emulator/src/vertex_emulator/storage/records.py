@@ -1,4 +1,4 @@
-"""What the database knows of a bucket and of an object version."""
+"""The database's records of a bucket and of an object version."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ class BucketRecord:
 
     @property
     def location(self) -> str:
-        """Where the bucket claims to be."""
+        """The location that the bucket claims."""
         return str(self.fields.get("location", "US"))
 
     @property

@@ -25,7 +25,7 @@ def timestamp(microseconds: int) -> str:
 
 
 def project_number(project: str) -> str:
-    """A number for the project, always the same one."""
+    """A number for the project, always the same."""
     return str(int.from_bytes(hashlib.sha256(project.encode()).digest()[:5]))
 
 

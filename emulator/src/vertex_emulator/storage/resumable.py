@@ -18,7 +18,7 @@ from vertex_emulator.storage.calls import Call, Reply
 from vertex_emulator.storage.checksums import expected_checksums
 from vertex_emulator.storage.context import StorageContext
 from vertex_emulator.storage.resources import object_resource
-from vertex_emulator.storage.sessions import Session
+from vertex_emulator.storage.sessions import UploadSession
 from vertex_emulator.storage.uploads import finish, write_chunks
 
 _CONTENT_RANGE = re.compile(r"bytes (?:(\d{1,18})-(\d{1,18})|\*)/(\d{1,18}|\*)")
@@ -44,7 +44,7 @@ def parse_content_range(header: str | None) -> ContentRange:
     """Read a `Content-Range`; without one, the request carries the whole object.
 
     Raises:
-        ApiError: 400, it is malformed.
+        ApiError: 400 if it is malformed.
     """
     if header is None:
         return ContentRange(0, None, None)
@@ -90,7 +90,7 @@ async def cancel_resumable(context: StorageContext, call: Call) -> Reply:
     return Reply(status=499)
 
 
-def _total(session: Session, carried: ContentRange) -> int | None:
+def _total(session: UploadSession, carried: ContentRange) -> int | None:
     announced = session.request.total
     total = announced if carried.total is None else carried.total
     if announced is not None and total != announced:
@@ -105,7 +105,7 @@ def _total(session: Session, carried: ContentRange) -> int | None:
 
 
 async def _take(
-    session: Session, carried: ContentRange, total: int | None, chunks: AsyncIterator[bytes]
+    session: UploadSession, carried: ContentRange, total: int | None, chunks: AsyncIterator[bytes]
 ) -> None:
     """Write the bytes that are not here yet.
 
@@ -142,7 +142,7 @@ async def _take(
         raise ApiError(400, "The request has fewer bytes than its Content-Range says.")
 
 
-async def _finish(context: StorageContext, call: Call, session: Session) -> Reply:
+async def _finish(context: StorageContext, call: Call, session: UploadSession) -> Reply:
     upload = session.request
     try:
         content = await finish(session.writer, upload.checksums, expected_checksums(call.headers))

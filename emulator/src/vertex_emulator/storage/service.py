@@ -42,7 +42,7 @@ class StorageService:
         """Make the bucket `name` in the emulator's project unless it exists.
 
         Raises:
-            ApiError: 400, the name is not one of a bucket.
+            ApiError: 400 if the name is not one of a bucket.
         """
         if not self.buckets.exists(name):
             self.buckets.create(name, self._context.config.project, {})
@@ -51,7 +51,7 @@ class StorageService:
         """The bytes of the object at `gs://bucket/name`.
 
         Raises:
-            ApiError: 404, there is none; 400, `uri` is not of that form.
+            ApiError: 404 if there is none; 400 if `uri` is not of that form.
         """
         with self.open(uri) as file:
             return file.read()
@@ -60,7 +60,7 @@ class StorageService:
         """Open the object at `gs://bucket/name` for reading.
 
         Raises:
-            ApiError: 404, there is none; 400, `uri` is not of that form.
+            ApiError: 404 if there is none; 400 if `uri` is not of that form.
         """
         return self.objects.open(*split_uri(uri))[1]
 
@@ -68,7 +68,7 @@ class StorageService:
         """Length in bytes of the object at `gs://bucket/name`.
 
         Raises:
-            ApiError: 404, there is none; 400, `uri` is not of that form.
+            ApiError: 404 if there is none; 400 if `uri` is not of that form.
         """
         return self.objects.get(*split_uri(uri)).size
 
@@ -76,7 +76,7 @@ class StorageService:
         """Write an object in one step.
 
         Raises:
-            ApiError: 404, no such bucket; 400, `uri` is not of the form `gs://bucket/name`.
+            ApiError: 404 for no such bucket; 400 if `uri` is not of the form `gs://bucket/name`.
         """
         self.write_stream(uri, [data], content_type)
 
@@ -89,7 +89,7 @@ class StorageService:
         """Write an object from chunks; it becomes visible when the last one is written.
 
         Raises:
-            ApiError: 404, no such bucket; 400, `uri` is not of the form `gs://bucket/name`.
+            ApiError: 404 for no such bucket; 400 if `uri` is not of the form `gs://bucket/name`.
         """
         bucket, name = split_uri(uri)
         check_object_name(name)
@@ -109,7 +109,7 @@ class StorageService:
         """The live objects whose address starts with `gs://bucket/prefix`, sorted.
 
         Raises:
-            ApiError: 404, no such bucket; 400, `prefix_uri` is not of that form.
+            ApiError: 404 for no such bucket; 400 if `prefix_uri` is not of that form.
         """
         bucket, prefix = split_uri(prefix_uri)
         self.buckets.get(bucket)
@@ -133,7 +133,7 @@ def split_uri(uri: str) -> tuple[str, str]:
     """The bucket and the object name (or prefix) of `gs://bucket/name`.
 
     Raises:
-        ApiError: 400, `uri` is not of that form.
+        ApiError: 400 if `uri` is not of that form.
     """
     scheme, _, rest = uri.partition("://")
     bucket, _, name = rest.partition("/")

@@ -36,7 +36,7 @@ class UploadRequest:
 
 
 @dataclass
-class Session:
+class UploadSession:
     """One upload; `outcome` is the resource of the object once it is finished."""
 
     id: str
@@ -47,18 +47,18 @@ class Session:
 
 
 class SessionStore:
-    """Starts, finds and ends sessions."""
+    """Starts, finds and ends upload sessions."""
 
     def __init__(self, database: Database, contents: ContentStore) -> None:
         self._database = database
         self._contents = contents
-        self._open: dict[str, Session] = {}
+        self._open: dict[str, UploadSession] = {}
         self._lock = threading.Lock()
 
-    def start(self, request: UploadRequest) -> Session:
+    def start(self, request: UploadRequest) -> UploadSession:
         """Start an upload."""
         writer = self._contents.writer()
-        session = Session(uuid.uuid4().hex, request, writer)
+        session = UploadSession(uuid.uuid4().hex, request, writer)
         with self._database.transaction():
             self._database.execute(
                 "INSERT INTO uploads VALUES (?, ?, ?, ?, NULL)",
@@ -67,11 +67,11 @@ class SessionStore:
         self._open[session.id] = session
         return session
 
-    def get(self, session_id: str) -> Session:
+    def get(self, session_id: str) -> UploadSession:
         """Find an upload, with the bytes that are safely kept.
 
         Raises:
-            ApiError: 404, there is none.
+            ApiError: 404 if there is none.
         """
         with self._lock:
             if session_id in self._open:
@@ -81,7 +81,7 @@ class SessionStore:
                 self._open[session_id] = session
             return session
 
-    def _load(self, session_id: str) -> Session:
+    def _load(self, session_id: str) -> UploadSession:
         rows = self._database.rows(
             "SELECT content, request, outcome FROM uploads WHERE id = ?", (session_id,)
         )
@@ -90,14 +90,14 @@ class SessionStore:
         content, text, outcome = rows[0]
         values = json.loads(text)
         values["conditions"] = _conditions(values["conditions"])
-        return Session(
+        return UploadSession(
             session_id,
             UploadRequest(**values),
             self._contents.writer(content),
             json.loads(outcome) if outcome else None,
         )
 
-    def finish(self, session: Session, outcome: Mapping[str, Any]) -> None:
+    def finish(self, session: UploadSession, outcome: Mapping[str, Any]) -> None:
         """Remember how an upload ended, for clients that missed the answer.
 
         Call it in the transaction that gives the bytes to the object.
@@ -108,7 +108,7 @@ class SessionStore:
         )
         self._database.when_committed(lambda: self._open.pop(session.id, None))
 
-    def cancel(self, session: Session) -> None:
+    def cancel(self, session: UploadSession) -> None:
         """Forget an upload and its bytes."""
         with self._database.transaction():
             self._database.execute("DELETE FROM uploads WHERE id = ?", (session.id,))

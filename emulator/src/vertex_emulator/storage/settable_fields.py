@@ -33,7 +33,7 @@ def _is_flag(value: Any) -> bool:
 
 
 def _is_texts(value: Any) -> bool:
-    """Text by name; a null, which takes a name out, is for a patch alone."""
+    """Text by name; a null, which removes a name, is for a patch only."""
     return isinstance(value, dict) and all(
         text is None or isinstance(text, str) for text in value.values()
     )
@@ -165,7 +165,7 @@ def bucket_fields(resource: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def without_nulls(fields: Mapping[str, Any]) -> dict[str, Any]:
-    """Drop what is null, for a write that has nothing to remove it from."""
+    """Drop null values, for a write that has nothing to remove."""
     return {
         name: without_nulls(value) if isinstance(value, Mapping) else value
         for name, value in fields.items()
@@ -208,7 +208,7 @@ def check_predefined_acl(value: str | None, bucket: Mapping[str, Any]) -> None:
         bucket: Settable fields of the bucket.
 
     Raises:
-        ApiError: 400, an unknown value, or the bucket has uniform bucket-level access.
+        ApiError: 400 for an unknown value, or if the bucket has uniform bucket-level access.
     """
     if value is None:
         return

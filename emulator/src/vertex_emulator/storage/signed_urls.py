@@ -33,7 +33,7 @@ _OTHER_KINDS = {"Signature", "GoogleAccessId", "X-Amz-Signature"}
 def check_signed_url(
     method: str, path: str, query: str, headers: Mapping[str, str], credentials: Path
 ) -> None:
-    """Let pass what is not signed at all, and what is signed rightly.
+    """Let unsigned and correctly signed requests pass.
 
     Args:
         method: HTTP method.
@@ -43,8 +43,8 @@ def check_signed_url(
         credentials: The service-account file whose key must have signed.
 
     Raises:
-        ApiError: 400, expired or malformed; 403, another signer or a wrong signature; 501, a kind
-            of signature that the emulator cannot check.
+        ApiError: 400 for one that is expired or malformed; 403 for another signer or a wrong
+            signature; 501 for a kind of signature that the emulator cannot check.
     """
     parameters = dict(parse_qsl(query, keep_blank_values=True))
     if _OTHER_KINDS.intersection(parameters):
@@ -83,7 +83,7 @@ def check_signed_url(
 def canonical_request(
     method: str, path: str, query: str, headers: Mapping[str, str], signed_headers: str
 ) -> str:
-    """The text that the signer of a request put together in the same way."""
+    """The text that the signer of a request signed."""
     pairs = sorted(
         f"{quote(name, safe='~')}={quote(value, safe='~')}"
         for name, value in parse_qsl(query, keep_blank_values=True)

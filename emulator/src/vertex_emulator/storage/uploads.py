@@ -85,7 +85,7 @@ def session_location(call: Call, bucket: str, session_id: str) -> str:
 def upload_request(
     context: StorageContext, call: Call, resource: Mapping[str, Any]
 ) -> UploadRequest:
-    """Check what a client says of an upload before any byte is taken.
+    """Check the metadata of an upload before any byte is taken.
 
     Raises:
         ApiError: the metadata, the name, the bucket or a condition does not allow the upload.
@@ -126,7 +126,7 @@ async def store(
 
     Args:
         context: The stores.
-        upload: What the client said of the upload.
+        upload: What the client announced.
         chunks: The bytes.
         ending: Of a multipart body, what has to end with the bytes.
 
@@ -158,7 +158,7 @@ async def finish(writer: ContentWriter, *expected: Checksums) -> Content:
     """Close the file and compare its checksums with those that the client sent.
 
     Raises:
-        ApiError: 400, they differ.
+        ApiError: 400 if they differ.
     """
     small = writer.size <= _INLINE_BYTES
     content = writer.finish() if small else await run_in_threadpool(writer.finish)

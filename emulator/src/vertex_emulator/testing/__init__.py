@@ -1,6 +1,6 @@
-"""An emulator for tests: started as a process, asked and stopped.
+"""An emulator for tests, as a process of its own.
 
-Needs nothing beyond the standard library, so that a plugin of pytest may import it.
+This module needs nothing beyond the standard library, so that a pytest plugin may import it.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ GOOGLE_VARIABLES = (
     "BIGQUERY_EMULATOR_HOST",
     "GENAIOPS_",
 )
-"""How the names of variables begin that say where Google's clients call, or what they use there."""
+"""Prefixes of the variables that say where Google's clients call, or what they use there."""
 
 _START_SECONDS = 60
 _STOP_SECONDS = 30
@@ -64,23 +64,23 @@ class RunningEmulator:
             return json.loads(response.read() or b"null")
 
     def stats(self) -> dict[str, Any]:
-        """What was asked of it so far."""
+        """Its counts of requests so far."""
         counts: dict[str, Any] = self.ask("GET", "stats")
         return counts
 
     def add_fault(self, **fault: Any) -> None:
-        """Put a fault in force besides those that are."""
+        """Add a fault to those in force."""
         self.ask("POST", "faults", fault)
 
     def clear_faults(self) -> None:
-        """No faults any more."""
+        """Remove all faults."""
         self.ask("DELETE", "faults")
 
     def reset(self) -> None:
         """Start again, with an empty state, on the same port.
 
-        The credentials are made anew: `variables` hold another token, and a client made before
-        has to be made again.
+        The credentials are new: `variables` holds another token, and earlier clients must be
+        made again.
         """
         self.kill()
         port = str(urlsplit(self.url).port)
@@ -101,7 +101,7 @@ class RunningEmulator:
 def start_emulator(state: Path, *options: str) -> RunningEmulator:
     """Start `vertex-emulator` on a free port and wait until it answers.
 
-    It ends with this process at the latest. What it writes is kept next to the state folder.
+    It ends when this process ends, if not before. Its output is kept next to the state folder.
 
     Args:
         state: Folder that holds its state; created when missing.

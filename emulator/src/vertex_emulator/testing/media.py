@@ -11,7 +11,7 @@ from pypdf import PdfWriter
 
 
 def png(width: int, height: int) -> bytes:
-    """A black picture, so many pixels wide and high."""
+    """A black picture; width and height in pixels."""
 
     def chunk(kind: bytes, data: bytes) -> bytes:
         return (

@@ -1,4 +1,4 @@
-"""Runs batch prediction jobs: reads the requests, answers them, writes what came of each.
+"""Runs batch prediction jobs: reads the requests, answers them, writes the results.
 
 What a line or row of the output holds: https://cloud.google.com/vertex-ai/generative-ai/docs/multimodal/batch-prediction-from-cloud-storage
 ("Retrieve batch output"). The state of a job is in the store alone: after a crash each unfinished
@@ -50,7 +50,7 @@ class _StoppedError(Exception):
 
 
 class _InputError(Exception):
-    """The input of a job is not what it must be."""
+    """The input of a job is malformed."""
 
 
 class BatchWorker(JobThreads):
@@ -60,11 +60,6 @@ class BatchWorker(JobThreads):
         self._content = ContentService(context)
         self._running = threading.Semaphore(_AT_ONCE)
         super().__init__(context, KIND, TERMINAL)
-
-    def cancel(self, name: str) -> None:
-        """Ask the job called `name` to stop; without effect on one that has ended."""
-        self._move(name, "JOB_STATE_CANCELLING")
-        self.wake()
 
     def run(self, name: str) -> None:
         """Take the job called `name` to its end; raises nothing."""
@@ -100,7 +95,7 @@ class BatchWorker(JobThreads):
             self._move(name, "JOB_STATE_SUCCEEDED", **tally)
 
     def _predict(self, job: Document) -> Document:
-        """Answer every request of `job` and write the output; the fields that tell of it."""
+        """Answer every request of `job` and write the output; returns the job's fields about it."""
         output = job["outputConfig"]
         results = _Results(self._rows(job))
         if "gcsDestination" in output:
@@ -195,7 +190,7 @@ class BatchWorker(JobThreads):
         return bool(self._get(name)["state"] == "JOB_STATE_CANCELLING")
 
     def _pause(self, name: str, seconds: float | None) -> None:
-        """Wait for so long, or for ever; ends early when the job is cancelled.
+        """Wait, without limit if `seconds` is None; ends early when the job is cancelled.
 
         Raises:
             _StoppedError: It was cancelled, or the server stops.

@@ -8,25 +8,18 @@ from __future__ import annotations
 import re
 
 from starlette.requests import Request
-from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
 from vertex_emulator.errors import ApiError, not_served
-from vertex_emulator.vertex.batch_worker import KIND, TERMINAL, BatchWorker, answering
+from vertex_emulator.vertex.batch_worker import KIND, BatchWorker, answering
 from vertex_emulator.vertex.context import VertexContext
-from vertex_emulator.vertex.http import (
-    PARENT,
-    both_versions,
-    parent_name,
-    resource_name,
-)
-from vertex_emulator.vertex.jobs import delete_job, find_job
-from vertex_emulator.vertex.listing import page, select
-from vertex_emulator.vertex.messages import Document, parse
+from vertex_emulator.vertex.http import both_versions_of, parent_name
+from vertex_emulator.vertex.jobs import JobMethods
+from vertex_emulator.vertex.messages import Document
 
-_MESSAGE = "BatchPredictionJob"
 _TABLE = re.compile(r"bq://[^/]+\.[^./]+\.[^./]+")
 _DATASET_OR_TABLE = re.compile(r"bq://[^/.]+(?:\.[^./]+){0,2}")
+_STORED = ("displayName", "model", "inputConfig", "outputConfig", "labels", "encryptionSpec")
 _NOT_SERVED = (
     *("dedicatedResources", "unmanagedContainerModel", "generateExplanation", "explanationSpec"),
     *("modelMonitoringConfig", "instanceConfig", "modelParameters", "endpoint"),
@@ -36,27 +29,13 @@ _NOT_SERVED = (
 def routes(context: VertexContext, worker: BatchWorker) -> list[Route]:
     """The routes of `projects.locations.batchPredictionJobs`."""
     service = _BatchPredictionJobs(context, worker)
-    collection, name = PARENT + "/batchPredictionJobs", PARENT + "/batchPredictionJobs/{job}"
-    return [
-        route
-        for verb, path, method, handler in (
-            ("POST", f"{name}:cancel", "cancel", service.cancel),
-            ("POST", collection, "create", service.create),
-            ("GET", collection, "list", service.list),
-            ("GET", name, "get", service.get),
-            ("DELETE", name, "delete", service.delete),
-        )
-        for route in both_versions(context.stats, verb, path, f"{KIND}.{method}", handler)
-    ]
+    return both_versions_of(context.stats, [*service.served(), service.served_delete()])
 
 
-class _BatchPredictionJobs:
-    def __init__(self, context: VertexContext, worker: BatchWorker) -> None:
-        self._context = context
-        self._worker = worker
+class _BatchPredictionJobs(JobMethods):
+    message = "BatchPredictionJob"
 
-    async def create(self, request: Request) -> Response:
-        body = parse("BatchPredictionJob", await request.body())
+    def _new(self, request: Request, body: Document) -> Document:
         for field in _NOT_SERVED:
             if body.get(field):
                 raise not_served(f"{field} of batch prediction jobs")
@@ -69,10 +48,9 @@ class _BatchPredictionJobs:
         request.state.model = body["model"].rpartition("/")[2]
         now = self._context.now()
         number = self._context.resources.new_id()
-        kept = ("displayName", "model", "inputConfig", "outputConfig", "labels", "encryptionSpec")
         job = {
             "name": f"{parent_name(request)}/{KIND}/{number}",
-            **{field: body[field] for field in kept if field in body},
+            **{field: body[field] for field in _STORED if field in body},
             "state": "JOB_STATE_PENDING",
             "createTime": now,
             "updateTime": now,
@@ -81,28 +59,7 @@ class _BatchPredictionJobs:
         fault = self._context.faults.job(KIND, request.state.model, job["name"])
         if fault:
             job["_fault"] = {"outcome": fault.outcome, "message": fault.message}
-        self._worker.submit(job)
-        return JSONResponse(_shown(job))
-
-    async def get(self, request: Request) -> Response:
-        return JSONResponse(_shown(find_job(self._context, resource_name(request), _MESSAGE)))
-
-    async def list(self, request: Request) -> Response:
-        jobs = [_shown(job) for job in self._context.resources.list(KIND, parent_name(request))]
-        query = request.query_params
-        found, token = page(select(jobs[::-1], query.get("filter", "")), query)
-        return JSONResponse(
-            {"batchPredictionJobs": found, **({"nextPageToken": token} if token else {})}
-        )
-
-    async def cancel(self, request: Request) -> Response:
-        name = resource_name(request)
-        find_job(self._context, name, _MESSAGE)
-        self._worker.cancel(name)
-        return JSONResponse({})
-
-    async def delete(self, request: Request) -> Response:
-        return delete_job(self._context, request, _MESSAGE, TERMINAL)
+        return job
 
 
 def _check_input(config: Document) -> None:
@@ -136,7 +93,3 @@ def _check_output(config: Document) -> None:
         raise ApiError(400, f"outputUri {table!r} is not of the form bq://project.dataset.table.")
     if not table and not str(prefix).startswith("gs://"):
         raise ApiError(400, "outputConfig must have a gcsDestination or a bigqueryDestination.")
-
-
-def _shown(job: Document) -> Document:
-    return {key: value for key, value in job.items() if not key.startswith("_")}

@@ -23,8 +23,9 @@ from vertex_emulator.vertex.http import (
     resource_name,
 )
 from vertex_emulator.vertex.limits import check_length, check_tools, generation_of
-from vertex_emulator.vertex.listing import page
+from vertex_emulator.vertex.listing import page_answer
 from vertex_emulator.vertex.messages import Document, parse, timestamp
+from vertex_emulator.vertex.model_versions import visible
 from vertex_emulator.vertex.prompt import Prompt, PromptReader
 
 KIND = "cachedContents"
@@ -74,7 +75,7 @@ class CachedPrompts:
 
         Raises:
             ApiError: 404 for content that is not cached (any more), 400 where the request repeats
-                what belongs into the cache or goes to another model.
+                what belongs in the cache or goes to another model.
         """
         name = body.get("cachedContent")
         if not name:
@@ -162,21 +163,18 @@ class _CachedContents:
                 cache[field] = body[field]
         self._context.resources.put(cache["name"], KIND, cache)
         self._context.stats.bill(version.removesuffix("-emulated"), input=prompt.token_count)
-        return _shown(cache)
+        return visible(cache)
 
     async def get(self, request: Request) -> Response:
-        return JSONResponse(_shown(find(self._context, resource_name(request))))
+        return JSONResponse(visible(find(self._context, resource_name(request))))
 
     async def list(self, request: Request) -> Response:
         caches = [
-            _shown(cache)
+            visible(cache)
             for cache in self._context.resources.list(KIND, parent_name(request))
             if not _is_expired(self._context, cache)
         ]
-        found, token = page(caches[::-1], request.query_params)
-        return JSONResponse(
-            {"cachedContents": found, **({"nextPageToken": token} if token else {})}
-        )
+        return JSONResponse(page_answer(KIND, caches[::-1], request.query_params))
 
     async def update(self, request: Request) -> Response:
         body = parse("CachedContent", await request.body())
@@ -196,7 +194,7 @@ class _CachedContents:
             cache["updateTime"] = timestamp(now)
 
         changed = self._context.resources.update(name, change)
-        return JSONResponse(_shown(changed or {}))
+        return JSONResponse(visible(changed or {}))
 
     async def delete(self, request: Request) -> Response:
         name = resource_name(request)
@@ -206,7 +204,7 @@ class _CachedContents:
 
 
 def _expiry(body: Document, now: datetime) -> datetime | None:
-    """When the content of `body` shall expire; None when it does not say.
+    """When the content of `body` expires; None when it does not say.
 
     Raises:
         ApiError: 400 for a time that is less than a minute away or past all calendars.
@@ -232,7 +230,3 @@ def _usage(content: Document, prompt: Prompt) -> Document:
     usage: Document = {"totalTokenCount": prompt.token_count, "textCount": len(text)}
     images = sum(kind.startswith("image/") for kind in kinds)
     return {**usage, "imageCount": images} if images else usage
-
-
-def _shown(cache: Document) -> Document:
-    return {key: value for key, value in cache.items() if not key.startswith("_")}

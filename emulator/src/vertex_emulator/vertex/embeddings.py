@@ -1,7 +1,7 @@
 """Text embeddings: `predict` and `embedContent` on embedding models.
 
 A vector is the signed hash of the text's words and character n-grams, so that texts that share
-words lie near each other; no meaning is known beyond that. Shapes, limits and what is normalised:
+words are near each other; it knows no meaning beyond that. Shapes, limits and what is normalised:
 https://cloud.google.com/vertex-ai/generative-ai/docs/model-reference/text-embeddings-api and
 https://cloud.google.com/vertex-ai/generative-ai/docs/embeddings/get-text-embeddings.
 """
@@ -90,9 +90,9 @@ def _features(text: str) -> Iterator[tuple[str, float]]:
 
 @lru_cache(maxsize=20_000)
 def _hashes(feature: str) -> tuple[tuple[float, int], ...]:
-    """Places (0 up to 1) and signs that stand for a feature, the same on every machine.
+    """Positions (0 up to 1) and signs of a feature, the same on every machine.
 
-    Small places are likelier, so that the leading values of a vector tell most.
+    Small positions are likelier, so that the leading values of a vector tell most.
     """
     digest = hashlib.blake2b(feature.encode("utf-8", "surrogatepass"), digest_size=64).digest()
     numbers = struct.unpack(">16I", digest)

@@ -185,7 +185,7 @@ def _raw(spec: Document) -> bool:
 def judge_fault(
     context: VertexContext, autorater: Autorater, key: str, *, pairwise: bool = False
 ) -> tuple[ApiError | None, float, random.Random | None]:
-    """An error to answer with, or how strongly the judge errs and the dice for it."""
+    """An error to answer with, or the strength of the judge's mistakes and the dice for them."""
     found = context.faults.judge(autorater.model, f"{autorater.seed}\x1f{key}")
     if found is None:
         return None, 0.0, None

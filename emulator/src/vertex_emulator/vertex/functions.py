@@ -1,4 +1,4 @@
-"""Function calling: whether the emulated model calls a function, which one and with what.
+"""Function calling: whether the emulated model calls a function, which one, and its arguments.
 
 The modes are those of https://cloud.google.com/vertex-ai/generative-ai/docs/multimodal/function-calling
 (`FunctionCallingConfig`). In AUTO the emulator calls the function whose name or description shares

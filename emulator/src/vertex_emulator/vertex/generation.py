@@ -51,12 +51,12 @@ def generate(
     Args:
         request: A `GenerateContentRequest` document that `limits.check_request` let pass.
         prompt: What `request` says, with its cached content.
-        model: Who answers.
+        model: The model that answers.
         now: Time of the answer.
         misbehaviour: What faults do to the answer.
 
     Raises:
-        ApiError: 400 when the request breaks a rule of the API, 501 for a schema that is too much.
+        ApiError: 400 when the request breaks a rule of the API, 501 for too large a schema.
     """
     check_length(prompt.token_count)
     response: Document = {

@@ -1,7 +1,7 @@
 """Grounding metadata of the shape that Google Search brings, plainly made up.
 
 The shape: https://cloud.google.com/vertex-ai/generative-ai/docs/grounding/grounding-with-google-search
-("Understand your response"). No search is done; every source lies under `emulated.example`.
+("Understand your response"). No search is done; every source is under `emulated.example`.
 """
 
 from __future__ import annotations

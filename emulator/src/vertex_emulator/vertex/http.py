@@ -14,7 +14,7 @@ from vertex_emulator.stats import Stats
 
 Handler = Callable[[Request], Awaitable[Response]]
 Served = tuple[str, str, str, Handler]
-"""HTTP verb, path below the version, the API's name of the method, and what answers."""
+"""HTTP verb, path below the version, the API's name of the method, and its handler."""
 
 VERSIONS = ("v1", "v1beta1")
 PARENT = "/projects/{project}/locations/{location}"

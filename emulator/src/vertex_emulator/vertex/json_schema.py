@@ -78,7 +78,7 @@ def problem(value: Any, schema: Any) -> str | None:
     """Why `value` does not satisfy `schema`; None when it does.
 
     Raises:
-        ApiError: 400 when `schema` is no JSON Schema.
+        ApiError: 400 when `schema` is not a JSON Schema.
     """
     from jsonschema.exceptions import SchemaError
     from referencing.exceptions import Unresolvable

@@ -1,4 +1,4 @@
-"""What a model takes: lengths, ranges of the generation config, and features left out.
+"""Limits of a model: lengths, ranges of the generation config, and missing features.
 
 Ranges: https://cloud.google.com/vertex-ai/generative-ai/docs/model-reference/inference
 ("generationConfig") and, for thinking, https://cloud.google.com/vertex-ai/generative-ai/docs/thinking.
@@ -36,7 +36,7 @@ _REQUEST_NOT_SERVED = ("modelArmorConfig", "outputConfig", "continuationToken")
 
 
 def generation_of(version: str) -> int:
-    """Major version of the Gemini model that `version` names; 3 when it names none."""
+    """Major version of the Gemini model that `version` names; 3 when it names no version."""
     match = re.search(r"gemini-(\d+)", version)
     return int(match[1]) if match else 3
 

@@ -1,4 +1,4 @@
-"""What the metadata store knows of how things hang together: events, memberships, lineage.
+"""Relations in the metadata store: events, memberships, lineage.
 
 An execution has events that name the artifacts it read and wrote; a context has members and
 parents. They are kept in the documents of executions and contexts, under keys that begin with `_`.

@@ -33,8 +33,8 @@ def register_tuned(
 
     Args:
         resources: The store.
-        job: The stored tuning job; its `_ids` say how the model and endpoints are called, its
-            `_model` to which model a version is added instead.
+        job: The stored tuning job; its `_ids` name the model and endpoints, its `_model` the
+            model that gets a version instead.
         checkpoints: `checkpointId`, `epoch` and `step` of each checkpoint, in order.
         time: When, as the API prints it.
 

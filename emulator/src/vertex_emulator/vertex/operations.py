@@ -1,6 +1,6 @@
-"""Long-running operations: what methods that Google runs in the background answer with.
+"""Long-running operations: the answers of methods that Google runs in the background.
 
-Here they are done when they are answered; clients may still ask for them again.
+Here they are done at once; clients may still ask for them again.
 
 https://google.aip.dev/151
 """

@@ -97,5 +97,5 @@ def _last_words(printed: str) -> str:
 
 
 def _import_path() -> list[str]:
-    """Where this process finds modules: a task finds the same ones, wherever it works."""
+    """The module search path of this process, for tasks, which run in other folders."""
     return [str(Path(entry or ".").resolve()) for entry in sys.path]

@@ -94,7 +94,7 @@ class PipelineRecords:
         schema: str = "system.ContainerExecution",
         state: str = "COMPLETE",
     ) -> Document:
-        """Record a task that has ended, with what went in and came out.
+        """Record a task that has ended, with its inputs and outputs.
 
         Args:
             identifier: Cache key, or any id that is not used again.

@@ -29,11 +29,11 @@ class _StoppedError(Exception):
 
 
 class _TaskFailedError(Exception):
-    """A task ended badly; the message is its own."""
+    """A task failed, with its message."""
 
 
 class PipelineRun:
-    """One job on its way to its end.
+    """Runs one job to its end.
 
     Args:
         context: The services and stores.

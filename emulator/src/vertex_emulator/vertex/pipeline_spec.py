@@ -1,4 +1,4 @@
-"""What a compiled pipeline says: which tasks there are, what they wait for, what goes into them.
+"""Reads a compiled pipeline: its tasks, what they wait for, and their inputs.
 
 The form is the `PipelineSpec` of KFP, schema 2.1, read as plain JSON:
 https://github.com/kubeflow/pipelines/blob/master/api/v2alpha1/pipeline_spec.proto
@@ -50,7 +50,7 @@ def check_spec(spec: Document) -> None:
 
 
 def check_parameters(spec: Document, given: Mapping[str, Any]) -> None:
-    """Refuse parameters that the pipeline does not have, lacks, or has of another type.
+    """Refuse parameters that are unknown, missing or of another type.
 
     Raises:
         ApiError: 400 with the parameter's name.
@@ -104,7 +104,7 @@ def arguments(
 
     Args:
         task: Its spec.
-        scope: Inputs of the DAG that it stands in, in the same form.
+        scope: Inputs of the DAG that contains it, in the same form.
         produced: Outputs of the DAG's finished tasks, in the same form, by task name.
     """
     found: Document = {"parameters": {}, "artifacts": {}}
@@ -131,13 +131,13 @@ def arguments(
 
 
 def is_triggered(task: Document, inputs: Document) -> bool:
-    """Whether a task's condition holds; one without a condition is."""
+    """Whether a task's condition holds; one without a condition always runs."""
     condition = task.get("triggerPolicy", {}).get("condition")
     return not condition or parse_condition(condition)(inputs["parameters"])
 
 
 def iterations(task: Document, inputs: Document) -> list[Document] | None:
-    """The inputs of each pass of a loop; None for a task that is none."""
+    """The inputs of each pass of a loop; None for a task that is not a loop."""
     loop = task.get("parameterIterator")
     if loop is None:
         return None
@@ -152,7 +152,7 @@ def iterations(task: Document, inputs: Document) -> list[Document] | None:
 
 
 def collected(passes: Sequence[Document]) -> Document:
-    """The outputs of a loop: lists of what its passes gave."""
+    """The outputs of a loop: lists of the outputs of its passes."""
     found: Document = {"parameters": {}, "artifacts": {}}
     for outputs in passes:
         for name, value in outputs["parameters"].items():
@@ -163,7 +163,7 @@ def collected(passes: Sequence[Document]) -> Document:
 
 
 def dag_outputs(component: Document, produced: Mapping[str, Mapping[str, Any]]) -> Document:
-    """What a DAG hands out, of what those of its tasks produced that were triggered."""
+    """The outputs of a DAG, from the outputs of those of its tasks that were triggered."""
     outputs = component["dag"].get("outputs", {})
     found: Document = {"parameters": {}, "artifacts": {}}
     for name, source in outputs.get("parameters", {}).items():
@@ -186,7 +186,7 @@ def dag_outputs(component: Document, produced: Mapping[str, Mapping[str, Any]]) 
 
 
 def cache_key(spec: Document, component: Document, inputs: Document) -> str:
-    """Hex digest of all that decides what a task gives.
+    """Hex digest of everything that decides a task's outputs.
 
     Inputs by value or artifact id, output definitions, image, command, arguments and environment,
     within pipelines of one name:

@@ -23,12 +23,15 @@ TERMINAL = {
 class PipelineWorker(JobThreads):
     """Runs pipeline jobs, each in a thread of its own, at most two tasks at once in all."""
 
+    cancelling = "PIPELINE_STATE_CANCELLING"
+
     def __init__(self, context: VertexContext) -> None:
         self._processes = TaskProcesses(context.config)
         super().__init__(context, KIND, TERMINAL)
 
-    def stop(self, name: str) -> None:
-        """End the processes of the job called `name`."""
+    def cancel(self, name: str) -> None:
+        """Ask the job called `name` to stop, and end its processes."""
+        super().cancel(name)
         self._processes.stop(name)
 
     def close(self) -> None:

@@ -7,32 +7,24 @@ from __future__ import annotations
 
 import importlib.util
 import re
+from collections.abc import Mapping
 from functools import partial
 from typing import Any
 
-from starlette.concurrency import run_in_threadpool
 from starlette.requests import Request
-from starlette.responses import JSONResponse, Response
+from starlette.responses import Response
 from starlette.routing import Route
 
 from vertex_emulator.errors import ApiError, not_served
 from vertex_emulator.vertex.context import VertexContext
-from vertex_emulator.vertex.http import (
-    PARENT,
-    Served,
-    both_versions_of,
-    parent_name,
-    refuse,
-    resource_name,
-)
-from vertex_emulator.vertex.jobs import delete_job, find_job
-from vertex_emulator.vertex.listing import camel, page_answer, select
-from vertex_emulator.vertex.messages import Document, parse
+from vertex_emulator.vertex.http import PARENT, Served, both_versions_of, parent_name, refuse
+from vertex_emulator.vertex.jobs import JobMethods
+from vertex_emulator.vertex.listing import camel, select
+from vertex_emulator.vertex.messages import Document
 from vertex_emulator.vertex.pipeline_spec import check_parameters, check_spec
 from vertex_emulator.vertex.pipeline_view import shown
-from vertex_emulator.vertex.pipeline_worker import KIND, TERMINAL, PipelineWorker
+from vertex_emulator.vertex.pipeline_worker import KIND, PipelineWorker
 
-_MESSAGE = "PipelineJob"
 _ID = re.compile(r"[a-z][-a-z0-9]{0,127}")
 _LABEL = re.compile(r"[a-z0-9_-]{1,64}")
 _ORDERED_BY = ("displayName", "createTime", "updateTime", "endTime", "startTime")
@@ -47,66 +39,36 @@ _NEEDS_KFP = (
 def routes(context: VertexContext, worker: PipelineWorker) -> list[Route]:
     """The routes of `projects.locations.pipelineJobs`, and the refusal of schedules."""
     service = _PipelineJobs(context, worker)
-    many, one = f"{PARENT}/{KIND}", f"{PARENT}/{KIND}/{{job}}"
-    served: list[Served] = [
+    many = service.path
+    refused: list[Served] = [
         ("POST", f"{many}:batchDelete", f"{KIND}.batchDelete", refuse(f"{KIND}.batchDelete")),
         ("POST", f"{many}:batchCancel", f"{KIND}.batchCancel", refuse(f"{KIND}.batchCancel")),
-        ("POST", f"{one}:cancel", f"{KIND}.cancel", service.cancel),
-        ("POST", many, f"{KIND}.create", service.create),
-        ("GET", many, f"{KIND}.list", service.list_all),
-        ("GET", one, f"{KIND}.get", service.get),
-        ("DELETE", one, f"{KIND}.delete", service.delete),
         ("POST", f"{PARENT}/schedules", "schedules.create", refuse("schedules of pipelines")),
         ("GET", f"{PARENT}/schedules", "schedules.list", refuse("schedules of pipelines")),
     ]
-    return both_versions_of(context.stats, served)
+    return both_versions_of(context.stats, [*refused, *service.served(), service.served_delete()])
 
 
-class _PipelineJobs:
-    def __init__(self, context: VertexContext, worker: PipelineWorker) -> None:
-        self._context = context
-        self._worker = worker
+class _PipelineJobs(JobMethods):
+    message = "PipelineJob"
 
     async def create(self, request: Request) -> Response:
+        """Store and start a pipeline, for clients that hold the emulator's token."""
         self._context.access.require(request.headers)  # a pipeline is code that runs here
-        body = parse("PipelineJob", await request.body())
-        query = request.query_params
-        identifier = query.get("pipelineJobId") or query.get("pipeline_job_id")
-        job = await run_in_threadpool(self._create, body, parent_name(request), identifier)
-        return JSONResponse(shown(self._context, job))
+        return await super().create(request)
 
-    async def get(self, request: Request) -> Response:
-        return JSONResponse(
-            shown(self._context, find_job(self._context, resource_name(request), _MESSAGE))
-        )
+    def _shown(self, job: Document) -> Document:
+        return shown(self._context, job)
 
-    async def list_all(self, request: Request) -> Response:
-        query = request.query_params
-        jobs = self._context.resources.list(KIND, parent_name(request))[::-1]
+    def _listed(self, jobs: list[Document], query: Mapping[str, str]) -> list[Document]:
         documents = [
             {**job, "pipelineName": job["pipelineSpec"]["pipelineInfo"]["name"]} for job in jobs
         ]
         found = _ordered(select(documents, query.get("filter", "")), query.get("orderBy", ""))
         mask = query.get("readMask", "")
-        answers = [_masked(_listed(self._context, job), mask) for job in found]
-        return JSONResponse(page_answer(KIND, answers, query))
+        return [_masked(_without_tasks(self._shown(job)), mask) for job in found]
 
-    async def cancel(self, request: Request) -> Response:
-        name = resource_name(request)
-        find_job(self._context, name, _MESSAGE)
-
-        def change(job: Document) -> None:
-            if job["state"] not in TERMINAL:
-                job.update(state="PIPELINE_STATE_CANCELLING", updateTime=self._context.now())
-
-        self._context.resources.update(name, change)
-        self._worker.stop(name)
-        return JSONResponse({})
-
-    async def delete(self, request: Request) -> Response:
-        return delete_job(self._context, request, _MESSAGE, TERMINAL)
-
-    def _create(self, body: Document, parent: str, identifier: str | None) -> Document:
+    def _new(self, request: Request, body: Document) -> Document:
         for field in _NOT_SERVED:
             if body.get(field):
                 raise not_served(f"`{field}` of pipeline jobs")
@@ -118,7 +80,7 @@ class _PipelineJobs:
         root = runtime.get("gcsOutputDirectory", "")
         if not re.match(r"gs://[^/]+", root):
             raise ApiError(
-                400, f"runtime_config.gcs_output_directory is no gs:// address: {root!r}."
+                400, f"runtime_config.gcs_output_directory is not a gs:// address: {root!r}."
             )
         for field in ("parameters", "inputArtifacts"):
             if runtime.get(field):
@@ -128,13 +90,15 @@ class _PipelineJobs:
         check_parameters(body["pipelineSpec"], runtime.get("parameterValues", {}))
         resources, now = self._context.resources, self._context.now()
         number = resources.new_id()
-        identifier = identifier or f"{body['pipelineSpec']['pipelineInfo']['name']}-{number}"
+        query = request.query_params
+        given = query.get("pipelineJobId") or query.get("pipeline_job_id")
+        identifier = given or f"{body['pipelineSpec']['pipelineInfo']['name']}-{number}"
         if not _ID.fullmatch(identifier):
             raise ApiError(400, f"pipeline_job_id {identifier!r} does not match {_ID.pattern!r}.")
-        name = f"{parent}/{KIND}/{identifier}"
+        name = f"{parent_name(request)}/{KIND}/{identifier}"
         if resources.get(name) is not None:
             raise ApiError(409, f"The PipelineJob {name} already exists.")
-        job: Document = {
+        return {
             "name": name,
             "displayName": body.get("displayName") or identifier,
             "createTime": now,
@@ -146,8 +110,6 @@ class _PipelineJobs:
             "_tasks": {},
             "_root_id": number,
         }
-        self._worker.submit(job)
-        return job
 
 
 def _check_labels(labels: dict[str, str]) -> None:
@@ -160,12 +122,10 @@ def _check_labels(labels: dict[str, str]) -> None:
             )
 
 
-def _listed(context: VertexContext, job: Document) -> Document:
+def _without_tasks(job: Document) -> Document:
     """A job as the list shows it: without the details of its tasks."""
-    whole = shown(context, job)
-    del whole["pipelineName"]
-    whole["jobDetail"] = {k: v for k, v in whole["jobDetail"].items() if k != "taskDetails"}
-    return whole
+    detail = {key: value for key, value in job["jobDetail"].items() if key != "taskDetails"}
+    return {**{key: job[key] for key in job if key != "pipelineName"}, "jobDetail": detail}
 
 
 def _ordered(jobs: list[Document], order: str) -> list[Document]:

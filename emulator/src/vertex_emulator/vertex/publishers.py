@@ -12,7 +12,7 @@ from starlette.routing import Route
 from vertex_emulator.errors import ApiError
 from vertex_emulator.vertex.context import VertexContext
 from vertex_emulator.vertex.http import PARENT, both_versions
-from vertex_emulator.vertex.listing import page
+from vertex_emulator.vertex.listing import page_answer
 from vertex_emulator.vertex.messages import Document
 
 
@@ -33,10 +33,7 @@ def routes(context: VertexContext) -> list[Route]:
 
     async def list_all(request: Request) -> Response:
         models = [_publisher_model(name) for name in names]
-        found, token = page(models, request.query_params)
-        return JSONResponse(
-            {"publisherModels": found, **({"nextPageToken": token} if token else {})}
-        )
+        return JSONResponse(page_answer("publisherModels", models, request.query_params))
 
     return [
         route

@@ -1,7 +1,7 @@
 """Safety ratings by a small lexicon of the emulator's own.
 
 The real filters are classifiers. Here a rating is that of the worst phrase of the category that
-stands in the text, so that a test can make a prompt or an answer be blocked. Thresholds, ratings
+occurs in the text, so that a test can make a prompt or an answer be blocked. Thresholds, ratings
 and reasons follow https://cloud.google.com/vertex-ai/generative-ai/docs/multimodal/configure-safety-filters;
 without settings the filters are off, as they are for Gemini 2.5 and later.
 """

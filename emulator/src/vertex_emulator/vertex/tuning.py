@@ -8,32 +8,21 @@ from __future__ import annotations
 import re
 from typing import Any
 
-from starlette.concurrency import run_in_threadpool
 from starlette.requests import Request
-from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
 from vertex_emulator.errors import ApiError, not_served
 from vertex_emulator.models.base_models import BASE_MODELS, BaseModel
 from vertex_emulator.models.catalog import base_model_name
 from vertex_emulator.vertex.context import VertexContext
-from vertex_emulator.vertex.http import (
-    PARENT,
-    Served,
-    both_versions_of,
-    parent_name,
-    refuse,
-    resource_name,
-)
-from vertex_emulator.vertex.jobs import find_job
-from vertex_emulator.vertex.listing import page_answer, select
-from vertex_emulator.vertex.messages import Document, parse
-from vertex_emulator.vertex.model_versions import find_version, visible
-from vertex_emulator.vertex.tuning_worker import KIND, TERMINAL, TuningWorker
+from vertex_emulator.vertex.http import Served, both_versions_of, parent_name, refuse
+from vertex_emulator.vertex.jobs import JobMethods
+from vertex_emulator.vertex.messages import Document
+from vertex_emulator.vertex.model_versions import find_version
+from vertex_emulator.vertex.tuning_worker import KIND, TuningWorker
 
 __all__ = ["TuningWorker", "routes"]
 
-_MESSAGE = "TuningJob"
 _ADAPTER_SIZES = {
     "ADAPTER_SIZE_ONE": 1,
     "ADAPTER_SIZE_TWO": 2,
@@ -77,56 +66,18 @@ _LABEL_VALUE = re.compile(r"[a-z0-9_-]{0,63}")
 
 def routes(context: VertexContext, worker: TuningWorker) -> list[Route]:
     """The routes of `projects.locations.tuningJobs`."""
-    jobs = _TuningJobs(context, worker)
-    many = PARENT + "/tuningJobs"
-    one = many + "/{job}"
-    served: list[Served] = [
-        ("POST", many, "tuningJobs.create", jobs.create),
-        ("GET", many, "tuningJobs.list", jobs.list_all),
-        ("POST", one + ":cancel", "tuningJobs.cancel", jobs.cancel),
-        ("GET", one, "tuningJobs.get", jobs.get),
-    ]
-    served += [
-        ("POST", f"{many}:{name}", f"tuningJobs.{name}", refuse(f"tuningJobs.{name}"))
+    service = _TuningJobs(context, worker)
+    refused: list[Served] = [
+        ("POST", f"{service.path}:{name}", f"{KIND}.{name}", refuse(f"{KIND}.{name}"))
         for name in _NOT_SERVED
     ]
-    return both_versions_of(context.stats, served)
+    return both_versions_of(context.stats, [*service.served(), *refused])
 
 
-class _TuningJobs:
-    def __init__(self, context: VertexContext, worker: TuningWorker) -> None:
-        self._context = context
-        self._worker = worker
+class _TuningJobs(JobMethods):
+    message = "TuningJob"
 
-    async def create(self, request: Request) -> Response:
-        body = parse("TuningJob", await request.body())
-        return JSONResponse(await run_in_threadpool(self._create, body, parent_name(request)))
-
-    async def get(self, request: Request) -> Response:
-        return JSONResponse(visible(find_job(self._context, resource_name(request), _MESSAGE)))
-
-    async def list_all(self, request: Request) -> Response:
-        jobs = [
-            visible(job)
-            for job in reversed(self._context.resources.list(KIND, parent_name(request)))
-        ]
-        jobs = select(jobs, request.query_params.get("filter", ""))
-        return JSONResponse(page_answer("tuningJobs", jobs, request.query_params))
-
-    async def cancel(self, request: Request) -> Response:
-        name = resource_name(request)
-        find_job(self._context, name, _MESSAGE)
-
-        def change(job: Document) -> None:
-            if job["state"] not in TERMINAL:
-                job["state"] = "JOB_STATE_CANCELLING"
-                job["updateTime"] = self._context.now()
-
-        self._context.resources.update(name, change)
-        self._worker.wake()
-        return JSONResponse({})
-
-    def _create(self, body: Document, parent: str) -> Document:
+    def _new(self, request: Request, body: Document) -> Document:
         unknown = sorted(body.keys() - _SETTABLE - _OUTPUT_ONLY)
         if unknown:
             raise not_served(f"the field `{unknown[0]}` of tuning jobs")
@@ -142,15 +93,14 @@ class _TuningJobs:
         job_id = self._context.resources.new_id()
         time = self._context.now()
         job |= {
-            "name": f"{parent}/tuningJobs/{job_id}",
+            "name": f"{parent_name(request)}/{KIND}/{job_id}",
             "state": "JOB_STATE_PENDING",
             "createTime": time,
             "updateTime": time,
             "baseModel": base.name,
         }
         job.setdefault("tunedModelDisplayName", f"tuned-{base.name}-{job_id}")
-        self._worker.submit(job)
-        return visible(job)
+        return job
 
     def _base(self, job: Document) -> tuple[BaseModel, Document | None]:
         """The base model, and the resolved `preTunedModel` of continuous tuning."""

@@ -52,7 +52,7 @@ class Dataset:
         return sum(self.input_tokens) + sum(self.output_tokens)
 
     def steps(self, epochs: int) -> int:
-        """Training steps that so many epochs take."""
+        """Training steps in a number of epochs."""
         return epochs * math.ceil(len(self.messages) / _BATCH)
 
 

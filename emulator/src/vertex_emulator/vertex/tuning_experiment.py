@@ -26,7 +26,7 @@ def record_experiment(
     *,
     ended: bool = False,
 ) -> str:
-    """Write the experiment of a job as it stands, over what was written of it before.
+    """Write the experiment of a job as it is now, over what was written before.
 
     Args:
         resources: The store of all resources.

@@ -158,7 +158,7 @@ class TuningWorker(JobThreads):
         return losses
 
     def _tell(self, job: Document, training: Dataset, losses: list[Losses]) -> None:
-        """Say how far the job is; its epochs are spread evenly over its time.
+        """Record the job's progress; its epochs are spread evenly over its time.
 
         Google makes losses visible once a job runs, and checkpoints one after another:
         https://cloud.google.com/vertex-ai/generative-ai/docs/models/gemini-use-supervised-tuning
@@ -192,7 +192,7 @@ class TuningWorker(JobThreads):
         return self._context.catalog.tuned(endpoint.rpartition("/")[2])
 
     def _finish(self, job: Document, training: Dataset, losses: list[Losses]) -> None:
-        """Register the model and end the job, unless it was cancelled meanwhile."""
+        """Register the model and end the job, unless it was cancelled in the meantime."""
         resources = self._context.resources
         epochs = _hyperparameters(job).epochs
         spec = _spec(job)

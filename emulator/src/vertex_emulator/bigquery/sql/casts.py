@@ -67,7 +67,7 @@ def type_named(node: exp.Expr) -> Type:
     """The type that SQL text names.
 
     Raises:
-        ApiError: 400 `invalidQuery`, the emulator has no such type.
+        ApiError: 400 `invalidQuery` if the emulator has no such type.
     """
     if not isinstance(node, exp.DataType):
         raise refused(f"the type {node.sql(dialect='bigquery')}", node)
@@ -92,7 +92,7 @@ def fail(message: str, type_: Type) -> str:
 
     Args:
         message: DuckDB SQL of the message.
-        type_: Type that the expression has to have where it stands.
+        type_: Type that the expression must have in its place.
     """
     failing = f"CAST({text(FAILURE)} || {message} AS BIGINT)"
     return f"CAST(CAST({failing} AS VARCHAR) AS {duckdb_type(type_)})"
@@ -123,7 +123,7 @@ def coerce(value: Typed, target: Type, node: exp.Expr | None = None) -> Typed:
     """`value` as a value of `target`.
 
     Raises:
-        ApiError: 400 `invalidQuery`, it needs a CAST or cannot become one.
+        ApiError: 400 `invalidQuery` if it needs a CAST or cannot become one.
     """
     if value.type == target:
         return value
@@ -164,7 +164,7 @@ def parsed(value: str, type_: Type, node: exp.Expr | None = None) -> Any:
     """The Python value of a literal.
 
     Raises:
-        ApiError: 400 `invalidQuery`, the text is no such value.
+        ApiError: 400 `invalidQuery` if the text is not a value of that type.
     """
     try:
         return parse_value(value, type_, "")
@@ -189,7 +189,7 @@ def supertype(values: Sequence[Typed], node: exp.Expr) -> Type:
     """The type that all of `values` coerce to.
 
     Raises:
-        ApiError: 400 `invalidQuery`, there is none.
+        ApiError: 400 `invalidQuery` if there is none.
     """
     typed = [value for value in values if value.type != NULL]
     if not typed:
@@ -233,7 +233,7 @@ def cast(value: Typed, target: Type, node: exp.Expr, *, safe: bool = False) -> T
     """CAST, or SAFE_CAST, which gives NULL where a value does not convert.
 
     Raises:
-        ApiError: 400 `invalidQuery`, there is no cast between the two types.
+        ApiError: 400 `invalidQuery` if there is no cast between the two types.
     """
     source = value.type
     if source in (target, NULL):

@@ -91,7 +91,7 @@ def column_definition(node: exp.Expr) -> Document:
     """A column definition as a REST schema field.
 
     Raises:
-        ApiError: 400 `invalidQuery`, a constraint is not served.
+        ApiError: 400 `invalidQuery` if a constraint is not served.
     """
     if not isinstance(node, exp.ColumnDef):
         raise refused(f"{shown(node)} in a column list", node)

@@ -320,7 +320,7 @@ def target_table(context: Context, node: exp.Expr) -> Table:
     """The table that a statement changes.
 
     Raises:
-        ApiError: 404, there is none; 400 `invalidQuery`, it is a view.
+        ApiError: 404 if there is none; 400 `invalidQuery` if it is a view.
     """
     if not isinstance(node, exp.Table):
         raise refused(f"{shown(node)} as the table to change", node)

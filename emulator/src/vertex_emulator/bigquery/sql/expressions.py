@@ -71,8 +71,8 @@ def compile_expression(context: Context, scope: Scope, node: exp.Expr) -> Typed:
     """Compile one expression.
 
     Raises:
-        ApiError: 400 `invalidQuery`, it is wrong or outside of what the emulator serves;
-            404, it reads a table that does not exist.
+        ApiError: 400 `invalidQuery` if it is wrong or beyond what the emulator serves;
+            404 if it reads a table that does not exist.
     """
     compile_node = _COMPILERS.get(type(node)) or operators.OPERATORS.get(type(node))
     if compile_node is None:
@@ -352,7 +352,7 @@ def interval_parts(context: Context, scope: Scope, node: exp.Expr) -> tuple[Type
     """Count and unit of `INTERVAL n unit`.
 
     Raises:
-        ApiError: 400 `invalidQuery`, it is a range such as `YEAR TO MONTH`, or no interval.
+        ApiError: 400 `invalidQuery` if it is a range such as `YEAR TO MONTH`, or not an interval.
     """
     unit = node.args.get("unit") if isinstance(node, exp.Interval) else None
     if not isinstance(unit, exp.Var) or unit.name.upper() not in _UNITS:

@@ -1,4 +1,4 @@
-"""OPTIONS(...), PARTITION BY and CLUSTER BY of DDL statements, as REST resources say them."""
+"""OPTIONS(...), PARTITION BY and CLUSTER BY of DDL statements, in the form of REST resources."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ _TRUNCATIONS = ("DATE_TRUNC", "TIMESTAMP_TRUNC", "DATETIME_TRUNC")
 
 @dataclass(frozen=True)
 class ExportOptions:
-    """OPTIONS of EXPORT DATA, and what an extract job asks for.
+    """OPTIONS of EXPORT DATA, and the settings of an extract job.
 
     Attributes:
         uri: `gs://` address with one `*` where a file number goes.
@@ -181,7 +181,7 @@ def export_options(node: exp.Export) -> ExportOptions:
     """OPTIONS of EXPORT DATA.
 
     Raises:
-        ApiError: 400 `invalidQuery`, one is missing, wrong or not served.
+        ApiError: 400 `invalidQuery` if one is missing, wrong or not served.
     """
     found = _named(node.args["options"].expressions)
     known = {"uri", "format", "overwrite", "header", "field_delimiter", "compression"}

@@ -33,7 +33,7 @@ def finished(query: Query, node: exp.Expr) -> Output:
     """The query with names for its unnamed columns and arrays that a table can hold.
 
     Raises:
-        ApiError: 400 `invalidQuery`, two columns have one name, or a column has a type that
+        ApiError: 400 `invalidQuery` if two columns have one name, or a column has a type that
             cannot be stored.
     """
     values = [

@@ -1,7 +1,7 @@
 """SQL text to syntax trees, with every function call left under the name it was written with.
 
 sqlglot parses BigQuery's grammar well, but turns functions into its own, whose translation to
-DuckDB is wrong here and there without a word. So its function table is emptied here: what a
+DuckDB is silently wrong here and there. So its function table is emptied here: what a
 function means is decided in `functions`, and what has no meaning there is refused by name.
 """
 
@@ -58,14 +58,14 @@ _DIALECT = _Dialect()
 
 
 def invalid_query(message: str, node: exp.Expr | None = None) -> ApiError:
-    """The error of a query that is wrong or outside of what the emulator serves."""
+    """The error of a query that is wrong or beyond what the emulator serves."""
     if node is not None and (place := _place(node)):
         message = f"{message} at {place}"
     return ApiError(400, message, reason="invalidQuery")
 
 
 def refused(what: str, node: exp.Expr | None = None) -> ApiError:
-    """The refusal of a construct or function that is outside of the emulator's list."""
+    """The refusal of a construct or function that is not on the emulator's list."""
     return invalid_query(f"The emulator does not serve {what}", node)
 
 
@@ -83,7 +83,7 @@ def _parsed(sql: str) -> tuple[exp.Expr, ...]:
     statements = []
     for tokens in _chunks(_numbered(_DIALECT.tokenize(sql))):
         trees = parser.parse(tokens, sql)
-        if len(trees) != 1:  # a statement of words that only stand inside of others
+        if len(trees) != 1:  # a statement of words that only occur inside others
             raise invalid_query(f"Syntax error: Unexpected keyword {tokens[0].text.upper()}")
         tree = trees[0]
         if tree is None:
@@ -110,7 +110,7 @@ def _chunks(tokens: Iterable[Token]) -> Iterator[list[Token]]:
 
 
 def _after_as(sql: str, tokens: list[Token]) -> str:
-    """What stands behind the first AS of a statement that is not in parentheses."""
+    """What follows the first AS of a statement that is not in parentheses."""
     depth = 0
     for token in tokens:
         depth += (token.token_type == TokenType.L_PAREN) - (token.token_type == TokenType.R_PAREN)
@@ -122,7 +122,7 @@ def _after_as(sql: str, tokens: list[Token]) -> str:
 def _numbered(tokens: Iterable[Token]) -> Iterator[Token]:
     """Positional parameters as named ones: `?` becomes `@?0`, `@?1`, ... in order of the text.
 
-    A tree no longer tells in which order they were written.
+    A tree no longer has the order in which they were written.
     """
     number = 0
     for token in tokens:
@@ -151,7 +151,7 @@ def parse(sql: str) -> tuple[exp.Expr, ...]:
     """The statements of a query text. The trees are shared: they must not be changed.
 
     Raises:
-        ApiError: 400 `invalidQuery`, the text is not BigQuery's SQL as far as sqlglot knows it,
+        ApiError: 400 `invalidQuery` if the text is not BigQuery's SQL as far as sqlglot knows it,
             or uses a grammar that the emulator does not serve.
     """
     if len(sql) > _MAXIMUM_LENGTH:

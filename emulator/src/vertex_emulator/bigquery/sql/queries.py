@@ -54,8 +54,8 @@ def compile_query(context: Context, node: exp.Expr, outer: Scope | None = None) 
     """Compile a query whose enclosing query, if any, has the scope `outer`.
 
     Raises:
-        ApiError: 400 `invalidQuery`, it is wrong or outside of what the emulator serves;
-            404, it reads a table that does not exist.
+        ApiError: 400 `invalidQuery` if it is wrong or beyond what the emulator serves;
+            404 if it reads a table that does not exist.
     """
     if isinstance(node, exp.Subquery):
         check_only(node, "this", "with_", "order", "limit", "offset")

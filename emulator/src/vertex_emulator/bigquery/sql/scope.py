@@ -108,7 +108,7 @@ class Scope:
 
 @dataclass(frozen=True)
 class SqlFunction:
-    """A temporary function: its body is compiled anew in place of each call."""
+    """A temporary function: its body is compiled again in place of each call."""
 
     parameters: tuple[tuple[str, Type | None], ...]
     body: exp.Expr
@@ -117,7 +117,7 @@ class SqlFunction:
 
 @dataclass
 class Context:
-    """What a compilation knows besides the query, and what it finds out.
+    """The context of a compilation, and what it finds out.
 
     Attributes:
         find: Looks a table up; raises 404 for an unknown one.
@@ -170,7 +170,7 @@ def resolve(context: Context, scope: Scope, path: Sequence[str], node: exp.Expr)
     """What the dotted name `path` means.
 
     Raises:
-        ApiError: 400 `invalidQuery`, it means nothing or more than one thing.
+        ApiError: 400 `invalidQuery` if it means nothing or more than one thing.
     """
     current: Scope | None = scope
     while current is not None:
@@ -249,7 +249,7 @@ def member(value: Typed, name: str, node: exp.Expr) -> Typed:
     """The member `name` of a STRUCT or of a JSON object.
 
     Raises:
-        ApiError: 400 `invalidQuery`, there is none.
+        ApiError: 400 `invalidQuery` if there is none.
     """
     if value.type == JSON:
         return Typed(f"({value.sql} -> {text('$.' + quoted(name))})", JSON)

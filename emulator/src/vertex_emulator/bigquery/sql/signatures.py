@@ -54,7 +54,7 @@ class Call:
         name: Upper-case name.
         nodes: The arguments as they were written.
         node: Its place in the query.
-        context: What the compilation knows.
+        context: The context of the compilation.
         scope: Names that the call may use.
         apart: Where arguments are to be evaluated outside of the call: receives name and SQL of
             each, and the call sees the names.
@@ -77,7 +77,7 @@ class Call:
         """One compiled argument; those that are not expressions (date parts) are never compiled.
 
         Raises:
-            ApiError: 400 `invalidQuery`, the call has not as many arguments.
+            ApiError: 400 `invalidQuery` if the call has fewer arguments.
         """
         if index >= len(self.nodes):
             raise invalid_query(f"Function {self.name} needs more arguments", self.node)
@@ -105,11 +105,13 @@ class Call:
         """The text of an argument that has to be a string literal or parameter.
 
         Raises:
-            ApiError: 400 `invalidQuery`, it is something else.
+            ApiError: 400 `invalidQuery` if it is something else.
         """
         value = self.argument(index).value
         if value is None:
-            raise refused(f"{self.name} whose argument {index + 1} is no string literal", self.node)
+            raise refused(
+                f"{self.name} whose argument {index + 1} is not a string literal", self.node
+            )
         return value
 
     def no_signature(self) -> Exception:
@@ -129,7 +131,7 @@ class Signature:
     """One way to call a function.
 
     Attributes:
-        parameters: Types; `T` stands for any type, the same wherever it stands, and `[]` after
+        parameters: Types; `T` stands for any type, the same wherever it occurs, and `[]` after
             a type for an array of it.
         result: Type of the result, in the same words.
         sql: DuckDB SQL, with `{0}`, `{1}`, ... for the arguments.
@@ -190,7 +192,7 @@ def apply(call: Call, signatures: Sequence[Signature]) -> Typed:
     """The call compiled by the signature that fits its arguments best.
 
     Raises:
-        ApiError: 400 `invalidQuery`, none fits.
+        ApiError: 400 `invalidQuery` if none fits.
     """
     matches = [
         (match[0], match[1], match[2], each)
@@ -236,7 +238,7 @@ def let(named: Mapping[str, str], sql: str) -> str:
 
 
 def attempt(sql: str, apart: Mapping[str, str]) -> str:
-    """DuckDB SQL that gives NULL where `sql` fails, but not where what it is made from does.
+    """DuckDB SQL that gives NULL where `sql` fails, but not where its ingredients do.
 
     Args:
         sql: The attempt, which refers to the names in `apart`.

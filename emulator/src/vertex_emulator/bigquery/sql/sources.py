@@ -39,7 +39,7 @@ def from_clause(context: Context, scope: Scope, from_: exp.From, joins: Sequence
     """Compile FROM with its joins; the relations go into `scope`.
 
     Raises:
-        ApiError: 400 `invalidQuery`; 404, a table does not exist.
+        ApiError: 400 `invalidQuery`; 404 if a table does not exist.
     """
     sql, relation = _source(context, scope, from_.this)
     scope.relations.append(relation)
@@ -208,7 +208,7 @@ def full_name(context: Context, parts: Sequence[str], node: exp.Expr) -> TableNa
     """The table that a name of one, two or three parts means.
 
     Raises:
-        ApiError: 400 `invalidQuery`, it lacks its dataset and the request gives no default.
+        ApiError: 400 `invalidQuery` if it lacks its dataset and the request gives no default.
     """
     if len(parts) == 1:
         if context.dataset is None:
@@ -236,7 +236,7 @@ def view(context: Context, table: Table, node: exp.Expr) -> Query:
     """The query of a view, compiled in the surroundings in which it was created.
 
     Raises:
-        ApiError: 400 `invalidQuery`, it is wrong or reads itself.
+        ApiError: 400 `invalidQuery` if it is wrong or reads itself.
     """
     if table.name in context.views:
         raise invalid_query(f"View {table.name} reads itself", node)

@@ -35,7 +35,7 @@ def run(cursor: Cursor, context: Context, node: exp.Expr) -> Outcome:
     """Run a statement that changes data or the catalog, inside the transaction of `cursor`.
 
     Raises:
-        ApiError: 400 `invalidQuery`, it is wrong or not served; 404 or 409, what it names does
+        ApiError: 400 `invalidQuery` if it is wrong or not served; 404 or 409 if what it names does
             not exist, or does.
     """
     runner = _RUNNERS.get(type(node))
@@ -48,7 +48,7 @@ def temporary_function(node: exp.Create) -> tuple[str, SqlFunction]:
     """Name and definition of CREATE TEMP FUNCTION.
 
     Raises:
-        ApiError: 400 `invalidQuery`, it is not temporary, or not written in SQL.
+        ApiError: 400 `invalidQuery` if it is not temporary, or not written in SQL.
     """
     check_only(node, "this", "kind", "replace", "expression", "properties")
     result = None

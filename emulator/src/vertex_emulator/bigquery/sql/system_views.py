@@ -40,7 +40,7 @@ def system_view(cursor: Cursor, project: str, dataset: str | None, name: str) ->
         name: `__TABLES__` or `INFORMATION_SCHEMA.<VIEW>`, upper case.
 
     Raises:
-        ApiError: 400 `invalidQuery`, the view is not served; 404, no such dataset.
+        ApiError: 400 `invalidQuery` if the view is not served; 404 for no such dataset.
     """
     view = _VIEWS.get(name)
     if view is None:

@@ -1,4 +1,4 @@
-"""What a query knows of the tables around it, and which columns a view then has."""
+"""The context in which a query is compiled, and the columns of a view."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def compile_context(
     dataset: tuple[str, str] | None = None,
     parameters: Mapping[str | int, tuple[Type, Any]] | None = None,
 ) -> Context:
-    """What a query compiled in the transaction of `cursor` knows."""
+    """The context of a query that is compiled in the transaction of `cursor`."""
     known: dict[TableName, catalog.Table] = {}
 
     def find(name: TableName) -> catalog.Table:
@@ -49,8 +49,8 @@ def view_fields(cursor: Cursor, name: TableName, sql: str, document: Mapping[str
     """The columns of a view with the query `sql`, with the descriptions of `document`.
 
     Raises:
-        ApiError: 400 `invalidQuery`, it is no single query, or wrong; 404, it reads a table that
-            does not exist.
+        ApiError: 400 `invalidQuery` if it is not a single query, or wrong; 404 if it reads a
+            table that does not exist.
     """
     trees = parse(sql)
     if len(trees) != 1 or not isinstance(trees[0], exp.Query):

@@ -105,7 +105,7 @@ def _check_count(name: str, given: list[Typed], least: int, most: int, node: exp
 
 
 def window_specification(context: Context, scope: Scope, node: exp.Window) -> str:
-    """What stands between the parentheses of OVER.
+    """What is between the parentheses of OVER.
 
     Raises:
         ApiError: 400 `invalidQuery`.

@@ -44,7 +44,7 @@ def compile_call(context: Context, scope: Scope, node: exp.Expr) -> Typed:
     """Compile the call of a function, an aggregate included.
 
     Raises:
-        ApiError: 400 `invalidQuery`, the function is not served or its arguments do not fit.
+        ApiError: 400 `invalidQuery` if the function is not served or its arguments do not fit.
     """
     if isinstance(node, exp.SafeFunc):
         return _safe(context, scope, node)

@@ -104,7 +104,7 @@ def compile_aggregate(context: Context, scope: Scope, node: exp.Anonymous, over:
         values = part.expressions if isinstance(part, exp.Distinct) else [part]
         if isinstance(part, exp.Distinct):
             if index:
-                raise invalid_query("DISTINCT stands before the first argument", node)
+                raise invalid_query("DISTINCT comes before the first argument", node)
             aggregate.distinct = True
         for value in values:
             aggregate.arguments.append(expressions.compile_expression(context, inner, value))
@@ -275,7 +275,7 @@ def _approximate_quantiles(call: Aggregate) -> Typed:
     value, buckets = call.arguments
     count = buckets.sql.removeprefix("CAST(").removesuffix(" AS BIGINT)")
     if buckets.type != INT64 or not count.isdigit() or not 0 < int(count) <= 10_000:
-        raise refused("APPROX_QUANTILES whose number is no literal from 1 to 10,000", call.node)
+        raise refused("APPROX_QUANTILES whose number is not a literal from 1 to 10,000", call.node)
     points = ", ".join(repr(index / int(count)) for index in range(int(count) + 1))
     return Typed(call.call("quantile_disc", value.sql, f"[{points}]"), array_of(value.type))
 

@@ -49,7 +49,7 @@ _MICROSECONDS = {
     "DAY": 86_400_000_000,
 }
 _OFFSET = re.compile(r"(?:UTC)?([+-])(\d{1,2})(?::(\d{2}))?")
-# What each function name counts in, and what its arguments are.
+# The unit and the arguments of each function.
 _TYPES = {"DATE": DATE, "DATETIME": DATETIME, "TIME": TIME, "TIMESTAMP": TIMESTAMP}
 _EXTRACTED = {
     "MICROSECOND": "date_part('us', {0}) % 1000000",
@@ -72,7 +72,7 @@ def part_name(node: exp.Expr) -> str:
     """A date part as it is written: `MONTH`, or `WEEK(MONDAY)`.
 
     Raises:
-        ApiError: 400 `invalidQuery`, it is none.
+        ApiError: 400 `invalidQuery` if it is not a date part.
     """
     if isinstance(node, exp.Column | exp.Var | exp.Identifier):
         name = node.name.upper()
@@ -229,7 +229,7 @@ def _truncate(call: Call) -> Typed:
 
 
 def truncated(value: Typed, part: str, node: exp.Expr) -> str:
-    """DuckDB SQL of the first moment of the `part` in which `value` lies."""
+    """DuckDB SQL of the first moment of the `part` that contains `value`."""
     type_ = value.type
     start = _week_start(part)
     if (type_ == TIME and part not in _CLOCK_PARTS) or (type_ == DATE and part in _CLOCK_PARTS):

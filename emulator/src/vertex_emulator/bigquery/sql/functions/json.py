@@ -35,7 +35,7 @@ def _path(call: Call, index: int) -> str:
     """A JSONPath in DuckDB's form.
 
     Raises:
-        ApiError: 400 `invalidQuery`, it is no literal or no path.
+        ApiError: 400 `invalidQuery` if it is not a literal, or not a path.
     """
     path = call.text_argument(index) if index < len(call.nodes) else "$"
     if not path.startswith("$"):

@@ -1,16 +1,20 @@
-"""The right to create a tuning job, held by one process at a time.
+"""The right to do paid work, held by one process at a time.
 
 The service has no request id for tuning jobs, so two processes that both find no job would both
-create one. A claim is an object that only one of them can write. Its holder must show a job soon:
-one that died between claim and job is recognized by its claim standing unchanged, and no job
-appearing, for `claim_seconds`; then another may take the claim over. The time is measured by the
-one who waits, on its own clock, so that clocks need not agree.
+create one; and two runs that find no answers would both ask for them. A claim is an object that
+only one of them can write. One whose holder died is recognized by standing unchanged for
+`claim_seconds`; then another may take it over. The time is measured by the one who waits, on its
+own clock, so that clocks need not agree. A holder that needs longer renews its claim.
 """
 
 from __future__ import annotations
 
+import contextlib
 import json
+import logging
+import threading
 import uuid
+from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 from genaiops_dagster.google_cloud.object_store import ObjectChangedError
@@ -25,7 +29,7 @@ class Claim:
 
     Args:
         store: Bucket of the claim.
-        name: Object name; the same for all who would create the same job.
+        name: Object name; the same for all who would do the same work.
         claim_seconds: How long another's claim is respected after it was first seen.
         clock: Tells how long that is.
     """
@@ -51,9 +55,44 @@ class Claim:
         try:
             held = self._store.compare_and_set(self._name, self._content("held"), generation)
         except ObjectChangedError:
-            return False
+            found = self._store.read_with_generation(self._name)
+            if found is None or json.loads(found[0])["owner"] != self._owner:
+                return False
+            held = found[1]  # written, but the answer was lost and the request sent again
         self._held_generation, self._held_at = held, before
         return True
+
+    @contextlib.contextmanager
+    def renewed(self, log: logging.Logger) -> Iterator[None]:
+        """Renew a held claim in the background, several times before it expires; then release it.
+
+        A claim that another process took over, as after this machine slept, stays lost.
+        """
+        ended = threading.Event()
+
+        def renew() -> None:
+            while not ended.wait(self._claim_seconds / 6):
+                try:
+                    self._renew()
+                except ObjectChangedError:
+                    log.warning("Another process took over the claim %s", self._name)
+                    return
+                except Exception as error:  # noqa: BLE001 - the next time may succeed
+                    log.warning("The claim %s was not renewed: %s", self._name, error)
+
+        thread = threading.Thread(target=renew, name="claim", daemon=True)
+        thread.start()
+        try:
+            yield
+        finally:
+            ended.set()
+            thread.join()
+            self.release()
+
+    def _renew(self) -> None:
+        self._held_generation = self._store.compare_and_set(
+            self._name, self._content("held"), self._held_generation
+        )
 
     def is_fresh(self) -> bool:
         """Whether so little of the time of a held claim has passed that a job may be created."""
@@ -66,7 +105,7 @@ class Claim:
         return self._claim_seconds / 2
 
     def release(self) -> None:
-        """Give the claim back after the service refused to create a job."""
+        """Give the claim back, so that others need not wait until it expires."""
         try:
             self._store.compare_and_set(
                 self._name, self._content("released"), self._held_generation

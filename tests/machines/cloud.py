@@ -1,0 +1,190 @@
+"""Small counterparts of Google's services, reached through the project's own seam.
+
+Each call goes through the simulation, which decides when it happens and whether its answer comes.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from types import SimpleNamespace
+from typing import Any
+
+import httpx
+from google.api_core.exceptions import NotFound
+from google.genai import errors, types
+
+from genaiops_dagster.budget.ledger import Ledger
+from genaiops_dagster.google_cloud.object_store import ObjectStore
+from genaiops_dagster.google_cloud.warehouse import Table
+from genaiops_dagster.use_case.budget import Budget
+from tests.machines.memory_bucket import MemoryBucket
+from tests.machines.simulation import START, Simulation
+
+PARENT = "projects/p/locations/l"
+TOKENS = 1_000_000
+
+
+class MemoryWarehouse:
+    """Tables whose rows are replaced by key, as `Warehouse.merge` does it."""
+
+    def __init__(self, simulation: Simulation) -> None:
+        self.simulation = simulation
+        self.tables: dict[str, dict[tuple[Any, ...], dict[str, Any]]] = {}
+
+    def merge(self, table: Table, rows: Iterable[Mapping[str, Any]]) -> int:
+        records = [dict(row) for row in rows]
+
+        def write() -> int:
+            kept = self.tables.setdefault(table.name, {})
+            kept.update({tuple(row[key] for key in table.keys): row for row in records})
+            return len(records)
+
+        return self.simulation.call(f"merge {table.name}", write)
+
+    def rows(self, table: str) -> list[dict[str, Any]]:
+        return list(self.tables.get(table, {}).values())
+
+
+@dataclass
+class MemoryTuning:
+    """Tuning jobs: each one that was created is paid for, unless it is cancelled in time."""
+
+    simulation: Simulation
+    seconds: float = 120.0
+    jobs: dict[str, types.TuningJob] = field(default_factory=dict)
+
+    def tune(
+        self, *, base_model: str, training_dataset: Any, config: types.CreateTuningJobConfig
+    ) -> types.TuningJob:
+        began, longest = self.simulation.seconds, (config.http_options.timeout or 0) / 1000
+
+        def create() -> types.TuningJob:
+            if self.simulation.seconds - began > longest:
+                raise httpx.ReadTimeout("the client gave up before")
+            name = f"{PARENT}/tuningJobs/{len(self.jobs) + 1}"
+            self.jobs[name] = types.TuningJob(
+                name=name,
+                labels=config.labels,
+                state=types.JobState.JOB_STATE_RUNNING,
+                create_time=self._now(),
+                base_model=base_model,
+                supervised_tuning_spec=types.SupervisedTuningSpec(
+                    hyper_parameters=types.SupervisedHyperParameters(epoch_count=config.epoch_count)
+                ),
+            )
+            return self.jobs[name]
+
+        return self._call("create a tuning job", create, repeatable=False)
+
+    def list(self, *, config: Any) -> Iterable[types.TuningJob]:
+        return self._call(
+            "list tuning jobs", lambda: [self._seen(job) for job in self.jobs.values()]
+        )
+
+    def get(self, *, name: str) -> types.TuningJob:
+        return self._call(f"get {name}", lambda: self._seen(self.jobs[name]))
+
+    def cancel(self, *, name: str) -> None:
+        def stop() -> None:
+            if self._seen(self.jobs[name]).state == types.JobState.JOB_STATE_RUNNING:
+                changed = {"state": types.JobState.JOB_STATE_CANCELLED}
+                self.jobs[name] = self.jobs[name].model_copy(update=changed)
+
+        self._call(f"cancel {name}", stop)
+
+    def paid(self) -> Sequence[types.TuningJob]:
+        """Jobs that were not cancelled."""
+        cancelled = types.JobState.JOB_STATE_CANCELLED
+        return [job for job in self.jobs.values() if job.state != cancelled]
+
+    def _seen(self, job: types.TuningJob) -> types.TuningJob:
+        """The job as it is now: it ends after a while, with its model."""
+        age = (self._now() - job.create_time).total_seconds()
+        if job.state != types.JobState.JOB_STATE_RUNNING or age < self.seconds:
+            return job
+        number = job.name.rsplit("/", 1)[-1]
+        stats = types.SupervisedTuningDataStats(total_billable_token_count=TOKENS)
+        return job.model_copy(
+            update={
+                "state": types.JobState.JOB_STATE_SUCCEEDED,
+                "end_time": self._now(),
+                "tuned_model": types.TunedModel(
+                    model=f"{PARENT}/models/{number}@1", endpoint=f"{PARENT}/endpoints/{number}"
+                ),
+                "tuning_data_stats": types.TuningDataStats(supervised_tuning_data_stats=stats),
+            }
+        )
+
+    def _now(self) -> dt.datetime:
+        return START + dt.timedelta(seconds=self.simulation.seconds)
+
+    def _call(self, name: str, action: Any, *, repeatable: bool = True) -> Any:
+        """A call, whose failures are those of the Gen AI SDK."""
+        from google.api_core.exceptions import ServiceUnavailable, TooManyRequests
+
+        try:
+            return self.simulation.call(name, action, repeatable=repeatable)
+        except ServiceUnavailable as error:
+            raise errors.ServerError(503, {"error": {"message": str(error)}}) from error
+        except TooManyRequests as error:
+            raise errors.ClientError(429, {"error": {"message": str(error)}}) from error
+
+
+class MemoryModels:
+    """The registry: model versions and their aliases; merging an alias again changes nothing."""
+
+    def __init__(self, simulation: Simulation, models: Iterable[str]) -> None:
+        self.simulation = simulation
+        self.aliases: dict[str, set[str]] = {model: set() for model in models}
+
+    def list_models(self, *, request: Any) -> list[Any]:
+        return self.simulation.call("list models", lambda: [self._seen(m) for m in self.aliases])
+
+    def get_model(self, *, name: str) -> Any:
+        def find() -> Any:
+            if name not in self.aliases:
+                raise NotFound(name)
+            return self._seen(name)
+
+        return self.simulation.call(f"get {name}", find)
+
+    def merge_version_aliases(self, *, name: str, version_aliases: list[str]) -> None:
+        def merge() -> None:
+            for alias in version_aliases:
+                if alias.startswith("-"):
+                    self.aliases[name].discard(alias[1:])
+                else:
+                    self.aliases[name].add(alias)
+
+        self.simulation.call(f"merge {version_aliases} of {name}", merge)
+
+    def _seen(self, name: str) -> Any:
+        model, _, version = name.partition("@")
+        return SimpleNamespace(
+            name=model, version_id=version, version_aliases=sorted(self.aliases[name])
+        )
+
+
+class Cloud:
+    """All of them together, over one simulation."""
+
+    def __init__(self, models: Iterable[str] = ()) -> None:
+        self.simulation = Simulation()
+        self.bucket = MemoryBucket(self.simulation)
+        self.store = ObjectStore(self.bucket, "bucket")
+        self.warehouse: Any = MemoryWarehouse(self.simulation)
+        self.tuning = MemoryTuning(self.simulation)
+        self.registry = MemoryModels(self.simulation, models)
+        self.models: Any = SimpleNamespace(
+            genai=SimpleNamespace(tunings=self.tuning),
+            models=self.registry,
+            parent=PARENT,
+            emulated=False,
+            settings=None,
+        )
+
+    def ledger(self, use_case: str, budget: Budget) -> Ledger:
+        """The ledger as somebody sees it to whom every call is answered at once."""
+        return Ledger(self.store, use_case, budget, self.simulation.clock_of())
