@@ -11,7 +11,7 @@ from pathlib import Path
 
 _FULL = {errno.ENOSPC, errno.EDQUOT}
 _LEAST_FREE = 1 << 20
-"""Bytes; SQLite and DuckDB say of a disk with less only that input or output failed."""
+"""Bytes; on a disk with less, SQLite and DuckDB report only that input or output failed."""
 
 
 def disk_problem(error: BaseException) -> str:

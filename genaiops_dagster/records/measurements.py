@@ -1,7 +1,7 @@
 """What was measured, anchored when it was made: digests in a log that only grows.
 
-Reports, kept answers and load tests lie in the bucket as objects that somebody could replace, and
-their figures with them. Each is noted here by its digest before anything rests on it; whoever
+Reports, kept answers and load tests are in the bucket as objects that somebody could replace, and
+their figures with them. Each is noted here by its digest before anything rests on it; what
 promotes or serves on the strength of one looks here first.
 """
 

@@ -28,5 +28,5 @@ def test_the_invariant_that_is_added_holds() -> None:
     [block] = [block for block in blocks_of(PAGE) if block.language == "python"]
     names: dict[str, Any] = {"Money": test_money.Money, "run": running.run}
     exec(block.body, names)
-    added: Callable[[int], None] = names["test_small_ledger"]
+    added: Callable[[int], None] = names["test_no_debt"]
     added(10)

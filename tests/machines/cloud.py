@@ -6,18 +6,19 @@ Each call goes through the simulation, which decides when it happens and whether
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Iterable, Mapping, Sequence
+import re
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from types import SimpleNamespace
 from typing import Any
 
 import httpx
-from google.api_core.exceptions import NotFound
+from google.api_core.exceptions import Conflict, NotFound
 from google.genai import errors, types
 
 from genaiops_dagster.budget.ledger import Ledger
 from genaiops_dagster.google_cloud.object_store import ObjectStore
-from genaiops_dagster.google_cloud.warehouse import Table
+from genaiops_dagster.google_cloud.warehouse import Warehouse
 from genaiops_dagster.use_case.budget import Budget
 from tests.machines.memory_bucket import MemoryBucket
 from tests.machines.simulation import START, Simulation
@@ -26,25 +27,61 @@ PARENT = "projects/p/locations/l"
 TOKENS = 1_000_000
 
 
-class MemoryWarehouse:
-    """Tables whose rows are replaced by key, as `Warehouse.merge` does it."""
+class MemoryBigQuery:
+    """Counterpart of `google.cloud.bigquery.Client`: load jobs by id, and the merges of rows.
+
+    A load job is created once; a second request for it is refused, because it exists. A statement
+    is one of `Warehouse.merge`, which the client itself sends only once for each job.
+    """
+
+    project = "p"
 
     def __init__(self, simulation: Simulation) -> None:
         self.simulation = simulation
-        self.tables: dict[str, dict[tuple[Any, ...], dict[str, Any]]] = {}
+        self.tables: dict[str, list[dict[str, Any]]] = {}
+        self.jobs: dict[str, SimpleNamespace] = {}
 
-    def merge(self, table: Table, rows: Iterable[Mapping[str, Any]]) -> int:
-        records = [dict(row) for row in rows]
+    def create_dataset(self, name: str, exists_ok: bool) -> None:
+        self.simulation.call(f"create {name}", lambda: None)
 
-        def write() -> int:
-            kept = self.tables.setdefault(table.name, {})
-            kept.update({tuple(row[key] for key in table.keys): row for row in records})
-            return len(records)
+    def create_table(self, table: Any, exists_ok: bool = False) -> None:
+        name = str(table.reference)
+        self.simulation.call(f"create {name}", lambda: self.tables.setdefault(name, []))
 
-        return self.simulation.call(f"merge {table.name}", write)
+    def delete_table(self, table: str, not_found_ok: bool) -> None:
+        self.simulation.call(f"delete {table}", lambda: self.tables.pop(table, None))
+
+    def load_table_from_json(
+        self, rows: list[dict[str, Any]], table: str, job_config: Any, job_id: str
+    ) -> SimpleNamespace:
+        def load() -> SimpleNamespace:
+            if job_id in self.jobs:
+                raise Conflict(f"Already Exists: Job {job_id}")
+            self.tables.setdefault(table, []).extend(rows)
+            self.jobs[job_id] = SimpleNamespace(result=lambda: None)
+            return self.jobs[job_id]
+
+        return self.simulation.call(f"load {table}", load)
+
+    def get_job(self, job_id: str) -> SimpleNamespace:
+        return self.simulation.call(f"get {job_id}", lambda: self.jobs[job_id])
+
+    def query(self, sql: str) -> SimpleNamespace:
+        merged = re.search(r"MERGE `(.+?)` AS target USING `(.+?)` AS staged ON (.+)", sql)
+        assert merged, sql
+        target, staged, condition = merged.groups()
+        keys = re.findall(r"target\.(\w+) = staged\.\1", condition)
+
+        def merge() -> SimpleNamespace:
+            kept = {tuple(row[key] for key in keys): row for row in self.tables[target]}
+            kept |= {tuple(row[key] for key in keys): row for row in self.tables[staged]}
+            self.tables[target] = list(kept.values())
+            return SimpleNamespace(result=lambda: None)
+
+        return self.simulation.call(f"merge {target}", merge)
 
     def rows(self, table: str) -> list[dict[str, Any]]:
-        return list(self.tables.get(table, {}).values())
+        return self.tables.get(f"{self.project}.d.{table}", [])
 
 
 @dataclass
@@ -174,7 +211,8 @@ class Cloud:
         self.simulation = Simulation()
         self.bucket = MemoryBucket(self.simulation)
         self.store = ObjectStore(self.bucket, "bucket")
-        self.warehouse: Any = MemoryWarehouse(self.simulation)
+        self.bigquery: Any = MemoryBigQuery(self.simulation)
+        self.warehouse = Warehouse(lambda: self.bigquery, "d")
         self.tuning = MemoryTuning(self.simulation)
         self.registry = MemoryModels(self.simulation, models)
         self.models: Any = SimpleNamespace(
@@ -186,5 +224,5 @@ class Cloud:
         )
 
     def ledger(self, use_case: str, budget: Budget) -> Ledger:
-        """The ledger as somebody sees it to whom every call is answered at once."""
+        """The ledger, read without faults and without giving anybody a turn."""
         return Ledger(self.store, use_case, budget, self.simulation.clock_of())

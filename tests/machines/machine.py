@@ -68,7 +68,7 @@ class Machine(RuleBasedStateMachine):
     @precondition(lambda self: self.simulation.running)
     @rule(share=st.sampled_from([0.01, 0.05, 0.2, 1.1, 10.0]))
     def wait(self, share: float) -> None:
-        """Time passes, in which nobody is heard of."""
+        """Time passes, in which nobody does anything."""
         self.simulation.seconds += share * self.patience
 
     @invariant()

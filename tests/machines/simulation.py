@@ -1,7 +1,7 @@
 """Workers that run the project's own code, one call to the outside at a time.
 
 A worker is a thread that stops before every call to a service. The simulation decides which worker
-goes on, and what becomes of its call: so a crash, a lost acknowledgement or somebody else's write
+goes on, and how its call ends: so a crash, a lost acknowledgement or somebody else's write
 can come between any two calls, and a seed brings the same history back.
 """
 
@@ -24,7 +24,7 @@ START = dt.datetime(2026, 11, 30, 12, tzinfo=dt.UTC)
 
 
 class Fault(enum.Enum):
-    """What becomes of a call."""
+    """How a call ends."""
 
     NONE = "answered"
     CRASH_BEFORE = "the process dies before the call"

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+
 from google.api_core.exceptions import GoogleAPICallError
 from hypothesis import strategies as st
 from hypothesis.stateful import precondition, rule
@@ -18,8 +20,11 @@ from genaiops_dagster.promotion.log import DecisionLog, champions, moves, parse_
 from genaiops_dagster.promotion.registry import ALIAS, Registry
 from genaiops_dagster.promotion.rollback import RollbackError, rollback
 from genaiops_dagster.promotion.rollout import advance, start, withdraw
+from genaiops_dagster.prompts.rendering import version
 from genaiops_dagster.records.clock import Clock
 from genaiops_dagster.records.promotion import Champion, Decision, LogEntry, Verdict
+from genaiops_dagster.serving.answering.router import NoChampionError, Router
+from genaiops_dagster.use_case import UseCase
 from genaiops_dagster.use_case.serving import RolloutPolicy
 from tests.machines.cloud import PARENT, Cloud
 from tests.machines.machine import Machine
@@ -27,6 +32,19 @@ from tests.machines.running import run
 from tests.promotion.examples import make_champion
 
 MODELS = [f"{PARENT}/models/{number}@1" for number in range(1, 4)]
+PROMPT = version(make_champion().prompt).digest
+USE_CASE = UseCase.model_validate(
+    {
+        "name": "u",
+        "description": "Which answer?",
+        "source": {"sql": "SELECT 1"},
+        "columns": {"output": "answer"},
+        "prompt": {"template": "{{ question }}"},
+        "candidates": {"tuned": {"model": "tuned"}},
+        "tuning": {"base_model": "gemini-3.5-flash"},
+        "gate": {"rules": [{"rule": "threshold", "metric": "exact_match", "at_least": 0.5}]},
+    }
+)
 POLICY = RolloutPolicy.model_validate({"stages": [{"share": 0.25}, {"share": 1}]})
 FORESEEN = (GoogleAPICallError, OvertakenError, RollbackError, ChampionError)
 
@@ -44,7 +62,7 @@ def decision_on(model: int, attempt: str) -> Decision:
         report_fingerprint="report",
         report_uri="gs://bucket/u/reports/report/summary.json",
         policy_digest="",
-        prompt_digest="prompt",
+        prompt_digest=PROMPT,
         evaluation_digest="",
         champion_before=None,
         created="2026-11-30T12:00:00+00:00",
@@ -60,6 +78,7 @@ def champion_of(model: int, decision: Decision, number: int, promoted: str) -> C
         model=decision.model,
         registered_model=MODELS[model],
         report_uri=decision.report_uri,
+        prompt_digest=PROMPT,
         decision_id=decision.id,
         promoted=promoted,
     )
@@ -139,6 +158,23 @@ class Promotions(Machine):
         self.begin(name, task)
 
     @precondition(lambda self: self.has_room)
+    @rule(looks=st.integers(1, 4))
+    def serve(self, looks: int) -> None:
+        """A router looks several times who serves."""
+
+        def task(clock: Clock) -> None:
+            router, seen = Router(USE_CASE, self.cloud.store, clock=clock), 0
+            for _ in range(looks):
+                with contextlib.suppress(NoChampionError, GoogleAPICallError):
+                    router.refresh()
+                known = router._known
+                assert known is None or known.generation >= seen, "an older champion serves again"
+                seen = known.generation if known else 0
+                clock.sleep(30.0)
+
+        self.begin("router", task)
+
+    @precondition(lambda self: self.has_room)
     @rule()
     def read(self) -> None:
         """Somebody reads the log, and asks who serves."""
@@ -160,7 +196,7 @@ class Promotions(Machine):
         digests = [entry.digest for entry in self._log()]
         for seen in self.seen:
             assert digests[: len(seen)] == seen, "somebody saw another log"
-        gated_champion(self.cloud.store, "u")  # whoever serves was let pass for what it serves
+        gated_champion(self.cloud.store, "u")  # the gate let it pass for what it serves
 
     def redo(self) -> None:
         def everything(clock: Clock) -> None:

@@ -122,7 +122,7 @@ class Money(Machine):
 
     def _recorded(self, run_id: str) -> float:
         """What the table `spend` knows of."""
-        rows = self.cloud.warehouse.rows("spend")
+        rows = self.cloud.bigquery.rows("spend")
         return sum(row["cost_usd"] for row in rows if row["run_id"] == run_id)
 
     def redo(self) -> None:
@@ -147,7 +147,7 @@ class Money(Machine):
         """After one more attempt at a work nothing of those before it is open."""
         of_work = [entry for entry in self.month.entries if entry.work == work]
         assert not [entry for entry in of_work if entry.reserved_usd], "a reservation of the dead"
-        rows = self.cloud.warehouse.rows("spend")
+        rows = self.cloud.bigquery.rows("spend")
         recorded = sum(row["cost_usd"] for row in rows if row["id"].startswith(f"{work}@"))
         kept = sum(receipt.usd for receipt in self.kept if receipt.work == work)
         assert sum(entry.spent_usd for entry in of_work) == pytest.approx(kept)

@@ -111,7 +111,7 @@ class TuningOnce(Machine):
         month = self.cloud.ledger("u", BUDGET).read()
         assert not [entry for entry in month.entries if entry.reserved_usd], "nobody owns it"
         assert sum(entry.spent_usd for entry in month.entries) == pytest.approx(PRICE)
-        recorded = sum(row["cost_usd"] for row in self.cloud.warehouse.rows("spend"))
+        recorded = sum(row["cost_usd"] for row in self.cloud.bigquery.rows("spend"))
         assert recorded == pytest.approx(PRICE)
         for worker in self.simulation.workers:
             assert worker.error is None or isinstance(worker.error, FORESEEN), worker.error
