@@ -29,11 +29,12 @@ def test_no_tracked_file_is_ignored() -> None:
 
 
 def calls_of_the_module(code: str) -> Iterator[str]:
-    """Calls such as `duckdb.sql(...)`, and names imported from DuckDB's module."""
+    """Calls such as `duckdb.sql(...)`, and functions imported from DuckDB's module."""
     for node in ast.walk(ast.parse(code)):
         if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute):
-            if isinstance(node.func.value, ast.Name) and node.func.value.id == "duckdb":
-                yield node.func.attr
+            called, of = node.func.attr, node.func.value
+            if isinstance(of, ast.Name) and of.id == "duckdb" and called.islower():
+                yield called
         elif isinstance(node, ast.ImportFrom) and node.module == "duckdb":
             yield from (name.name for name in node.names if name.name.islower())
 
