@@ -90,6 +90,8 @@ def price_requests(
             prices=prices,
         )
 
+    most = token_cost(model, *longest, tuned=tuned, searches=min(searches, 1), prices=prices)
+
     return StageCost(
         stage=stage,
         candidate=candidate,
@@ -101,7 +103,7 @@ def price_requests(
         cost_usd=price(input_tokens, output_tokens),
         maximum_usd=price(at_most, maximum_output_tokens),
         largest_request_tokens=sum(longest),
-        largest_request_usd=token_cost(model, *longest, tuned=tuned, prices=prices) or 0.0,
+        largest_request_usd=most or 0.0,
         basis=basis,
         batch=batch,
     )

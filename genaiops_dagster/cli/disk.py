@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import os
 import shutil
@@ -21,7 +22,7 @@ def disk_problem(error: BaseException) -> str:
         error: What a command ended with; its causes are looked at, too.
     """
     chain = list(_chain(error))
-    full = [path for path in _folders() if shutil.disk_usage(path).free < _LEAST_FREE]
+    full = [folder for folder in _folders() if _is_full(folder)]
     named = any(isinstance(one, OSError) and one.errno in _FULL for one in chain)
     guessed = full and any("disk" in str(one) or "space" in str(one) for one in chain)
     if not named and not guessed:
@@ -39,7 +40,19 @@ def _chain(error: BaseException | None) -> Iterator[BaseException]:
         error = error.__cause__ or error.__context__
 
 
-def _folders() -> list[Path]:
+def _folders() -> Iterator[Path]:
     """Where commands write."""
     home = os.environ.get("DAGSTER_HOME")
-    return [*([Path(home)] if home else []), Path.cwd(), Path(tempfile.gettempdir())]
+    if home:
+        yield Path(home)
+    for find in (Path.cwd, tempfile.gettempdir):
+        with contextlib.suppress(FileNotFoundError):
+            yield Path(find())
+
+
+def _is_full(folder: Path) -> bool:
+    """Whether a folder's disk has next to no room; not if there is no such folder."""
+    try:
+        return shutil.disk_usage(folder).free < _LEAST_FREE
+    except OSError:
+        return False

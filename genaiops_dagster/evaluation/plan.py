@@ -182,7 +182,7 @@ def reserve(
                     estimate=estimate_of(task.use_case, [cost], emulated=emulated),
                     tuned=is_answer and not of_base and is_tuned(task.model.address),
                     batch=cost.batch,
-                    grounded=cost.stage == "evaluation" and _is_grounded(task),
+                    grounded=is_answer and _is_grounded(task),
                 )
             )
 
@@ -256,7 +256,7 @@ def _requests(
         basis=basis,
         tuned=not of_base and is_tuned(task.model.address),
         batch=batch,
-        searches=calls if stage == "evaluation" and _is_grounded(task) else 0,
+        searches=calls if _is_grounded(task) else 0,
     )
 
 

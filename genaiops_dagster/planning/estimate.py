@@ -168,6 +168,7 @@ def _checkpoints(run: _Run) -> list[StageCost]:
                 PromptVolume(own.tokens.times(share), own.longest),
                 volume.references.times(share),
                 f"{volume.validation_rows} validation rows x {checkpoints}",
+                grounded=run.respondents[name].grounded,
             )
         )
     return stages
@@ -232,7 +233,17 @@ def _suites(run: _Run) -> list[StageCost]:
             tokens = TokenTotal(calls * SUITE_PROMPT_TOKENS)
             prompts, basis = PromptVolume(tokens, SUITE_PROMPT_TOKENS), f"{calls} cases"
             if calls:
-                stages.append(_requests(run, "suites", respondent, calls, prompts, tokens, basis))
+                stage = _requests(
+                    run,
+                    "suites",
+                    respondent,
+                    calls,
+                    prompts,
+                    tokens,
+                    basis,
+                    grounded=respondent.grounded,
+                )
+                stages.append(stage)
     return stages
 
 

@@ -1,4 +1,4 @@
-"""A use case to price."""
+"""A use case to price, and estimates made by hand."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from genaiops_dagster.records.budget import CostEstimate, StageCost, totals
 from genaiops_dagster.use_case import UseCase
 
 
@@ -31,6 +32,37 @@ def use_case_with(**sections: Any) -> UseCase:
             },
             **sections,
         }
+    )
+
+
+def stage(usd: float = 1.0, **changes: Any) -> StageCost:
+    """A stage that costs half of `usd` as expected, and `usd` at most."""
+    return StageCost(
+        **{
+            "stage": "evaluation",
+            "model": "gemini-2.5-flash",
+            "calls": 10,
+            "input_tokens": 100,
+            "output_tokens": 50,
+            "maximum_output_tokens": 100,
+            "cost_usd": usd / 2,
+            "maximum_usd": usd,
+        }
+        | changes
+    )
+
+
+def estimate(*stages: StageCost) -> CostEstimate:
+    """An estimate of these stages."""
+    return CostEstimate(
+        use_case="words",
+        training_digest="training",
+        evaluation_digest="evaluation",
+        prompt_digest="prompt",
+        stages=[*stages],
+        error_share=0.0,
+        emulated=False,
+        **totals(stages),
     )
 
 

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import datetime as dt
+from dataclasses import replace
 from typing import Any
+
+import pytest
 
 from genaiops_dagster.budget.admission import Requests, refuse_over_budget
 from genaiops_dagster.budget.limits import Spent
-from genaiops_dagster.budget.pricing import PriceList
+from genaiops_dagster.budget.pricing import PriceList, token_cost
 from genaiops_dagster.use_case.budget import Budget
 
 REQUESTS = Requests(
@@ -54,6 +57,43 @@ def test_a_limit_on_the_run_admits_in_order_what_fits_together() -> None:
 def test_a_shorter_prompt_may_still_fit_after_one_that_does_not() -> None:
     found = refuse([100, 4000, 100], REQUESTS, budget(per_run_usd=0.003))
     assert [reason is None for reason in found] == [True, False, True]
+
+
+@pytest.mark.parametrize(
+    ("limits", "prompts", "admitted"),
+    [
+        ({"per_run_tokens": 400}, [100, 100, 100], [True, True, False]),
+        ({"per_run_usd": 0.0023}, [4000, 100, 100, 100], [False, True, True, False]),
+        ({"per_run_usd": 100}, [1_048_476], [True]),
+        ({"per_run_usd": 100}, [1_048_477], [False]),
+    ],
+)
+def test_a_limit_may_be_reached(
+    limits: dict[str, float], prompts: list[int], admitted: list[bool]
+) -> None:
+    assert [reason is None for reason in refuse(prompts, REQUESTS, budget(**limits))] == admitted
+
+
+def test_an_estimate_is_of_all_the_answers_that_are_asked_for() -> None:
+    found = replace(REQUESTS, answers=3).estimate([100, 300], prices(budget()))
+    assert found.maximum_tokens == 400 + 2 * 3 * 100
+    assert found.largest_request_tokens == 300 + 3 * 100
+
+
+@pytest.mark.parametrize(
+    ("model", "how", "priced"),
+    [
+        ("gemini-3.5-flash", {"tuned": True}, {"tuned": True}),
+        ("gemini-2.5-flash", {"batch": True}, {"batch": True}),
+        ("gemini-3.5-flash", {"grounded": True}, {"searches": 1}),
+    ],
+)
+def test_an_estimate_is_priced_as_its_requests_are(model: str, how: Any, priced: Any) -> None:
+    listed = prices(Budget())
+    requests = replace(REQUESTS, model=model, **how)
+    expected = token_cost(model, 1000, 100, prices=listed, **priced)
+    assert expected != token_cost(model, 1000, 100, prices=listed)
+    assert requests.estimate([1000], listed).maximum_usd == pytest.approx(expected)
 
 
 def test_what_was_spent_counts() -> None:

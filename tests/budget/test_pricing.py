@@ -16,6 +16,7 @@ from genaiops_dagster.budget.pricing import (
     EVALUATION_SERVICE,
     PriceList,
     base_model_name,
+    cache_storage_cost,
     computed_metrics_cost,
     is_tuned,
     token_cost,
@@ -131,6 +132,11 @@ def test_many_short_prompts_are_not_priced_as_one_long_prompt() -> None:
     )
 
 
+def test_prompts_that_are_long_on_the_mean_are_priced_as_long_ones() -> None:
+    cost = token_cost("gemini-2.5-pro", 400_001, 0, requests=2, prices=LISTED)
+    assert cost == pytest.approx(400_001 * 2.50e-6)
+
+
 def test_the_total_does_not_depend_on_how_tokens_divide_by_requests() -> None:
     assert token_cost("gemini-2.5-flash", 1001, 7, requests=1000, prices=LISTED) == pytest.approx(
         1001 * 0.30e-6 + 7 * 2.50e-6
@@ -164,6 +170,30 @@ def test_unknown_models_have_no_price() -> None:
 
 def test_no_request_costs_nothing() -> None:
     assert token_cost("gemini-2.5-flash", 0, 0, requests=0, prices=LISTED) == 0
+    assert token_cost("gemini-2.5-flash", 10, 0, requests=0, prices=LISTED) == 0
+
+
+def test_a_search_costs_something_without_any_token() -> None:
+    assert token_cost("gemini-3.5-flash", 0, 0, searches=2, prices=LISTED) == pytest.approx(0.028)
+
+
+@pytest.mark.parametrize(
+    ("model", "prices", "usd"),
+    [
+        ("gemini-2.5-flash", {}, 0.5),
+        ("gemini-2.5-pro", {}, 2.25),
+        ("gemini-2.5-flash", {"gemini-2.5-flash": ModelPrice(cache_storage=0.2)}, 0.1),
+        ("gemini-2.5-flash", {"gemini-2.5-flash": ModelPrice(cache_storage=0.0)}, 0.0),
+        ("gemini-2.5-flash", {"gemini-2.5-flash": ModelPrice(tuning=1.0)}, 0.5),
+        ("mine", {}, None),
+    ],
+)
+def test_a_context_cache_is_paid_by_the_hour(
+    model: str, prices: dict[str, ModelPrice], usd: float | None
+) -> None:
+    half_an_hour = dt.timedelta(minutes=30)
+    cost = cache_storage_cost(model, 1_000_000, half_an_hour, prices=agreed(prices))
+    assert cost == (None if usd is None else pytest.approx(usd))
 
 
 def test_tuning_is_priced_by_training_tokens() -> None:

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import base64
 import json
+from typing import Any
 
 import duckdb
 import pytest
@@ -9,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from genaiops_dagster.data import sensitive
-from genaiops_dagster.data.sensitive import HINT, find_sensitive, redact
+from genaiops_dagster.data.sensitive import HINT, find_sensitive, redact, redacted
 
 # Numbers and keys that their issuers publish as samples. Keys are put together here, so that
 # scanners of source code do not take this file for a leak.
@@ -49,6 +50,7 @@ SAMPLES = {
     "Telegram Bot Token": ["110201543:" + "AAHdqTcvCH1vGWJxfSeofSAs0K5PALDsaw-"[:35]],
     "Twilio API Key": ["S" + "K" + "a1" * 16],
 }
+MAIL = "[E-MAIL ADDRESS]"
 CASES = [(kind, sample) for kind, samples in SAMPLES.items() for sample in samples]
 
 
@@ -92,6 +94,23 @@ def test_several_finds_are_redacted_where_they_stand() -> None:
     assert redact(text, find_sensitive(text)) == (
         "[E-MAIL ADDRESS] then [CARD NUMBER], again [E-MAIL ADDRESS]."
     )
+
+
+def test_a_secret_goes_before_personal_data_that_it_is_part_of() -> None:
+    text = "write to ann.gh" + "p_" + "a" * 36 + "@mail.gov.uk or ann@corp.io"
+    kinds = [match.kind for match in find_sensitive(text)]
+    assert kinds == ["GitHub Token", "e-mail address"]
+
+
+@pytest.mark.parametrize(
+    ("value", "expected"),
+    [
+        ({"a": ["ann@corp.io", {"b": "to ann@corp.io"}]}, {"a": [MAIL, {"b": f"to {MAIL}"}]}),
+        ({"n": 7, "yes": True, "none": None}, {"n": 7, "yes": True, "none": None}),
+    ],
+)
+def test_every_text_of_a_value_is_redacted(value: Any, expected: Any) -> None:
+    assert redacted(value) == expected
 
 
 def test_a_text_with_many_findings_is_searched_once_for_each() -> None:

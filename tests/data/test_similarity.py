@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from genaiops_dagster.data.near_duplicates import near_duplicates, write_words
-from genaiops_dagster.data.overlap import HeldOutRuns
+from genaiops_dagster.data.overlap import OVERLAP_WORDS, HeldOutRuns, overlapping
 from genaiops_dagster.data.scratch import scratch
 from genaiops_dagster.data.words import MACROS, runs
 
@@ -130,3 +130,63 @@ def test_a_phrase_of_many_held_out_groups_is_no_leak(
     assert list(held.overlapping(connection, f"{WORDS} WHERE rank = 3")) == [3]
     held.add(connection, 'SELECT word_hashes(text) AS words, "group" FROM texts WHERE rank = 2')
     assert list(held.overlapping(connection, f"{WORDS} WHERE rank = 3")) == []
+
+
+ON_SIDES = """
+    SELECT rank, word_hashes(text) AS words, "group", regexp_extract("group", '[a-z]+') AS side
+    FROM texts"""
+"""The side of a text is the beginning of its group's name."""
+
+
+def repeated(connection: duckdb.DuckDBPyConnection, *rows: tuple[int, str, str]) -> list[list[int]]:
+    """Ranks of what is repeated in validation, and of what is repeated in training."""
+    connection.executemany("INSERT INTO texts VALUES (?, ?, ?)", rows)
+    return list(overlapping(connection, ON_SIDES, 1_000))
+
+
+@pytest.mark.parametrize(
+    ("held", "exposed", "expected"),
+    [
+        ("evaluation", "validation", [[2], []]),
+        ("evaluation", "training", [[], [2]]),
+        ("validation", "training", [[], [2]]),
+        ("training", "evaluation", [[], [1]]),
+        ("validation", "evaluation", [[1], []]),
+    ],
+)
+def test_no_side_repeats_what_another_holds_out(
+    database: tuple[Path, duckdb.DuckDBPyConnection],
+    held: str,
+    exposed: str,
+    expected: list[list[int]],
+) -> None:
+    _, connection = database
+    assert repeated(connection, (1, SENTENCE, held), (2, SENTENCE, exposed)) == expected
+
+
+def test_one_run_of_words_is_enough(
+    database: tuple[Path, duckdb.DuckDBPyConnection],
+) -> None:
+    _, connection = database
+    run = " ".join(SENTENCE.split()[:OVERLAP_WORDS])
+    rows = (1, run, "evaluation"), (2, SENTENCE, "training"), (3, SENTENCE[10:], "training")
+    assert repeated(connection, *rows) == [[], [2]]
+
+
+@pytest.mark.parametrize(
+    ("groups", "expected"),
+    [
+        (["evaluation1", "evaluation1", "evaluation1"], [[], [4]]),
+        (["evaluation1", "evaluation2", "evaluation2"], [[], [4]]),
+        (["evaluation1", "evaluation2", "evaluation3"], [[], []]),
+    ],
+)
+def test_a_phrase_is_what_several_groups_use(
+    database: tuple[Path, duckdb.DuckDBPyConnection],
+    groups: list[str],
+    expected: list[list[int]],
+) -> None:
+    """Not what one group repeats: a leak of it would tell the answers of all its rows."""
+    _, connection = database
+    held = [(n, SENTENCE, group) for n, group in enumerate(groups, 1)]
+    assert repeated(connection, *held, (4, SENTENCE, "training")) == expected

@@ -1,9 +1,11 @@
 from __future__ import annotations
 
+import hashlib
 import json
 from pathlib import Path
 from typing import Any
 
+import pyarrow.parquet as pq
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
@@ -115,14 +117,95 @@ def test_files_and_turns_are_rendered(curated: Curate, tmp_path: Path) -> None:
     assert tuned["More"]["contents"][:-1] == turns
 
 
-@pytest.mark.parametrize("count", [40_000])
-def test_lines_keep_the_order_of_positions(curated: Curate, tmp_path: Path, count: int) -> None:
+RENDERED = "{{ title|upper }} {{ body }}"
+
+
+@pytest.mark.parametrize(("template", "count"), [(PLAIN, 40_000), (RENDERED, 5_000)])
+def test_lines_keep_the_order_of_positions(
+    curated: Curate, tmp_path: Path, template: str, count: int
+) -> None:
     examples, _, result = curated(
         ({"id": n, "title": f"t{n}", "body": "", "answer": str(n)} for n in range(count)),
-        use_case_with(PLAIN),
+        use_case_with(template),
     )
     positions = [e["position"] for e in examples if e["side"] == "training"]
     assert positions == list(range(1, len(positions) + 1))
-    lines = split_lines(result.examples, PLAIN, tmp_path)
+    lines = split_lines(result.examples, template, tmp_path)
     outputs = [line["contents"][1]["parts"][0]["text"] for line in lines["training"]]
     assert outputs == [e["output"] for e in examples if e["side"] == "training"]
+
+
+@pytest.mark.parametrize("template", [PLAIN, RENDERED])
+def test_a_file_is_what_is_said_of_it(curated: Curate, tmp_path: Path, template: str) -> None:
+    """Also beyond the rows that are held at once, and as UTF-8: escapes would cost tokens."""
+    examples, _, result = curated(
+        ({"id": n, "title": f"Größe {n}", "body": "", "answer": f"é{n}"} for n in range(6_000)),
+        use_case_with(template),
+    )
+    with scratch() as (_, connection):
+        files = write_splits(
+            connection, result.examples, version(Prompt(template=template)), tmp_path
+        )
+    for side, file in files.items():
+        rows = [example for example in examples if example["side"] == side]
+        content = file.path.read_bytes()
+        assert file.digest == hashlib.sha256(content).hexdigest()
+        assert file.rows == len(rows) == content.count(b"\n")
+        assert file.characters == sum(len(row["variables"]) + len(row["output"]) for row in rows)
+        assert "é".encode() in content
+
+
+def test_rendered_lines_are_in_the_order_of_positions_however_the_file_is_read(
+    curated: Curate, tmp_path: Path
+) -> None:
+    """Several threads read it; lines in another order would be another data set to tune on."""
+    examples, _, result = curated(
+        ({"id": n, "title": f"t{n}", "body": "", "answer": str(n)} for n in range(100)),
+        use_case_with(RENDERED),
+    )
+    turned = tmp_path / "turned.parquet"
+    table = pq.read_table(result.examples)
+    pq.write_table(table.take([*range(table.num_rows - 1, -1, -1)]), turned)
+    lines = split_lines(turned, RENDERED, tmp_path)["training"]
+    outputs = [line["contents"][1]["parts"][0]["text"] for line in lines]
+    assert outputs == [e["output"] for e in examples if e["side"] == "training"]
+
+
+@pytest.mark.parametrize("value", [1e22, -1e22, 12345678901234567890, [1, 2], {"a": 1}, True])
+def test_a_value_that_is_no_text_is_written_as_the_renderer_writes_it(
+    curated: Curate, tmp_path: Path, value: Any
+) -> None:
+    examples, _, result = curated(
+        ({"id": n, "title": f"t{n}", "body": value, "answer": str(n)} for n in range(30)),
+        use_case_with(PLAIN),
+    )
+    prompt = version(Prompt(template=PLAIN, system_instruction='Be "brief".'))
+    lines = split_lines(result.examples, PLAIN, tmp_path)
+    assert lines["training"] == [
+        tuning_line(prompt, json.loads(example["variables"]), example["output"])
+        for example in examples
+        if example["side"] == "training"
+    ]
+
+
+def test_turns_are_kept_where_the_template_is_plain(curated: Curate, tmp_path: Path) -> None:
+    rows = [
+        {
+            "id": n,
+            "title": "t",
+            "answer": str(n),
+            "contents": [
+                {"role": "user", "parts": [{"text": f"Hello {n}"}]},
+                {"role": "model", "parts": [{"text": "Hello, what can I do?"}]},
+                {"role": "user", "parts": [{"text": "Tell me more."}]},
+            ],
+        }
+        for n in range(30)
+    ]
+    _, _, result = curated(rows, use_case_with("{{ title }}"))
+    lines = split_lines(result.examples, "{{ title }}", tmp_path)["training"]
+    turns = {str(row["answer"]): row["contents"] for row in rows}
+    assert len(lines) > 1
+    for line in lines:
+        *asked, answer = line["contents"]
+        assert asked == turns[answer["parts"][0]["text"]]

@@ -255,6 +255,89 @@ async def test_refusals_of_everything_end_the_hurry() -> None:
     assert limit.limit == 1
 
 
+async def test_refusals_of_requests_before_the_first_one_count_as_one() -> None:
+    limit = AdaptiveLimit(32, limit=32)
+    started = now()
+    await asyncio.sleep(1)
+    for _ in range(8):
+        limit.refused(started)
+    assert limit.limit == 16
+    limit.refused(now())
+    assert limit.limit == 15.5
+
+
+async def hold(limit: AdaptiveLimit, seconds: float, starts: list[float]) -> None:
+    async with limit.slot():
+        starts.append(now())
+        await asyncio.sleep(seconds)
+
+
+async def test_a_turn_that_nobody_takes_goes_to_the_next() -> None:
+    """A row is cancelled at the moment when its turn comes."""
+    limit, starts = AdaptiveLimit(1), list[float]()
+    async with limit.slot():
+        second, third = (asyncio.create_task(hold(limit, 1, starts)) for _ in range(2))
+        await asyncio.sleep(1)
+    second.cancel()
+    await asyncio.wait_for(third, timeout=10)
+    assert len(starts) == 1
+
+
+async def test_who_waits_behind_one_that_was_cancelled_starts_in_time() -> None:
+    limit, starts = AdaptiveLimit(2, limit=2), list[float]()
+    begun = now()
+    _, _, third, fourth = (
+        asyncio.create_task(hold(limit, seconds, starts)) for seconds in (1, 100, 1, 1)
+    )
+    await asyncio.sleep(0.5)
+    third.cancel()
+    await fourth
+    assert starts[2:] == [pytest.approx(begun + 1)]
+
+
+async def test_a_row_is_sent_as_often_as_it_may_be() -> None:
+    calls = 0
+
+    async def send(_: float) -> str:
+        nonlocal calls
+        calls += 1
+        raise APIError(500, {})
+
+    with pytest.raises(RequestFailedError, match="3 attempts"):
+        await persist(send, AdaptiveLimit(4), Patience(attempts=3))
+    assert calls == 3
+
+
+async def test_no_row_waits_for_what_comes_after_its_deadline() -> None:
+    calls = 0
+
+    async def send(_: float) -> str:
+        nonlocal calls
+        calls += 1
+        raise APIError(503, {}, SimpleNamespace(headers={"Retry-After": "60"}))
+
+    started = now()
+    with pytest.raises(RequestFailedError, match="30 seconds are over"):
+        await persist(send, AdaptiveLimit(4), Patience(deadline_seconds=30))
+    assert (calls, now()) == (1, started)
+
+
+async def test_the_first_error_ends_all_work() -> None:
+    """Rows that are still asked would be paid for nothing."""
+    done = 0
+
+    async def work(row: int) -> None:
+        nonlocal done
+        await asyncio.sleep(1 + row)
+        if row == 0:
+            raise KeyError("bug")
+        done += 1
+
+    with pytest.raises(KeyError, match="bug"):
+        await map_in_order(work, 100, 4, lambda *_: None)
+    assert done == 0
+
+
 class WindowService:
     """A service as the emulator makes one: after its latency it counts requests of the last second.
 

@@ -104,16 +104,58 @@ def test_ratings_get_wilcoxon_and_reals_the_paired_t_test() -> None:
     assert (found.low, found.high) == pytest.approx((interval.low, interval.high))
 
 
+def test_pairs_that_share_groups_get_the_clustered_t_test() -> None:
+    a, b = by_id([1, 1, 1, 0, 1, 1]), by_id([0, 0, 1, 0, 0, 1])
+    groups = {row: f"g{index // 2}" for index, row in enumerate(a)}
+    found = paired_difference(a, b, groups)
+    assert (found.method, found.groups) == ("clustered paired t", 3)
+    sums = np.array([2, 0, 1]) - 1  # of each group's differences, less its share of the mean
+    error = np.sqrt(3 / 2 * np.sum(sums**2)) / 6
+    assert found.p_value == pytest.approx(2 * stats.t.sf(0.5 / error, 2))
+
+
+def test_pairs_of_one_group_give_no_interval() -> None:
+    a, b = by_id([0.1, 0.5, 0.9]), by_id([0.2, 0.3, 0.7])
+    found = paired_difference(a, b, dict.fromkeys(a, "one"))
+    assert found.difference == pytest.approx(0.1)
+    assert (found.rows, found.groups) == (3, 1)
+    assert (found.low, found.high, found.p_value) == (None, None, None)
+    assert found.minimum_detectable is None
+
+
+@pytest.mark.parametrize("rows", range(2, 60))
+def test_bounds_of_shares_are_shares(rows: int) -> None:
+    ones, zeros = by_id([1] * rows), by_id([0] * rows)
+    assert present(mean_interval(ones, {}).high) <= 1
+    assert present(mean_interval(zeros, {}).low) >= 0
+    better = paired_difference(ones, zeros, {})
+    assert present(better.high) <= 1
+    worse = paired_difference(zeros, ones, {})
+    assert present(worse.low) >= -1
+
+
+@pytest.mark.parametrize("scores", [[1, 0, 1, 1], [5, 3, 4, 1], [0.2, 0.4, 0.9, 0.1]])
+def test_the_same_answers_differ_by_nothing_in_every_test(scores: list[float]) -> None:
+    found = paired_difference(by_id(scores), by_id(scores), {})
+    assert (found.difference, found.p_value) == (0.0, 1.0)
+
+
+def test_a_difference_that_all_rows_share_is_certain() -> None:
+    found = paired_difference(by_id([0.75, 0.5, 1.0]), by_id([0.5, 0.25, 0.75]), {})
+    assert (found.low, found.high, found.p_value) == (0.25, 0.25, 0.0)
+
+
+def test_a_mean_tells_what_difference_to_another_such_candidate_it_would_find() -> None:
+    values = np.random.default_rng(10).normal(size=50)
+    error = np.sqrt(2) * stats.sem(values)
+    expected = error * (stats.t.ppf(0.975, 49) + stats.t.ppf(0.8, 49))
+    assert mean_interval(by_id(values), {}).detectable == pytest.approx(expected)
+
+
 def test_only_common_rows_are_compared() -> None:
     found = paired_difference({"a": 1.0, "b": 0.0, "c": 1.0}, {"b": 1.0, "c": 1.0, "d": 0.0}, {})
     assert found.rows == 2
     assert found.difference == pytest.approx(-0.5)
-
-
-def test_the_same_answers_differ_by_nothing() -> None:
-    scores = by_id([0.2, 0.4, 0.9])
-    found = paired_difference(scores, scores, {})
-    assert (found.difference, found.p_value) == (0.0, 1.0)
 
 
 def test_minimum_detectable_difference_is_found_with_the_power_it_promises() -> None:
@@ -215,6 +257,13 @@ def test_bootstrap_interval_is_that_of_scipy() -> None:
     width = expected.high - expected.low
     assert bootstrap_interval(ratio, counts) == pytest.approx(tuple(expected), abs=0.08 * width)
     assert bootstrap_interval(ratio, {"one": (1.0, 2.0)}) is None
+
+
+def test_the_same_rows_always_give_the_same_bootstrap() -> None:
+    random = np.random.default_rng(11)
+    counts = {f"g{n}": (value, 1.0) for n, value in enumerate(random.normal(size=30))}
+    assert bootstrap_interval(ratio, counts) == bootstrap_interval(ratio, counts)
+    assert bootstrap_difference(ratio, counts, 30) == bootstrap_difference(ratio, counts, 30)
 
 
 def test_bootstrap_of_a_mean_difference_agrees_with_the_paired_t_test() -> None:

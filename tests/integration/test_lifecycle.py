@@ -250,7 +250,7 @@ def test_a_run_killed_at_any_moment_completes_when_run_again(project: Project) -
 def test_four_runs_at_once_pay_for_everything_once(project: Project) -> None:
     name = "four_at_once"
     source = _default()["source"]
-    _variant(project, name, {**source, "parameters": {**source["parameters"], "limit": 650}})
+    _variant(project, name, {**source, "parameters": {**source["parameters"], "limit": 5000}})
     before = project.calls()
     files = [project.folder / f"{name}-{number}.json" for number in range(4)]
     processes = [project.start(name, file) for file in files]

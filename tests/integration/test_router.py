@@ -497,18 +497,6 @@ def test_an_application_that_just_ends_loses_no_request(bench: Bench, tmp_path: 
     assert len(bench.rows("requests")) == 20
 
 
-def test_a_forked_process_looks_for_itself(
-    bench: Bench, open_router: Callable[..., Router]
-) -> None:
-    bench.promote()
-    router = open_router(refresh_seconds=0.05)
-    router.route("ann")
-    thread = router._process
-    assert thread
-    router._process = -1  # as it reads in a child process
-    assert router.route("ann").served == bench.champion
-
-
 def test_it_needs_only_a_bucket(bench: Bench) -> None:
     """An application that asks the model by other means needs neither Vertex AI nor BigQuery."""
     bench.promote()

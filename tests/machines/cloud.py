@@ -125,7 +125,8 @@ class MemoryTuning:
 
     def cancel(self, *, name: str) -> None:
         def stop() -> None:
-            if self._seen(self.jobs[name]).state == types.JobState.JOB_STATE_RUNNING:
+            running, paused = types.JobState.JOB_STATE_RUNNING, types.JobState.JOB_STATE_PAUSED
+            if self._seen(self.jobs[name]).state in (running, paused):
                 changed = {"state": types.JobState.JOB_STATE_CANCELLED}
                 self.jobs[name] = self.jobs[name].model_copy(update=changed)
 

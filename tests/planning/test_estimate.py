@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
+from typing import Any
 
 import pytest
 
@@ -255,6 +256,24 @@ def test_searches_that_ground_answers_are_paid() -> None:
     estimate = estimate_run(use_case_with(candidates=candidates), VOLUME, NOVEMBER, emulated=False)
     grounded = estimate.of_stages("evaluation", candidate="grounded")
     assert grounded.cost_usd == pytest.approx(ONE_CANDIDATE + 200 * 0.035)
+    assert grounded.largest_request_usd == pytest.approx(900 * 0.3e-6 + 100 * 2.5e-6 + 0.035)
+
+
+def test_searches_are_paid_besides_the_evaluation_set_too() -> None:
+    """Suites and checkpoints are asked with the config of their candidate."""
+    generation = {"max_output_tokens": 100, "tools": ["google_search"]}
+    volume = RunVolume(**{**vars(VOLUME), "validation_rows": 50})
+
+    def priced(stage: Stage, **options: Any) -> float:
+        candidates = {"tuned": {"model": "tuned", "checkpoint": "best", "generation": options}}
+        use_case = use_case_with(candidates=candidates, evaluation={"suites": ["safety"]})
+        estimate = estimate_run(use_case, volume, NOVEMBER, emulated=False)
+        return estimate.of_stages(stage).maximum_usd
+
+    requests: dict[Stage, int] = {"suites": 2 * SUITE_CASES["safety"], "checkpoints": 3 * 50}
+    for stage, count in requests.items():
+        plain = priced(stage, max_output_tokens=100)
+        assert priced(stage, **generation) == pytest.approx(plain + count * 0.035)
 
 
 def test_suites_are_priced_for_the_tuned_models_base_too() -> None:

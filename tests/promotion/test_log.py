@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from genaiops_dagster.promotion.log import parse_log
-from genaiops_dagster.records.chain import BrokenLogError
+from genaiops_dagster.records.chain import BrokenLogError, LogHead
 from genaiops_dagster.records.fingerprint import fingerprint
 from genaiops_dagster.records.record import NewerRecordError
 
@@ -75,11 +75,35 @@ def test_a_removed_entry_is_noticed() -> None:
         parse_log([("gs://1", COMPLETION.encode())])
 
 
-def written_later(version: str, **changes: Any) -> bytes:
-    """The approval as a later release would write it."""
-    content = {"schema_version": version, **json.loads(APPROVAL), **changes}
+def rewritten(entry: str, **changes: Any) -> bytes:
+    """An entry as somebody would forge it, with a digest that fits."""
+    content = {**json.loads(entry), **changes}
     del content["digest"]
     return json.dumps({**content, "digest": fingerprint(content)}).encode()
+
+
+@pytest.mark.parametrize("changes", [{"number": 1}, {"number": 3}, {"previous": ""}])
+def test_a_forged_entry_with_a_digest_that_fits_is_noticed(changes: dict[str, Any]) -> None:
+    stored = [("gs://1", APPROVAL.encode()), ("gs://2", rewritten(COMPLETION, **changes))]
+    with pytest.raises(BrokenLogError, match=r"gs://2.*an entry before it was changed or replaced"):
+        parse_log(stored)
+
+
+@pytest.mark.parametrize(("number", "digest"), [(3, "gone"), (2, "another"), (1, "another")])
+def test_an_entry_that_was_noted_and_is_gone_or_another_is_noticed(
+    number: int, digest: str
+) -> None:
+    stored = [("gs://1", APPROVAL.encode()), ("gs://2", COMPLETION.encode())]
+    head = LogHead(number=number, digest=digest)
+    with pytest.raises(
+        BrokenLogError, match=f"entry {number} was written, and is gone or replaced"
+    ):
+        parse_log(stored, head)
+
+
+def written_later(version: str, **changes: Any) -> bytes:
+    """The approval as a later release would write it."""
+    return rewritten(APPROVAL, schema_version=version, **changes)
 
 
 def test_what_a_later_minor_version_added_is_ignored_and_covered_by_the_digest() -> None:

@@ -9,7 +9,8 @@ import pytest
 import yaml
 from pydantic import ValidationError
 
-from genaiops_dagster.serving.answering.guardrails import screen_input, screen_output
+from genaiops_dagster.records.evaluation import Answer
+from genaiops_dagster.serving.answering.guardrails import guard, screen_input, screen_output
 from genaiops_dagster.use_case.guardrails import Guardrails, OutputRules, TextRules
 
 RULES = {
@@ -79,6 +80,41 @@ def test_a_required_pattern_must_be_found() -> None:
     rules = OutputRules(required_patterns=[r"^[a-z]+$"])
     assert screen_output(rules, "csv").reason is None
     assert "is not found" in str(screen_output(rules, "the csv module").reason)
+
+
+@pytest.mark.parametrize(("characters", "passes"), [(120, True), (121, False)])
+def test_a_text_may_have_as_many_characters_as_are_allowed(characters: int, passes: bool) -> None:
+    rules = OutputRules(maximum_characters=120)
+    text = "a" * characters
+    assert (screen_input(rules, {"question": text}).reason is None) == passes
+    assert (screen_output(rules, text).reason is None) == passes
+
+
+def test_the_name_of_a_variable_is_no_text_of_a_user() -> None:
+    rules = TextRules(blocked_topics={"weapons": ["bomb"]}, forbidden_patterns=["bomb"])
+    assert screen_input(rules, {"bomb": "fine"}).findings == []
+
+
+def test_what_may_not_be_shown_is_gone_from_the_answer() -> None:
+    answer = Answer(state="answered", text="make a bomb", output_tokens=3)
+    shown, findings = guard(OutputRules.model_validate(RULES), answer)
+    assert (shown.text, shown.state, shown.output_tokens) == (None, "blocked", 3)
+    assert shown.reason == findings[0].sentence
+    assert "bomb" not in shown.reason
+
+
+@pytest.mark.parametrize(
+    ("text", "shown"),
+    [
+        ("fine", "fine"),
+        ("it is maria.huber@posteo.de", "it is [E-MAIL ADDRESS]"),
+        (None, None),
+    ],
+)
+def test_an_answer_that_may_be_shown_keeps_its_state(text: str | None, shown: str | None) -> None:
+    answer = Answer(state="truncated", text=text, reason="MAX_TOKENS")
+    found, _ = guard(OutputRules(personal_data="redact"), answer)
+    assert found == answer.model_copy(update={"text": shown})
 
 
 def test_a_pattern_takes_linear_time() -> None:

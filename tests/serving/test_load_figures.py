@@ -2,14 +2,26 @@
 
 from __future__ import annotations
 
+import datetime as dt
 import itertools
 from typing import Any
 
 import pytest
 
+from genaiops_dagster.budget.pricing import PriceList
+from genaiops_dagster.evaluation.asking.inference import Model
 from genaiops_dagster.promotion.objective import check_objective
+from genaiops_dagster.prompts.rendering import version
+from genaiops_dagster.prompts.tokens import user_message
 from genaiops_dagster.serving.load_testing.generator import Arrivals
-from genaiops_dagster.serving.load_testing.load_test import summarize_step
+from genaiops_dagster.serving.load_testing.load_test import (
+    LoadTask,
+    build_load_test,
+    estimate_load,
+    summarize_step,
+)
+from genaiops_dagster.use_case import GenerationConfig, Prompt
+from genaiops_dagster.use_case.budget import ModelPrice
 from genaiops_dagster.use_case.serving import LoadObjective, LoadStep, LoadTestPolicy
 
 
@@ -146,3 +158,30 @@ def test_what_may_be_sent_is_known_before() -> None:
     assert 200 < policy.expected_requests < 300
     with_users = LoadTestPolicy.model_validate({"steps": [{"users": 1}], "most_requests": 70})
     assert with_users.expected_requests == 70
+
+
+@pytest.mark.parametrize(("tools", "searches"), [([], 0.0), (["google_search"], 0.5)])
+def test_every_request_of_a_load_test_is_paid(tools: Any, searches: float) -> None:
+    prices = {"mine": ModelPrice(input=1.0, output=10.0, search=0.5)}
+    listed = PriceList(dt.datetime(2026, 11, 20, tzinfo=dt.UTC), prices)
+    policy = LoadTestPolicy.model_validate({"steps": [{"rate": 1, "seconds": 100}]})
+    generation = GenerationConfig(max_output_tokens=100, tools=tools)
+    task = LoadTask(
+        use_case="words",
+        policy=policy,
+        candidate="flash",
+        model=Model("mine", "mine", generation),
+        prompt=version(Prompt(template="{{ question }}")),
+        questions=[[user_message("one")], [user_message("two")]],
+    )
+    estimate = estimate_load(task, lambda _: 10, listed, emulated=False)
+    one_request = (10 * 1 + 100 * 10) / 1e6 + searches
+    assert estimate.maximum_usd == pytest.approx((policy.expected_requests + 1) * one_request)
+    assert estimate.largest_request_usd == pytest.approx(one_request)
+
+    sent = [
+        {**found, "step": 0, "input_tokens": 10, "output_tokens": 100}
+        for found in opened(1, 10, 100)
+    ]
+    test = build_load_test(task, sent, "gs://bucket/samples", listed, "2026-11-20", emulated=False)
+    assert test.cost_usd == pytest.approx(100 * one_request)

@@ -33,7 +33,8 @@ def test_asking_again_finds_the_job_and_asks_no_budget(cloud: Cloud, recipe: Tun
     assert cloud.count_jobs(recipe) == 1
 
 
-def test_the_job_carries_what_it_was_made_of(cloud: Cloud, recipe: TuningRecipe) -> None:
+def test_the_job_carries_what_it_was_made_of(cloud: Cloud) -> None:
+    recipe = make_recipe(cloud.store, learning_rate_multiplier=0.5)
     job = cloud.jobs().get_or_create(recipe, before_create=free)
     assert job.labels is not None
     assert job.labels["genaiops_use_case"] == "sums"
@@ -42,6 +43,7 @@ def test_the_job_carries_what_it_was_made_of(cloud: Cloud, recipe: TuningRecipe)
     hyperparameters = job.supervised_tuning_spec.hyper_parameters
     assert hyperparameters is not None
     assert hyperparameters.epoch_count == 2
+    assert hyperparameters.learning_rate_multiplier == 0.5
     assert str(hyperparameters.adapter_size).endswith("FOUR")
 
 

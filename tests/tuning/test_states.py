@@ -92,6 +92,7 @@ def outcome(found: types.TuningJob) -> Any:
 )
 def test_every_state(state: str | None, expected: Phase) -> None:
     assert phase(job(state)) is expected
+    assert has_ended(job(state)) == (expected not in (Phase.ACTIVE, Phase.PAUSED))
 
 
 def test_every_state_that_the_client_library_knows_is_covered() -> None:
@@ -106,9 +107,9 @@ def test_a_state_of_the_future_is_waited_for_until_it_has_an_end() -> None:
     new = job("JOB_STATE_DREAMING")
     assert state_name(new) == "JOB_STATE_DREAMING"
     assert not has_ended(new)
-    ended = job("JOB_STATE_DREAMING", endTime=dt.datetime.now(dt.UTC).isoformat())
+    ended = succeeded("JOB_STATE_DREAMING", endTime=dt.datetime.now(dt.UTC).isoformat())
     assert has_ended(ended)
-    with pytest.raises(TuningJobError, match="JOB_STATE_DREAMING"):
+    with pytest.raises(TuningJobError, match="ended as JOB_STATE_DREAMING: the service gave no"):
         outcome(ended)
 
 
@@ -119,6 +120,18 @@ def test_a_failure_has_the_words_of_the_service_and_the_way_on(state: str) -> No
         outcome(failed)
     for part in (state, "Line 7 is not JSON.", "code 3", NAME, "retry_failed", "console.cloud"):
         assert part in str(caught.value)
+
+
+def test_a_failure_says_why_we_cancelled_the_job() -> None:
+    listed = PriceList(SYSTEM_CLOCK.now())
+    with pytest.raises(TuningJobError, match="it was cancelled because it costs too much"):
+        tuned_model_of(
+            job("JOB_STATE_CANCELLED"),
+            RECIPE,
+            prices=listed,
+            emulated=False,
+            cancelled_because="it costs too much",
+        )
 
 
 def test_a_failure_after_the_model_was_made_names_the_model() -> None:

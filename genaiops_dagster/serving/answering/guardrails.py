@@ -43,7 +43,7 @@ class Screened(NamedTuple):
 
 def screen_input(rules: TextRules, variables: Mapping[str, Any]) -> Screened:
     """The values that a prompt brings, by the rules of the input."""
-    texts = list(_texts(variables))
+    texts = list(_texts([*variables.values()]))  # the names are the template's, and so ours
     findings = [*_findings(rules, "input", "\n".join(texts)), *_personal_data(rules, texts)]
     if rules.personal_data != "redact":
         return Screened(dict(variables), findings)

@@ -116,6 +116,7 @@ def _load_test(use_case: UseCase, policy: LoadTestPolicy) -> dg.AssetsDefinition
                 model=task.model.base_model,
                 estimate=estimate_load(task, counter, purse.prices(), emulated=emulated),
                 tuned=is_tuned(task.model.address),
+                grounded=task.is_grounded,
             ) as payment:
                 try:
                     samples = generate_load(task, here.models.settings)

@@ -68,6 +68,11 @@ class LoadTask:
             self.prompt.digest,
         )
 
+    @property
+    def is_grounded(self) -> bool:
+        """Whether each request searches the web, which costs more."""
+        return "google_search" in self.model.generation.tools
+
 
 def estimate_load(
     task: LoadTask, count: CountTokens, prices: PriceList, *, emulated: bool
@@ -98,6 +103,7 @@ def estimate_load(
         longest=(max(prompts), longest),
         basis=f"at most {calls} requests",
         tuned=is_tuned(task.model.address),
+        searches=calls if task.is_grounded else 0,
     )
     return estimate_of(task.use_case, [stage], emulated=emulated)
 
@@ -245,6 +251,7 @@ def build_load_test(
             sum(sample["output_tokens"] for sample in samples),
             tuned=is_tuned(task.model.address),
             requests=len(samples),
+            searches=len(samples) if task.is_grounded else 0,
             prices=prices,
         ),
         created=created,
