@@ -8,14 +8,16 @@ from typing import TYPE_CHECKING
 
 import pytest
 from absl import logging as absl_logging
-from hypothesis import settings
+from hypothesis import Phase, settings
 
 if TYPE_CHECKING:
     from vertex_emulator.testing import RunningEmulator
 
-# The same cases everywhere; `HYPOTHESIS_PROFILE=search` looks for new ones.
+# The same cases everywhere; `HYPOTHESIS_PROFILE=search` looks for new ones, and `once` is content
+# with the first failing case, however large.
 settings.register_profile("repeat", derandomize=True, print_blob=True)
 settings.register_profile("search", print_blob=True)
+settings.register_profile("once", derandomize=True, phases=[Phase.explicit, Phase.generate])
 settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "repeat"))
 
 # rouge-score brings absl, whose handler closes its stream when logging is configured again, as

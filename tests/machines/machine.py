@@ -56,14 +56,35 @@ class Machine(RuleBasedStateMachine):
                 self.simulation.step(worker, fault if call == calls - 1 else Fault.NONE)
                 self.holds()
 
-    @precondition(lambda self: len(self.simulation.ready) > 1)
-    @rule(turns=st.lists(st.integers(0, MOST_WORKERS - 1), min_size=8, max_size=40))
+    @precondition(lambda self: self.simulation.ready)
+    @rule(
+        which=st.integers(0, MOST_WORKERS - 1),
+        calls=st.integers(1, 60),
+        fault=st.sampled_from([Fault.CRASH_BEFORE, Fault.CRASH_AFTER]),
+    )
+    def die(self, which: int, calls: int, fault: Fault) -> None:
+        """Some worker goes on for a while, and its process dies."""
+        worker = self.simulation.ready[which % len(self.simulation.ready)]
+        for _ in range(calls):
+            self._wake_and_step(worker)
+        if not worker.ended and worker.wakes is None:
+            self.simulation.step(worker, fault)
+
+    @precondition(lambda self: len(self.simulation.running) > 1)
+    @rule(turns=st.lists(st.integers(0, MOST_WORKERS - 1), min_size=8, max_size=60))
     def interleave(self, turns: list[int]) -> None:
         """Workers get in each other's way, without any fault."""
         for which in turns:
-            if ready := self.simulation.ready:
-                self.simulation.step(ready[which % len(ready)])
+            if running := self.simulation.running:
+                self._wake_and_step(running[which % len(running)])
                 self.holds()
+
+    def _wake_and_step(self, worker: Worker) -> None:
+        """Let a worker go on, after the time for which it sleeps."""
+        if worker.wakes is not None:
+            self.simulation.seconds = max(self.simulation.seconds, worker.wakes)
+        if not worker.ended:
+            self.simulation.step(worker)
 
     @precondition(lambda self: self.simulation.running)
     @rule(share=st.sampled_from([0.01, 0.05, 0.2, 1.1, 10.0]))

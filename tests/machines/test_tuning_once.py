@@ -25,7 +25,7 @@ from tests.machines.cloud import TOKENS
 from tests.machines.machine import Machine
 from tests.machines.running import run
 
-BASE = "gemini-2.5-flash"
+BASE = "gemini-3.5-flash"
 PRICE = 5.0
 BUDGET = Budget.model_validate({"prices": {BASE: {"tuning": PRICE}}})
 """The job that the counterpart runs has a million tokens."""
@@ -81,6 +81,14 @@ class TuningOnce(Machine):
     def tune(self, skew: float) -> None:
         """A run tunes, or finds what others have tuned."""
         self.begin("tuning", self._task(f"run-{len(self.simulation.workers)}"), skew)
+
+    @precondition(lambda self: not self.simulation.running)
+    @rule(turns=st.lists(st.integers(0, 1), min_size=8, max_size=60))
+    def tune_together(self, turns: list[int]) -> None:
+        """Two runs begin at the same moment."""
+        self.tune(0.0)
+        self.tune(0.0)
+        self.interleave(turns)
 
     def _task(self, run_id: str) -> Any:
         def task(clock: Clock) -> TunedModel:
