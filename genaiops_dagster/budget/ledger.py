@@ -267,13 +267,15 @@ class Ledger:
 
         Args:
             totals: US dollars and usage by attempt.
-            recorder: Who records it; the attempts themselves if empty.
+            recorder: Who records it; the attempts themselves if empty. Only those show by this
+                that their process is alive.
         """
 
         def change(month: Month) -> Month:
             for key, (usd, used) in totals.items():
                 entry = month.entry(*key)
-                found = _with_totals(entry, usd, used, self._now())
+                alive = not recorder or not entry.updated
+                found = _with_totals(entry, usd, used, self._now() if alive else entry.updated)
                 month = month if found == entry else month.replace(found)
             if recorder:
                 month = month.recorded_by(recorder, [month.entry(*key) for key in totals])
@@ -403,7 +405,7 @@ def _is_more(entry: Entry, usd: float, used: Usage) -> bool:
     return usd > entry.spent_usd + 1e-9 or used.tokens > entry.spent_tokens
 
 
-def _with_totals(entry: Entry, usd: float, used: Usage, now: float) -> Entry:
+def _with_totals(entry: Entry, usd: float, used: Usage, updated: float) -> Entry:
     if not _is_more(entry, usd, used):
         return entry
     counts = ("requests", "input_tokens", "output_tokens")
@@ -411,7 +413,7 @@ def _with_totals(entry: Entry, usd: float, used: Usage, now: float) -> Entry:
         update={
             **{name: max(getattr(entry, name), getattr(used, name)) for name in counts},
             "recorded": False,
-            "updated": now,
+            "updated": updated,
         }
     )
 

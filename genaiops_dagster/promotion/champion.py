@@ -4,12 +4,15 @@ The decision log is the truth. A change is one entry in it, which only one of tw
 gets; the pointer `champion.json` and the registry's alias follow, and a `completion` entry ends the
 change. A process killed in between leaves an entry without completion, which the next process
 completes. Pointer or alias that differ from a completed entry were changed by somebody
-else: that is refused, not repaired.
+else: that is refused, not repaired. One exception: the alias may be on a former champion again,
+since the registry has no compare-and-set and a process that was overtaken may have been killed
+after putting it there.
 """
 
 from __future__ import annotations
 
 import itertools
+import logging
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
@@ -23,6 +26,8 @@ from genaiops_dagster.records.layout import Layout
 from genaiops_dagster.records.measurements import Measurement, differences, measurement_log
 from genaiops_dagster.records.promotion import Champion, Decision, EntryKind, LogEntry, Rollout
 from genaiops_dagster.records.record import NewerRecordError, from_json, to_json
+
+_log = logging.getLogger(__name__)
 
 
 class ChampionError(RuntimeError):
@@ -107,8 +112,12 @@ def settle(books: ChampionBooks) -> tuple[list[LogEntry], Champion | None]:
                 return entries, None
             entry, meant = changes[-1]
             if is_completed(entries, entry):
-                _require_untouched(books, meant)
-                return entries, meant
+                if not _left_alias(books, champions(entries)):
+                    _require_untouched(books, meant)
+                    return entries, meant
+                if len(books.log.read()) == len(entries):
+                    _move_alias(books, champions(entries))
+                continue
             _carry_through(books, entries)
         except ChampionError:
             if len(books.log.read()) == len(entries):
@@ -189,7 +198,8 @@ def require_gated(
 ) -> None:
     """Check that a pointer may be served: it is what the log says, and the gate let it pass.
 
-    While a change is under way, the pointer may still say what it said before.
+    While a change is under way, the pointer may still say what it said before; a rollback does not
+    wait for the change before it, so several may be.
 
     Args:
         pointer: The content of `champion.json`.
@@ -199,10 +209,11 @@ def require_gated(
     Raises:
         ChampionError: the pointer was changed by hand, or what it names did not pass the gate.
     """
-    changes = moves(entries)
-    meant = [change.pointer for change in changes[-1:]]
-    if changes and not is_completed(entries, changes[-1].entry):
-        meant += [change.pointer for change in changes[-2:-1]]
+    meant = []
+    for change in reversed(moves(entries)):
+        meant.append(change.pointer)
+        if is_completed(entries, change.entry):
+            break
     if pointer not in meant:
         raise ChampionError(
             f"{Layout(pointer.use_case).champion} names {pointer.model} as champion "
@@ -283,6 +294,25 @@ def _require_untouched(books: ChampionBooks, champion: Champion) -> None:
             f"{_remedy(champion)}"
         )
     _require_alias_nowhere_but(books, champion)
+
+
+def _left_alias(books: ChampionBooks, history: Sequence[Champion]) -> bool:
+    """Whether a process that was overtaken and killed left the alias on a former champion."""
+    named = history[-1].registered_model
+    former = {champion.registered_model for champion in history} - {named}
+    found = {model for model, is_champion in books.registry.tuned_models() if is_champion}
+    left = found & former
+    if not left or found - former - {named}:
+        return False
+    _log.warning(
+        "The alias %r is on %s, a former champion of %s: a process that was overtaken left it, or "
+        "somebody put it there. It goes back to %s.",
+        ALIAS,
+        ", ".join(map(str, sorted(left, key=str))),
+        books.use_case,
+        named,
+    )
+    return True
 
 
 def _require_alias_nowhere_but(books: ChampionBooks, champion: Champion | None) -> None:

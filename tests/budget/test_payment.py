@@ -6,9 +6,9 @@ from typing import Any
 
 import pytest
 
-from genaiops_dagster.budget.ledger import Usage
+from genaiops_dagster.budget.ledger import STALE_SECONDS, Usage
 from genaiops_dagster.budget.limits import BudgetExceededError
-from genaiops_dagster.budget.payment import Purse
+from genaiops_dagster.budget.payment import Purse, Receipt
 from genaiops_dagster.budget.pricing import token_cost
 from genaiops_dagster.records.layout import Layout
 from genaiops_dagster.records.record import to_json
@@ -99,6 +99,19 @@ def test_a_request_without_a_price_has_a_receipt_that_can_be_settled() -> None:
     assert (receipt.usd, payment.cost_usd) == (0.0, None)
     purse.settle([receipt, receipt], emulated=False)
     assert [entry.requests for entry in purse.ledger().read().entries] == [2]
+
+
+def test_what_a_dead_process_kept_does_not_make_its_reservation_last() -> None:
+    cloud = Cloud()
+    dead, later = purse_of(cloud), purse_of(cloud)
+    month = dead.ledger()
+    month.reserve("evaluation/1", "dead", estimate(stage(5.0)), "attempt", MODEL)
+    cloud.simulation.seconds += STALE_SECONDS
+    used = Receipt(month.month, "evaluation/1", "dead", "attempt", 1.0, 1, 100, 10)
+    later.settle([used], emulated=False)
+    month.reserve("evaluation/1", "next", estimate(stage(5.0)), "attempt", MODEL)
+    [first] = [entry for entry in month.read().entries if entry.run_id == "dead"]
+    assert (first.spent_usd, first.reserved_usd, first.recorded) == (1.0, 0.0, True)
 
 
 @pytest.mark.parametrize(

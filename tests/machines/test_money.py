@@ -134,10 +134,11 @@ class Money(Machine):
             last = self._begin(work, 1)
             self.simulation.rest()
             self.holds()
+            others = sum(e.reserved_usd for e in self.month.entries if e.work != work)
             spent = sum(entry.spent_usd for entry in self.month.entries)
             if last.error is None:
                 self._require_settled(work)
-            elif spent + 1.5 <= LIMIT:
+            elif spent + others + 1.5 <= LIMIT:
                 raise AssertionError("refused for what the dead have reserved") from last.error
         purse = self._purse(self.simulation.clock_of(), "end")
         purse.settle(self.kept, emulated=False)

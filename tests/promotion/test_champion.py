@@ -120,6 +120,19 @@ def test_a_rollout_does_not_put_an_alias_back_that_somebody_removed(
         settle(books)
 
 
+@pytest.mark.parametrize("still", [True, False])
+def test_an_alias_that_a_killed_process_left_on_a_former_champion_goes_back(
+    cloud: Cloud, books: ChampionBooks, still: bool
+) -> None:
+    second = promote(books, "second")
+    aliases = cloud.registry.aliases
+    aliases[MODELS["first"]].add(ALIAS)
+    if not still:
+        aliases[MODELS["second"]].clear()
+    assert settle(books)[1] == second
+    assert [model for model, names in aliases.items() if names] == [MODELS["second"]]
+
+
 def test_a_former_champion_that_somebody_put_back_is_not_served(books: ChampionBooks) -> None:
     former = present(books.store.read(POINTER))
     promote(books, "second")
@@ -142,6 +155,10 @@ def test_the_former_champion_serves_while_a_change_is_under_way(books: ChampionB
     record_decision(books.log, make_decision("second"))
     books.log.append(books.log.read(), "promotion", champion=candidate(books, "second"))
     assert present(gated_champion(books.store, "modules")).model == "models/first"
+    back = candidate(books, "first").model_copy(update={"number": 3})
+    books.log.append(books.log.read(), "rollback", champion=back, by="ann", reason="worse")
+    assert present(gated_champion(books.store, "modules")).number == 1
+    assert present(settle(books)[1]).number == 3
 
 
 def test_what_the_gate_rejected_is_not_served(cloud: Cloud) -> None:
