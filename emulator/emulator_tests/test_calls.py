@@ -19,13 +19,13 @@ from vertex_emulator.config import EmulatorConfig
 from vertex_emulator.server import create_app
 
 PARENT = "/v1/projects/p/locations/l"
-MODEL = f"{PARENT}/publishers/google/models/gemini-2.5-flash"
+MODEL = f"{PARENT}/publishers/google/models/gemini-3.5-flash"
 
 
 @pytest.mark.parametrize(
     ("verb", "path", "service", "method", "model"),
     [
-        ("POST", f"{MODEL}:generateContent", "vertex", "generateContent", "gemini-2.5-flash"),
+        ("POST", f"{MODEL}:generateContent", "vertex", "generateContent", "gemini-3.5-flash"),
         ("POST", "/v1beta1/publishers/google/models/m:countTokens", "vertex", "countTokens", "m"),
         ("POST", f"{PARENT}/endpoints/7:predict", "vertex", "predict", "7"),
         ("POST", f"{PARENT}/endpoints/7:deployModel", "vertex", "endpoints.deployModel", "7"),

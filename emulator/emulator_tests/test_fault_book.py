@@ -20,7 +20,7 @@ from vertex_emulator.fault_kinds import (
 )
 from vertex_emulator.faults import FaultBook
 
-CALL = Call("vertex", "generateContent", "gemini-2.5-flash", "/v1/x")
+CALL = Call("vertex", "generateContent", "gemini-3.5-flash", "/v1/x")
 
 
 def book(text: str) -> FaultBook:
@@ -64,7 +64,7 @@ def test_a_judgement_meets_the_same_dice_in_any_order() -> None:
         faults = book(plan)
         drawn = {}
         for key in keys:
-            matched = faults.judge("gemini-2.5-flash", key)
+            matched = faults.judge("gemini-3.5-flash", key)
             assert matched is not None
             fault, dice = matched
             assert isinstance(fault, Judge)
@@ -77,17 +77,17 @@ def test_a_judgement_meets_the_same_dice_in_any_order() -> None:
 
 
 def test_a_job_is_matched_by_collection_model_and_name() -> None:
-    faults = book("{kind: job, method: tuningJobs.run, model: gemini-2.5-*, outcome: fail}")
+    faults = book("{kind: job, method: tuningJobs.run, model: gemini-3.5-*, outcome: fail}")
     name = "projects/p/locations/l/tuningJobs/1"
-    assert faults.job("batchPredictionJobs", "gemini-2.5-flash", name) is None
-    assert faults.job("tuningJobs", "gemini-3.5-flash", name) is None
-    found = faults.job("tuningJobs", "gemini-2.5-flash", name)
+    assert faults.job("batchPredictionJobs", "gemini-3.5-flash", name) is None
+    assert faults.job("tuningJobs", "gemini-3.1-flash-lite", name) is None
+    found = faults.job("tuningJobs", "gemini-3.5-flash", name)
     assert isinstance(found, Job)
     assert found.outcome == "fail"
 
 
 def test_a_quota_lets_its_number_through_and_tells_when_to_come_back() -> None:
-    faults = book("{kind: quota, requests_per_minute: 3, model: gemini-2.5-flash}")
+    faults = book("{kind: quota, requests_per_minute: 3, model: gemini-3.5-flash}")
     found = [faults.over_quota(faults.matching(CALL)) for _ in range(4)]
     assert found[:3] == [None, None, None]
     assert found[3] is not None

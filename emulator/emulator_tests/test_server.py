@@ -221,7 +221,7 @@ def test_the_variables_lead_past_a_proxy(tmp_path: Path, monkeypatch: pytest.Mon
             "from google import genai; from google.cloud import bigquery, storage;"
             "[bucket.name for bucket in storage.Client().list_buckets()];"
             "bigquery.Client().query('SELECT 1').result();"
-            "client = genai.Client();"
+            "client = genai.Client(location='global');"
             "client.models.count_tokens(model='gemini-3.5-flash', contents='a')"
         )
         nowhere = dict.fromkeys(("HTTP_PROXY", "http_proxy", "ALL_PROXY"), "http://127.0.0.1:9")

@@ -1,9 +1,9 @@
 """Prices of tokens, with dates: of generation, of tuning and of computed metrics.
 
-Generation prices come from the package `genai-prices`; what it lacks is listed here with its
-source: tuning, what tuned and regional endpoints cost more, and the evaluation service. A price
-that is not known is None, never 0. Models that the emulator serves are priced as the models they
-stand for.
+Generation prices come from the package `genai-prices`. What it lacks comes from the facts of models
+(tuning, and what tuned and regional endpoints cost more) and, for the evaluation service, from
+here. A price that is not known is None, never 0. Models that the emulator serves are priced as the
+models they stand for.
 
 An endpoint of a tuned Gemini model costs nothing by the hour: its requests are paid, nothing else.
 Source: https://docs.cloud.google.com/gemini-enterprise-agent-platform/models/tuning/supervised-tuning
@@ -18,60 +18,18 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+from genaiops_dagster.google_cloud.base_models import base_model_name, facts_of, model_facts
 from genaiops_dagster.use_case.budget import ModelPrice
-
-_VERTEX_PRICING = "https://cloud.google.com/vertex-ai/generative-ai/pricing"
-_PLATFORM_PRICING = (
-    "https://cloud.google.com/gemini-enterprise-agent-platform/generative-ai/pricing"
-)
-
-
-@dataclass(frozen=True)
-class Published:
-    """A published price or factor.
-
-    Attributes:
-        value: The figure, in the unit of its table.
-        as_of: When the source said so, or since when it holds.
-        source: Where it is published.
-    """
-
-    value: float
-    as_of: dt.date
-    source: str
-
-
-TUNING_PRICES: Mapping[str, Published] = {
-    "gemini-3.5-flash": Published(10.0, dt.date(2026, 9, 28), _PLATFORM_PRICING),
-    "gemini-3.1-flash-lite": Published(3.0, dt.date(2026, 9, 28), _PLATFORM_PRICING),
-    "gemini-2.5-pro": Published(25.0, dt.date(2026, 2, 1), _VERTEX_PRICING),
-    "gemini-2.5-flash": Published(5.0, dt.date(2026, 2, 1), _VERTEX_PRICING),
-    "gemini-2.5-flash-lite": Published(1.5, dt.date(2026, 2, 1), _VERTEX_PRICING),
-}
-"""US dollars for a million training tokens, supervised or preference, by base model.
-
-Training tokens are those of the data set times the epochs. A model is missing here as long as no
-published price was found (`gemini-3.5-flash-lite` in November 2026); a use case gives its own
-figure then, in `budget.prices`.
-"""
-
-TUNED_FACTOR = Published(1.5, dt.date(2026, 6, 20), _PLATFORM_PRICING)
-"""How many times the price of its base model requests to a tuned model cost, from Gemini 3 on; to
-those of earlier generations they cost the same."""
-
-REGIONAL_FACTOR = Published(1.1, dt.date(2026, 7, 1), _PLATFORM_PRICING)
-"""How many times its `global` price a request to another location costs, from Gemini 3 on, previews
-aside. Models are asked in the location where they are tuned, which `global` cannot be."""
 
 EVALUATION_SERVICE = "evaluation_service"
 """Name of the prices of computed metrics in `budget.prices`, by characters instead of tokens."""
 
-EVALUATION_PRICES: Mapping[str, Published] = {
-    "input": Published(0.03, dt.date(2025, 4, 14), _VERTEX_PRICING),
-    "output": Published(0.09, dt.date(2025, 4, 14), _VERTEX_PRICING),
-}
+EVALUATION_PRICES: Mapping[str, float] = {"input": 0.03, "output": 0.09}
 """US dollars for a million characters, of metrics that the evaluation service computes without a
-judge; a judge is paid as the model that it is."""
+judge; a judge is paid as the model that it is.
+
+Source: https://cloud.google.com/vertex-ai/generative-ai/pricing, as of 14 April 2025.
+"""
 
 SCORE_CHARACTERS = 20
 """Characters of a score at most, as the service writes it."""
@@ -88,17 +46,6 @@ class PriceList:
 
     at: dt.datetime
     own: Mapping[str, ModelPrice] = field(default_factory=dict)
-
-
-def base_model_name(model: str) -> str:
-    """The bare name by which a base model is priced.
-
-    Args:
-        model: `gemini-2.5-flash`, with a version (`-001`, `@default`), as `publishers/...` or
-            `projects/...` resource, or as an emulated model version (`gemini-2.5-flash-emulated`).
-    """
-    name = model.rsplit("/", 1)[-1].partition("@")[0].removesuffix("-emulated")
-    return re.sub(r"(?<=\d-)(pro|flash|flash-lite)-\d{3}$", r"\1", name)
 
 
 def token_cost(
@@ -124,7 +71,7 @@ def token_cost(
             of one prompt, so the total is priced as that many requests of mean length.
         cached_tokens: How many of `input_tokens` were read from a context cache.
         searches: Web searches that ground the answers.
-        batch: Whether the requests are a batch job, which costs less where that is published.
+        batch: Whether the requests are a batch job, which costs less.
         prices: What applies.
 
     Sources: the package genai-prices and
@@ -151,7 +98,6 @@ def token_cost(
             name,
             provider_id="google",
             genai_request_timestamp=prices.at,
-            price_context={"processing": "batch"} if batch else None,
         )
     except LookupError:
         return None
@@ -159,6 +105,8 @@ def token_cost(
     input_share = input_tokens / (usage.input_tokens or 1)
     output_share = output_tokens / (usage.output_tokens or 1)
     listed = float(price.input_price) * input_share + float(price.output_price) * output_share
+    if batch:
+        factor *= model_facts().batch_factor.value
     return factor * _regional_factor(name, prices.at) * listed + searches * search
 
 
@@ -176,13 +124,13 @@ def _generation(name: str) -> int:
 def _tuned_factor(name: str, own: ModelPrice | None) -> float:
     if own is not None and own.tuned_factor is not None:
         return own.tuned_factor
-    return TUNED_FACTOR.value if _generation(name) >= 3 else 1.0
+    return model_facts().tuned_factor.value if _generation(name) >= 3 else 1.0
 
 
 def _regional_factor(name: str, at: dt.datetime) -> float:
-    since = REGIONAL_FACTOR.as_of
-    dearer = _generation(name) >= 3 and "preview" not in name and at.date() >= since
-    return REGIONAL_FACTOR.value if dearer else 1.0
+    factor = model_facts().regional_factor
+    dearer = _generation(name) >= 3 and "preview" not in name and at.date() >= factor.as_of
+    return factor.value if dearer else 1.0
 
 
 def computed_metrics_cost(characters: int, scores: int, *, prices: PriceList) -> float:
@@ -194,9 +142,8 @@ def computed_metrics_cost(characters: int, scores: int, *, prices: PriceList) ->
         prices: What applies; a use case's own are under `evaluation_service`.
     """
     own = prices.own.get(EVALUATION_SERVICE)
-    listed = {name: price.value for name, price in EVALUATION_PRICES.items()}
-    read = own.input if own and own.input is not None else listed["input"]
-    written = own.output if own and own.output is not None else listed["output"]
+    read = own.input if own and own.input is not None else EVALUATION_PRICES["input"]
+    written = own.output if own and own.output is not None else EVALUATION_PRICES["output"]
     return (characters * read + scores * SCORE_CHARACTERS * written) / 1e6
 
 
@@ -236,8 +183,11 @@ def cache_storage_cost(
 def context_window(model: str) -> int | None:
     """Tokens that a request to `model` may have, in and out; None when it is not known.
 
-    Source: the package genai-prices.
+    Source: the facts of models; of a model that they do not have, the package genai-prices.
     """
+    facts = facts_of(model)
+    if facts is not None and facts.context_tokens is not None:
+        return facts.context_tokens
     from genai_prices import Usage, calc_price
 
     try:
@@ -266,7 +216,8 @@ def tuning_cost(
         prices: What applies.
     """
     name = base_model_name(base_model)
-    own, published = prices.own.get(name), TUNING_PRICES.get(name)
+    own, facts = prices.own.get(name), facts_of(name)
     if own is not None and own.tuning is not None:
         return tokens / 1e6 * own.tuning
-    return None if published is None or method == "distillation" else tokens / 1e6 * published.value
+    published = facts.tuning_usd if facts and method != "distillation" else None
+    return None if published is None else tokens / 1e6 * published.value

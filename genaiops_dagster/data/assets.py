@@ -149,7 +149,7 @@ def _examples(use_case: UseCase) -> list[Any]:
     )
     def examples(context: dg.AssetExecutionContext, source_rows: StoredRows) -> Materialized:
         with open_workspace(context, use_case) as here:
-            count = api_counter(here.models.genai, use_case.tuning.base_model)
+            count = api_counter(here.models, use_case.tuning.base_model)
             rows, figures, outcomes = store_examples(use_case, here.store, source_rows, count)
         return dg.MaterializeResult(
             value=rows,
@@ -197,7 +197,7 @@ def _sets(use_case: UseCase) -> list[dg.AssetsDefinition]:
         context: dg.AssetExecutionContext, examples: StoredRows, prompt: PromptVersion
     ) -> Iterator[Materialized]:
         with open_workspace(context, use_case) as here:
-            count = api_counter(here.models.genai, use_case.tuning.base_model)
+            count = api_counter(here.models, use_case.tuning.base_model)
             found = store_sets(use_case, here.store, examples, prompt, count)
         for name, split in found.splits.items():
             yield dg.MaterializeResult(

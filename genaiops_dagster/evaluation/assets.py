@@ -122,7 +122,8 @@ def _report(use_case: UseCase, candidate: str) -> dg.AssetsDefinition:
             scope = read_scope(here.store, use_case, evaluation_set)
             tuned_model = tuned.get("tuned_model")
             base_model = tuned_model.base_model if tuned_model else chosen.model
-            base = Model(here.models.model_address(base_model), base_model, chosen.generation)
+            address = here.models.model_address(base_model, chosen.location)
+            base = Model(address, base_model, chosen.generation)
             model = base
             if tuned_model:
                 endpoint = tuned_model.endpoint_after(chosen.checkpoint)

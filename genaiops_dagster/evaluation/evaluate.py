@@ -96,7 +96,7 @@ def _make_report(
     system = task.prompt.system_instruction
     with services:
         cache = services.answers(task.model, system, questions)
-        count = api_counter(models.genai, task.model.base_model)
+        count = api_counter(models, task.model.base_model)
         plan = plan_evaluation(task, examples, questions, cache, count, purse.prices())
         with reserve(plan, task, purse, emulated=models.emulated) as counters:
             answers = services.paid(cache, counters.answers, quota=task.model.base_model)
@@ -132,8 +132,9 @@ async def _answer_and_score(
     evaluation, models = task.evaluation, services.models
     by_service = evaluation.metrics_by_service()
     metrics = row_metrics([metric for metric in evaluation.metrics if metric not in by_service])
-    async with models.genai_in_loop() as client:
-        responder = Responder(client, task.model, task.prompt.system_instruction, answers)
+    async with models.serving(task.model.address).genai_in_loop() as client:
+        asked = task.model.as_served(models)
+        responder = Responder(client, asked, task.prompt.system_instruction, answers)
         panel = None
         if evaluation.judge is not None:
             ratings = services.paid(services.judgements(task.configuration), counters.judging)
@@ -149,4 +150,4 @@ async def _answer_and_score(
         if counters.metrics is not None:
             computed = services.paid(services.cache("computed", Judgement))
             rows = await score_by_service(rows, by_service, models, computed, counters.metrics)
-        return rows, await ask_suites(services, client, task, counters)
+        return rows, await ask_suites(services, task, counters)

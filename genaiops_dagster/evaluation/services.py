@@ -150,9 +150,9 @@ class Services:
         if self.evaluation.batch_through == "bigquery":
             location = BigQuery(self.purse.warehouse, self._layout.batch_tables)
         found = answer_in_batch(
-            self.models.genai,
+            self.models.serving(model.address).genai,
             location,
-            model,
+            model.as_served(self.models),
             system_instruction,
             questions,
             self.evaluation.batch_wait_seconds,

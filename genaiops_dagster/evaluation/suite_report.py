@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
 
 from genaiops_dagster.evaluation.asking.counting import AnswerCounter
 from genaiops_dagster.evaluation.asking.inference import Model, Responder
@@ -16,12 +15,9 @@ from genaiops_dagster.evaluation.task import EvaluationTask
 from genaiops_dagster.prompts.tokens import user_message
 from genaiops_dagster.records.evaluation import CaseResult, MetricSummary, SuiteReport
 
-if TYPE_CHECKING:
-    from google import genai
-
 
 async def ask_suites(
-    services: Services, client: genai.Client, task: EvaluationTask, counters: Counters
+    services: Services, task: EvaluationTask, counters: Counters
 ) -> dict[str, SuiteReport]:
     """The results of a candidate, and of the model that it was tuned from, in the suites.
 
@@ -32,17 +28,14 @@ async def ask_suites(
     for name, cases in suites_of(task.evaluation, task.prompt).items():
         system = "" if name == "off_task" else task.prompt.system_instruction
         base = None if name == GOLDEN else task.base
-        own = await _ask(services, client, task.model, system, cases, counters.suites)
-        of_base = (
-            await _ask(services, client, base, system, cases, counters.base_suites) if base else []
-        )
+        own = await _ask(services, task.model, system, cases, counters.suites)
+        of_base = await _ask(services, base, system, cases, counters.base_suites) if base else []
         found[name] = report_suite(own, of_base, base.base_model if base else None)
     return found
 
 
 async def _ask(
     services: Services,
-    client: genai.Client,
     model: Model,
     system_instruction: str,
     cases: Sequence[Case],
@@ -52,8 +45,10 @@ async def _ask(
     questions = [[user_message(case.message)] for case in cases]
     cache = services.answers(model, system_instruction, questions)
     service = services.paid(cache, counter, quota=model.base_model)
-    responder = Responder(client, model, system_instruction, service)
-    answers = await asyncio.gather(*(responder.respond(contents) for contents in questions))
+    async with services.models.serving(model.address).genai_in_loop() as client:
+        asked = model.as_served(services.models)
+        responder = Responder(client, asked, system_instruction, service)
+        answers = await asyncio.gather(*(responder.respond(contents) for contents in questions))
     return [check_case(case, answer) for case, answer in zip(cases, answers, strict=True)]
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import functools
 import threading
 import urllib.error
@@ -9,6 +10,8 @@ import urllib.request
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Any
+
+from genaiops_dagster.google_cloud.base_models import location_in, serving_location
 
 if TYPE_CHECKING:
     from aiohttp import ClientSession
@@ -53,6 +56,7 @@ class VertexAI:
 
     def __init__(self, settings: GoogleCloudSettings) -> None:
         self.settings = settings
+        self._elsewhere: dict[str, VertexAI] = {}
         self._genai: Client | None = None
         self._services: dict[type, Any] = {}
         self._lock = threading.Lock()
@@ -64,6 +68,21 @@ class VertexAI:
             if self._genai is None:
                 self._genai = self.new_genai(attempts=5)
             return self._genai
+
+    def at(self, location: str) -> VertexAI:
+        """Clients for another location of the same project, with the same credentials."""
+        if location == self.settings.location:
+            return self
+        with self._lock:
+            if location not in self._elsewhere:
+                other = VertexAI(dataclasses.replace(self.settings, location=location))
+                other._credentials = self._credentials
+                self._elsewhere[location] = other
+            return self._elsewhere[location]
+
+    def serving(self, address: str) -> VertexAI:
+        """Clients for the location in which a model is asked, by its resource name."""
+        return self.at(location_in(self.served_address(address)) or self.settings.location)
 
     @asynccontextmanager
     async def genai_in_loop(self) -> AsyncIterator[Client]:
@@ -192,8 +211,12 @@ class VertexAI:
         if self.settings.vertex_url:
             scheme, _, host = self.settings.vertex_url.partition("://")
             return scheme, host.rstrip("/")
-        prefix = "" if self.settings.location == "global" else f"{self.settings.location}-"
-        return "https", f"{prefix}aiplatform.googleapis.com"
+        location = self.settings.location
+        if location == "global":
+            return "https", "aiplatform.googleapis.com"
+        if location in ("us", "eu"):
+            return "https", f"aiplatform.{location}.rep.googleapis.com"
+        return "https", f"{location}-aiplatform.googleapis.com"
 
     @functools.cached_property
     def emulated(self) -> bool:
@@ -219,11 +242,28 @@ class VertexAI:
         """`projects/<project>/locations/<location>`."""
         return f"projects/{self.settings.project}/locations/{self.settings.location}"
 
-    def model_address(self, model: str) -> str:
-        """Resource name by which the API addresses a base model's name or a tuned endpoint."""
+    def model_address(self, model: str, location: str | None = None) -> str:
+        """Resource name of a base model's name or a tuned endpoint, by which answers are kept.
+
+        Args:
+            model: Name, or resource name, which is returned as it is.
+            location: Where the model is asked; that of everything else if None.
+        """
         if "/" in model:
             return model
-        return f"{self.parent}/publishers/google/models/{model}"
+        parent = f"projects/{self.settings.project}/locations/{location or self.settings.location}"
+        return f"{parent}/publishers/google/models/{model}"
+
+    def served_address(self, address: str) -> str:
+        """The resource name by which a model is asked, of one that `model_address` gave.
+
+        A base model that is not served in that location is asked where it is served nearest.
+        """
+        location = location_in(address)
+        if location is None or "/publishers/" not in address:
+            return address
+        served = serving_location(address, location)
+        return address.replace(f"/locations/{location}/", f"/locations/{served}/")
 
 
 def _ask_environment_once(session: Session, url: str) -> None:

@@ -15,6 +15,7 @@ from genaiops_dagster.orchestration.workspace import RESOURCES, open_workspace
 from genaiops_dagster.planning.charts import spend_chart
 from genaiops_dagster.planning.estimate import estimate_run, models_of
 from genaiops_dagster.planning.finished import left_to_pay
+from genaiops_dagster.planning.places import require_in_place
 from genaiops_dagster.planning.volume import measure_run, with_evaluation_set
 from genaiops_dagster.prompts.tokens import api_counter
 from genaiops_dagster.records.budget import CostEstimate
@@ -45,8 +46,9 @@ def build_assets(use_case: UseCase) -> list[dg.AssetsDefinition | dg.AssetChecks
     ) -> dg.MaterializeResult[CostEstimate]:
         with open_workspace(context, use_case) as here:
             require_available(use_case.tuning.base_model, here.clock.today())
+            require_in_place(use_case, here.models.settings.location)
             store, budget = here.store, use_case.budget
-            count = api_counter(here.models.genai, use_case.tuning.base_model)
+            count = api_counter(here.models, use_case.tuning.base_model)
             volume = measure_run(
                 use_case,
                 store,

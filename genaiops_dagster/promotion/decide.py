@@ -85,7 +85,8 @@ def challenge(
     if candidate.model == TUNED:
         address, base = tuned_model.endpoint_after(candidate.checkpoint), tuned_model.base_model
     else:
-        address, base = vertex_ai.model_address(candidate.model), candidate.model
+        address = vertex_ai.model_address(candidate.model, candidate.location)
+        base = candidate.model
     task = EvaluationTask(
         use_case=use_case.name,
         evaluation=use_case.evaluation,
@@ -107,8 +108,10 @@ def policy_digest(use_case: UseCase) -> str:
         read.append(_objective(use_case))
     if any(isinstance(rule, CostRule) for rule in gate.rules):
         read.append(use_case.budget.prices)
-    challenger = use_case.candidates[gate.challenger]
-    return fingerprint(policy, use_case.evaluation, challenger, *read)
+    # Where a model is asked decides nothing.
+    evaluation = use_case.evaluation.model_dump(mode="json", exclude={"judge": {"location"}})
+    challenger = use_case.candidates[gate.challenger].model_dump(mode="json", exclude={"location"})
+    return fingerprint(policy, evaluation, challenger, *read)
 
 
 def _objective(use_case: UseCase) -> LoadObjective | None:

@@ -51,12 +51,14 @@ def smoke_test(
     questions = [request_contents(champion.prompt, sample) for sample in samples[:_SAMPLES]] or [
         _ANYTHING
     ]
+    address = models.model_address(champion.model)
+    client, address = models.serving(address).genai, models.served_address(address)
     answers = []
     for question in questions:
         started = clock.elapsed()
         try:
-            response = models.genai.models.generate_content(
-                model=models.model_address(champion.model), contents=question, config=config
+            response = client.models.generate_content(
+                model=address, contents=question, config=config
             )
         except APIError as error:
             raise SmokeTestError(

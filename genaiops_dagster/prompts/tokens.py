@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TypeVar
 
 if TYPE_CHECKING:
-    from google import genai
+    from genaiops_dagster.google_cloud.vertex_ai import VertexAI
 
 Content = dict[str, Any]
 """A message in the Gemini API's form: `{"role": ..., "parts": [...]}`."""
@@ -58,11 +58,12 @@ def user_message(text: str) -> Content:
     return {"role": "user", "parts": [{"text": text}]}
 
 
-def api_counter(client: genai.Client, model: str) -> CountTokens:
-    """Counts with the CountTokens API of `model`, which is free of charge.
+def api_counter(models: VertexAI, model: str) -> CountTokens:
+    """Counts with the CountTokens API of the base model `model`, which is free of charge.
 
     Source: https://cloud.google.com/vertex-ai/generative-ai/docs/multimodal/get-token-count
     """
+    client = models.serving(models.model_address(model)).genai
 
     def count(contents: Sequence[Content]) -> int:
         response = client.models.count_tokens(model=model, contents=list(contents))

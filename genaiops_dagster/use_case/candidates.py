@@ -55,6 +55,12 @@ class Candidate(Section):
     prompt: Name | None = Field(
         None, description="One of `prompts`; default the prompt of the use case."
     )
+    location: str | None = Field(
+        None,
+        min_length=1,
+        description="Where a base model is asked, such as `global` or `eu`; default where it is "
+        "served nearest to GOOGLE_CLOUD_LOCATION.",
+    )
     checkpoint: PositiveInt | Literal["best"] | None = Field(
         None,
         description="Epoch after which the tuned model is taken, or `best`: the one that does best "
@@ -77,6 +83,8 @@ class Candidate(Section):
             raise ValueError(f"only a candidate with model: {TUNED} is a variant of the sweep")
         if self.checkpoint is not None and self.model != TUNED:
             raise ValueError(f"only a candidate with model: {TUNED} has checkpoints")
+        if self.location is not None and self.model == TUNED:
+            raise ValueError("a tuned model is asked where it is served, which its endpoint says")
         if self.prompt is not None and self.model == TUNED:
             raise ValueError("a tuned model is asked with the prompt that it was trained with")
         return self

@@ -94,6 +94,12 @@ class Judge(Section):
     """The model that scores answers, and what it scores."""
 
     model: str = Field(min_length=1, description="Pinned name of the judge model.")
+    location: str | None = Field(
+        None,
+        min_length=1,
+        description="Where the judge is asked; default where it is served nearest to "
+        "GOOGLE_CLOUD_LOCATION.",
+    )
     metrics: dict[Name, JudgedMetric] = Field(min_length=1)
     repeats: PositiveInt = Field(1, description="Ratings for each answer; the score is their mean.")
     pairwise: PairwiseMetric | None = None

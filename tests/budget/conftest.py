@@ -21,12 +21,12 @@ def use_case_with(**sections: Any) -> UseCase:
             "prompt": {"template": "{{ question }}"},
             "candidates": {
                 "flash": {
-                    "model": "gemini-2.5-flash",
+                    "model": "gemini-3.5-flash",
                     "generation": {"max_output_tokens": 100},
                 },
                 "tuned": {"model": "tuned", "generation": {"max_output_tokens": 100}},
             },
-            "tuning": {"base_model": "gemini-2.5-flash", "epochs": 3},
+            "tuning": {"base_model": "gemini-3.5-flash", "epochs": 3},
             "gate": {
                 "rules": [{"rule": "threshold", "metric": "exact_match", "at_least": 0.5}],
             },

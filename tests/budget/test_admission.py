@@ -17,10 +17,10 @@ REQUESTS = Requests(
     use_case="mine",
     stage="generation",
     candidate="flash",
-    model="gemini-2.5-flash",
+    model="gemini-3.5-flash",
     max_output_tokens=100,
 )
-PRICES = {"gemini-2.5-flash": {"input": 1.0, "output": 10.0}}  # 100 in and 100 out: 0.0011 USD
+PRICES = {"gemini-3.5-flash": {"input": 1.0, "output": 10.0}}  # 100 in and 100 out: 0.0011 USD
 
 
 def budget(**limits: Any) -> Budget:
@@ -112,7 +112,7 @@ def test_what_was_admitted_can_be_reserved() -> None:
 
 def test_a_prompt_that_the_model_cannot_take_is_refused() -> None:
     (reason,) = refuse([1_048_550], REQUESTS, budget(per_run_usd=100))
-    assert "gemini-2.5-flash takes 1,048,576" in str(reason)
+    assert "gemini-3.5-flash takes 1,048,576" in str(reason)
 
 
 def test_a_price_that_is_not_known_refuses() -> None:

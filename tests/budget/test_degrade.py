@@ -15,8 +15,8 @@ from genaiops_dagster.records.data import DatasetSplit, Example
 from genaiops_dagster.use_case import UseCase
 from tests.budget.conftest import use_case_with
 
-JUDGE = {"model": "gemini-2.5-pro", "metrics": {"kind": {"criteria": "Kind."}}}
-USD_PER_ROW = {"gemini-2.5-pro": 0.10, "gemini-2.5-flash": 0.05}
+JUDGE = {"model": "gemini-3.1-pro-preview", "metrics": {"kind": {"criteria": "Kind."}}}
+USD_PER_ROW = {"gemini-3.1-pro-preview": 0.10, "gemini-3.5-flash": 0.05}
 """Prices of these tests: what a row costs, by its judge."""
 
 
@@ -115,23 +115,23 @@ def test_the_rows_with_the_smallest_hashes_are_chosen() -> None:
 
 
 def test_nothing_is_done_with_less_while_the_whole_run_fits() -> None:
-    estimate = decide(judged(10.0, judge="gemini-2.5-flash", evaluation_rows=[50]))
+    estimate = decide(judged(10.0, judge="gemini-3.5-flash", evaluation_rows=[50]))
     assert estimate.degradation is None
     assert estimate.maximum_usd == pytest.approx(10.0)
 
 
 def test_a_cheaper_judge_comes_before_a_smaller_sample() -> None:
-    estimate = decide(judged(5.0, judge="gemini-2.5-flash", evaluation_rows=[50]))
+    estimate = decide(judged(5.0, judge="gemini-3.5-flash", evaluation_rows=[50]))
     assert estimate.degradation is not None
-    assert estimate.degradation.judge == "gemini-2.5-flash"
+    assert estimate.degradation.judge == "gemini-3.5-flash"
     assert estimate.degradation.sample is None
     judge, why = estimate.degradation.done
-    assert judge == "gemini-2.5-flash judges in place of gemini-2.5-pro"
+    assert judge == "gemini-3.5-flash judges in place of gemini-3.1-pro-preview"
     assert "budget.per_run_usd is 5.00 USD; asked 10.00 USD" in why
 
 
 def test_the_largest_sample_that_fits_is_taken() -> None:
-    estimate = decide(judged(3.0, judge="gemini-2.5-flash", evaluation_rows=[10, 70, 50]))
+    estimate = decide(judged(3.0, judge="gemini-3.5-flash", evaluation_rows=[10, 70, 50]))
     assert estimate.degradation is not None
     assert estimate.degradation.sample == split(50, "sample-50")
     assert estimate.evaluation_digest == "sample-50"
@@ -148,7 +148,7 @@ def test_a_sample_that_the_gate_will_not_decide_on_says_so() -> None:
 
 
 def test_where_nothing_allowed_is_enough_the_whole_run_is_asked_for_and_refused() -> None:
-    estimate = decide(judged(0.1, judge="gemini-2.5-flash", evaluation_rows=[50, 10]))
+    estimate = decide(judged(0.1, judge="gemini-3.5-flash", evaluation_rows=[50, 10]))
     assert estimate.degradation is None
     assert estimate.maximum_usd == pytest.approx(10.0)
 
@@ -164,7 +164,7 @@ def test_a_sample_of_another_evaluation_set_is_refused() -> None:
 
 @pytest.mark.parametrize(
     ("policy", "said"),
-    [({}, "give judge or evaluation_rows"), ({"judge": "gemini-2.5-flash"}, "has no judge")],
+    [({}, "give judge or evaluation_rows"), ({"judge": "gemini-3.5-flash"}, "has no judge")],
 )
 def test_a_policy_that_allows_nothing_is_refused(policy: dict[str, Any], said: str) -> None:
     with pytest.raises(ValueError, match=said):

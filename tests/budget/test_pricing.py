@@ -15,13 +15,13 @@ import pytest
 from genaiops_dagster.budget.pricing import (
     EVALUATION_SERVICE,
     PriceList,
-    base_model_name,
     cache_storage_cost,
     computed_metrics_cost,
     is_tuned,
     token_cost,
     tuning_cost,
 )
+from genaiops_dagster.google_cloud.base_models import base_model_name
 from genaiops_dagster.use_case.budget import ModelPrice
 
 NOVEMBER = dt.datetime(2026, 11, 20, tzinfo=dt.UTC)
@@ -197,8 +197,7 @@ def test_a_context_cache_is_paid_by_the_hour(
 
 
 def test_tuning_is_priced_by_training_tokens() -> None:
-    assert tuning_cost("gemini-2.5-flash", 1_000_000, prices=LISTED) == pytest.approx(5.0)
-    assert tuning_cost("gemini-2.5-pro", 2_000_000, prices=LISTED) == pytest.approx(50.0)
+    assert tuning_cost("gemini-3.1-flash-lite", 2_000_000, prices=LISTED) == pytest.approx(6.0)
     assert tuning_cost("gemini-3.5-flash", 1_000_000, prices=LISTED) == pytest.approx(10.0)
     assert tuning_cost("gemini-3.5-flash-lite", 1_000_000, prices=LISTED) is None
 

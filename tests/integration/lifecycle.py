@@ -44,12 +44,12 @@ def colours_use_case(**sections: Any) -> UseCase:
             },
             "candidates": {
                 "flash": {
-                    "model": "gemini-2.5-flash",
+                    "model": "gemini-3.5-flash",
                     "generation": {"max_output_tokens": 8},
                 },
                 "tuned": {"model": "tuned", "generation": {"max_output_tokens": 8}},
             },
-            "tuning": {"base_model": "gemini-2.5-flash", "epochs": 2, "claim_seconds": 4},
+            "tuning": {"base_model": "gemini-3.5-flash", "epochs": 2, "claim_seconds": 4},
             "gate": {"rules": [{"rule": "threshold", "metric": "exact_match", "at_least": 0.1}]},
             "serving": {"samples": [{"thing": "a leaf in spring"}, {"thing": "the sea"}]},
             **sections,

@@ -28,7 +28,7 @@ from tests.integration.lifecycle import (
 from vertex_emulator.testing import RunningEmulator
 
 ASSETS = ("cost_estimate", "tuned_model", "evaluation_report/flash", "evaluation_report/tuned")
-BASE = "gemini-2.5-flash"
+BASE = "gemini-3.5-flash"
 PRICES = {BASE: {"input": 3.0, "output": 7.0, "tuning": 5.0, "tuned_factor": 1.0}}
 LOST = (
     ("storage", "objects.insert", 0.1),
@@ -110,7 +110,7 @@ def test_a_row_whose_writer_hears_nothing_is_written_once(
         use_case=use_case.name,
         stage="evaluation",
         run_id="run",
-        model="gemini-2.5-flash",
+        model="gemini-3.5-flash",
         requests=1,
         input_tokens=1,
         output_tokens=1,

@@ -35,7 +35,7 @@ def name() -> str:
 def asking(usd: float, tokens: int = 1000) -> CostEstimate:
     stage = StageCost(
         stage="evaluation",
-        model="gemini-2.5-flash",
+        model="gemini-3.5-flash",
         calls=10,
         input_tokens=tokens,
         output_tokens=0,

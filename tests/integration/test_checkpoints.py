@@ -24,7 +24,7 @@ from tests.integration.lifecycle import (
 from vertex_emulator.testing import RunningEmulator
 
 BEST = {
-    "flash": {"model": "gemini-2.5-flash", "generation": {"max_output_tokens": 8}},
+    "flash": {"model": "gemini-3.5-flash", "generation": {"max_output_tokens": 8}},
     "tuned": {
         "model": "tuned",
         "checkpoint": "best",
@@ -83,7 +83,7 @@ def test_the_candidate_is_asked_at_its_best_checkpoint(
     emulator: RunningEmulator, store: ObjectStore
 ) -> None:
     use_case = colours_use_case(
-        candidates=BEST, tuning={"base_model": "gemini-2.5-flash", "epochs": 3, "claim_seconds": 4}
+        candidates=BEST, tuning={"base_model": "gemini-3.5-flash", "epochs": 3, "claim_seconds": 4}
     )
     store_data(store, use_case, rows=80, validation=15)
     before = asked(emulator)

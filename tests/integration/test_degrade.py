@@ -32,7 +32,10 @@ from tests.values import present
 from vertex_emulator.testing import RunningEmulator
 
 ROWS = 30
-JUDGE = {"model": "gemini-2.5-pro", "metrics": {"kind": {"criteria": "The answer is kind."}}}
+JUDGE = {
+    "model": "gemini-3.8-flash",
+    "metrics": {"kind": {"criteria": "The answer is kind."}},
+}
 REPORTS = ("evaluation_report/flash", "evaluation_report/tuned")
 LESS = "evaluated with less, for the budget"
 
@@ -166,25 +169,25 @@ def test_a_cheaper_judge_judges_every_candidate_and_the_gate_accepts_its_reports
     use_case = with_budget(
         plain,
         per_run_usd=whole["maximum_usd"] * 0.7,
-        degrade={"judge": "gemini-2.5-flash-lite"},
+        degrade={"judge": "gemini-3.1-flash-lite"},
     )
     result = run(use_case)
     assert result.success, error_text(result)
     reduced = record_of(store, use_case, "cost_estimate")
     assert reduced is not None
     assert {s["model"] for s in reduced["stages"] if s["stage"] == "judging"} == {
-        "gemini-2.5-flash-lite"
+        "gemini-3.1-flash-lite"
     }
     flash, tuned = (record_of(store, use_case, name) for name in REPORTS)
     assert flash is not None
     assert tuned is not None
     assert flash["judge_digest"] == tuned["judge_digest"]
     assert flash["rows"] == tuned["rows"] == ROWS
-    assert "gemini-2.5-flash-lite judges in place of gemini-2.5-pro" in flash["done_with_less"]
+    assert "gemini-3.1-flash-lite judges in place of gemini-3.8-flash" in flash["done_with_less"]
     decision = record_of(store, use_case, "promotion_decision")
     assert decision is not None
     assert decision["verdict"]["outcome"] == "PROMOTE"
-    assert "gemini-2.5-flash-lite" in rules_of(decision)[LESS]["reason"]
+    assert "gemini-3.1-flash-lite" in rules_of(decision)[LESS]["reason"]
 
 
 def test_a_run_that_no_allowed_sample_makes_affordable_pays_nothing(

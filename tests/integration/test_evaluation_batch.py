@@ -58,7 +58,7 @@ def test_a_batch_job_gives_the_same_report(
         ("gemini-3.1-pro-preview", {"batch_from_saving_usd": 0.01}, True),
         ("gemini-3.1-pro-preview", {"batch_from_saving_usd": 1.0}, False),
         ("gemini-3.1-pro-preview", {"batch_from_saving_usd": 0.01, "batch_from_rows": 25}, False),
-        ("gemini-3.5-flash", {"batch_from_saving_usd": 0.01}, False),
+        ("gemini-3.1-flash-lite", {"batch_from_saving_usd": 0.01}, False),
     ],
 )
 def test_a_batch_job_is_chosen_by_what_it_saves(
@@ -70,7 +70,7 @@ def test_a_batch_job_is_chosen_by_what_it_saves(
 ) -> None:
     """24 answers of `pro` with 256 tokens cost 8 cents at most, and half of that in a batch.
 
-    No batch price is published of `flash`, so that a batch of it saves nothing.
+    Those of `flash-lite` cost a cent at most.
     """
     candidates = {"flash": {"model": model, "generation": {"max_output_tokens": 256}}}
     use_case = use_case_of(candidates, **policy)

@@ -112,7 +112,7 @@ def test_repeated_judging_shows_the_judges_noise(
 PAIRWISE = JUDGE | {"pairwise": {"criteria": "It names the module.", "baseline": "lite"}}
 CANDIDATES = {
     "flash": {"model": "gemini-3.1-pro-preview", "generation": {"max_output_tokens": 16}},
-    "lite": {"model": "gemini-2.5-flash-lite", "generation": {"max_output_tokens": 16}},
+    "lite": {"model": "gemini-3.1-flash-lite", "generation": {"max_output_tokens": 16}},
 }
 
 

@@ -67,7 +67,8 @@ class Unreliable:
         return SimpleNamespace(
             evaluation=self,
             parent="projects/p/locations/l",
-            model_address=lambda model: model,
+            model_address=lambda model, _: model,
+            served_address=lambda address: address,
         )
 
     def _is_failing(self) -> bool:

@@ -71,7 +71,7 @@ def test_the_champion_answers_with_its_prompt_and_its_price(bench: Bench, folder
 def test_a_pointer_that_the_log_does_not_vouch_for_is_not_asked(
     bench: Bench, emulator: RunningEmulator
 ) -> None:
-    changed = bench.champion.model_copy(update={"model": "gemini-2.5-pro"})
+    changed = bench.champion.model_copy(update={"model": "gemini-3.1-pro-preview"})
     bench.store.write(f"{bench.name}/champion.json", changed.model_dump_json().encode())
     before = asked(emulator)
     result = generate(bench.name, "question 4")
@@ -89,7 +89,7 @@ def test_without_a_champion_it_says_what_makes_one(folder: Path) -> None:
 
 def test_the_name_as_an_option_works_for_one_release_more(folder: Path) -> None:
     name = colours(folder)
-    result = generate("the sky", "--use-case", name, "--model", "gemini-2.5-flash")
+    result = generate("the sky", "--use-case", name, "--model", "gemini-3.5-flash")
     assert result.exit_code == 0, result.output
     assert f"write `genaiops generate {name} ...`" in result.stderr
 
@@ -102,7 +102,7 @@ def test_a_text_alone_is_asked_of_the_default_use_case() -> None:
 
 def test_any_model_is_asked_with_the_prompt_or_without(folder: Path) -> None:
     name = colours(folder)
-    options = ("--model", "gemini-2.5-flash")
+    options = ("--model", "gemini-3.5-flash")
     with_prompt = full(folder, name, "the sky", *options)["request"]
     (text,) = with_prompt["contents"][0]["parts"]
     assert text["text"] == "Which colour is the sky? One of: red, green, blue."
@@ -115,17 +115,17 @@ def test_any_model_is_asked_with_the_prompt_or_without(folder: Path) -> None:
 def test_a_long_answer_streams_whole(folder: Path) -> None:
     name = colours(folder)
     text = "Tell me much about: " + " ".join(f"word{n}" for n in range(60))
-    response = full(folder, name, text, "--model", "gemini-2.5-flash", "--raw")
+    response = full(folder, name, text, "--model", "gemini-3.5-flash", "--raw")
     parts = response["response"]["candidates"][0]["content"]["parts"]
     assert len(parts) == 1
-    assert generate(name, text, "--model", "gemini-2.5-flash", "--raw").output.startswith(
+    assert generate(name, text, "--model", "gemini-3.5-flash", "--raw").output.startswith(
         parts[0]["text"]
     )
 
 
 def test_the_text_must_have_one_place(folder: Path) -> None:
     prompt = {"template": "{{ one }} and {{ two }}"}
-    name, options = colours(folder, prompt=prompt), ("--model", "gemini-2.5-flash")
+    name, options = colours(folder, prompt=prompt), ("--model", "gemini-3.5-flash")
     result = generate(name, "x", *options)
     assert result.exit_code == 2
     assert "asks for one, two" in result.output
@@ -143,7 +143,7 @@ def test_the_text_must_have_one_place(folder: Path) -> None:
 def test_files_of_the_bucket_and_of_this_machine_are_attached(
     emulator: RunningEmulator, folder: Path
 ) -> None:
-    name, options = colours(folder), ("--model", "gemini-2.5-flash")
+    name, options = colours(folder), ("--model", "gemini-3.5-flash")
     picture = folder / "small.png"
     picture.write_bytes(png(1, 1))
     note = folder / "note.txt"
@@ -167,8 +167,8 @@ def test_files_of_the_bucket_and_of_this_machine_are_attached(
     ("name", "content", "kind", "modality", "tokens"),
     [
         ("talk.wav", wav(3), "audio/wav", "AUDIO", 3 * 32),
-        ("film.mp4", mp4(4), "video/mp4", "VIDEO", 4 * 263),
-        ("report.PDF", pdf(2), "application/pdf", "DOCUMENT", 2 * 258),
+        ("film.mp4", mp4(4), "video/mp4", "VIDEO", 4 * 70),
+        ("report.PDF", pdf(2), "application/pdf", "DOCUMENT", 2 * 560),
     ],
 )
 def test_recordings_films_and_documents_of_the_bucket_are_asked_about(
@@ -184,7 +184,7 @@ def test_recordings_films_and_documents_of_the_bucket_are_asked_about(
     store = open_store(emulator)
     store.write(f"media/{name}", content)
     uri = store.uri(f"media/{name}")
-    name, options = colours(folder), ("--model", "gemini-2.5-flash", "--file", uri)
+    name, options = colours(folder), ("--model", "gemini-3.5-flash", "--file", uri)
     response = full(folder, name, "the sky", *options)
     part = response["request"]["contents"][0]["parts"][0]
     assert part == {"fileData": {"fileUri": uri, "mimeType": kind}}
@@ -196,7 +196,7 @@ def test_recordings_films_and_documents_of_the_bucket_are_asked_about(
 
 
 def test_a_file_that_is_not_there_is_told(emulator: RunningEmulator, folder: Path) -> None:
-    name, options = colours(folder), ("--model", "gemini-2.5-flash")
+    name, options = colours(folder), ("--model", "gemini-3.5-flash")
     result = generate(
         name, "the sky", *options, "--file", f"gs://{open_store(emulator).bucket}/no.pdf"
     )
@@ -205,7 +205,7 @@ def test_a_file_that_is_not_there_is_told(emulator: RunningEmulator, folder: Pat
 
 
 def test_search_presets_candidates_and_safety_are_in_the_request(folder: Path) -> None:
-    name, options = colours(folder), ("--model", "gemini-2.5-flash")
+    name, options = colours(folder), ("--model", "gemini-3.5-flash")
     found = full(folder, name, "the sky", *options, "--search")
     candidate = found["response"]["candidates"][0]
     assert candidate["grounding_metadata"]["web_search_queries"]
@@ -236,7 +236,7 @@ def test_an_answer_by_schema(folder: Path) -> None:
             }
         )
     )
-    name, options = colours(folder), ("--model", "gemini-2.5-flash")
+    name, options = colours(folder), ("--model", "gemini-3.5-flash")
     found = full(folder, name, "the sky", *options, "--schema", str(schema), "--max-tokens", "64")
     text = found["response"]["candidates"][0]["content"]["parts"][0]["text"]
     assert json.loads(text)["colour"] in ("red", "blue")
@@ -249,7 +249,7 @@ def test_a_budget_that_does_not_reach_refuses_with_figures(
 ) -> None:
     name = colours(folder, budget={"per_request_tokens": 100})
     before = emulator.stats()["requests"]["vertex"].get("streamGenerateContent", 0)
-    result = generate(name, "the sky", "--model", "gemini-2.5-flash")
+    result = generate(name, "the sky", "--model", "gemini-3.5-flash")
     assert result.exit_code == 1
     assert "budget.per_request_tokens is 100 tokens; asked 1,0" in " ".join(result.output.split())
     assert emulator.stats()["requests"]["vertex"].get("streamGenerateContent", 0) == before
@@ -261,7 +261,7 @@ def test_guardrails_hold_for_the_command(emulator: RunningEmulator, folder: Path
         "output": {"forbidden_patterns": ["."]},
     }
     name = colours(folder, serving={"guardrails": guardrails})
-    options = ("--model", "gemini-2.5-flash")
+    options = ("--model", "gemini-3.5-flash")
     before = emulator.stats()["requests"]["vertex"].get("streamGenerateContent", 0)
     refused = generate(name, "a Tank", *options)
     assert refused.exit_code == 1

@@ -183,7 +183,7 @@ def test_parquet_prompts(emulator: RunningEmulator, store: ObjectStore) -> None:
 def test_a_run_budget_answers_as_many_as_it_reaches(
     emulator: RunningEmulator, store: ObjectStore
 ) -> None:
-    prices = {"gemini-2.5-flash": {"input": 0.0, "output": 1000.0}}  # 8 tokens out: 0.008 USD
+    prices = {"gemini-3.5-flash": {"input": 0.0, "output": 1000.0}}  # 8 tokens out: 0.008 USD
     use_case = colours_use_case(budget={"per_run_usd": 0.033, "prices": prices})
     crown(store, use_case)
     drop(store, use_case, "a.jsonl", *({"thing": f"thing {n}"} for n in range(10)))
@@ -255,7 +255,7 @@ def test_an_answer_that_breaks_a_rule_is_withheld(
     assert row.cost_usd
 
 
-LONG = "Blue things are blue. Red things are red. Green things are green. " * 200
+LONG = "Blue things are blue. Red things are red. Green things are green. " * 300
 
 
 @pytest.mark.parametrize("keep", [False, True])

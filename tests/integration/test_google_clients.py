@@ -52,9 +52,10 @@ assert [row.name for row in rows] == ["b"]
 
 # Gemini: content, tokens, tuning
 gemini = genai.Client()
-answer = gemini.models.generate_content(model="gemini-3.5-flash", contents="Say something.")
+served = genai.Client(location="global")
+answer = served.models.generate_content(model="gemini-3.5-flash", contents="Say something.")
 assert answer.text and answer.model_version.endswith("-emulated")
-counted = gemini.models.count_tokens(model="gemini-3.5-flash", contents="Say something.")
+counted = served.models.count_tokens(model="gemini-3.5-flash", contents="Say something.")
 assert counted.total_tokens == answer.usage_metadata.prompt_token_count
 job = gemini.tunings.tune(
     base_model="gemini-3.5-flash-lite",

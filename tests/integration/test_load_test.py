@@ -48,7 +48,7 @@ def loaded(store: ObjectStore, *steps: dict[str, Any], **policy: Any) -> UseCase
     )
     store_data(store, use_case)
     tuned = {"fingerprint": "t", "job": "j", "state": "JOB_STATE_SUCCEEDED"}
-    tuned |= {"base_model": "gemini-2.5-flash", "model": "m", "endpoint": "e", "checkpoints": []}  # type: ignore[dict-item]
+    tuned |= {"base_model": "gemini-3.5-flash", "model": "m", "endpoint": "e", "checkpoints": []}  # type: ignore[dict-item]
     tuned |= {"training_digest": "t", "prompt_digest": "p", "epochs": 1, "examples": 1}  # type: ignore[dict-item]
     tuned |= {"steps": None, "billable_tokens": None, "dropped_count": 0, "dropped_examples": {}}  # type: ignore[dict-item]
     tuned |= {"cost_usd": None, "emulated": True}  # type: ignore[dict-item]

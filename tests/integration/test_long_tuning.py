@@ -63,7 +63,7 @@ def test_no_worker_waits_and_the_sensor_finishes_the_run(
     write_use_case(
         use_cases,
         "patient",
-        tuning={"base_model": "gemini-2.5-flash", "epochs": 2, "wait_seconds": BOUND},
+        tuning={"base_model": "gemini-3.5-flash", "epochs": 2, "wait_seconds": BOUND},
     )
     deliver(slow_service, "patient")
     bucket = bucket_of(slow_service)
@@ -104,7 +104,7 @@ def test_the_command_says_that_a_job_outlasts_it_and_goes_on_the_next_time(
     write_use_case(
         use_cases,
         "patient",
-        tuning={"base_model": "gemini-2.5-flash", "epochs": 2, "wait_seconds": 1},
+        tuning={"base_model": "gemini-3.5-flash", "epochs": 2, "wait_seconds": 1},
     )
     deliver(slow_service, "patient")
     command = [sys.executable, "-m", "genaiops_dagster.cli", "run", "patient"]

@@ -135,7 +135,7 @@ def test_what_is_kept_is_told_by_what_would_be_made_now(
     champion = {
         "number": 1,
         "model": endpoint["endpoint"],
-        "base_model": "gemini-2.5-flash",
+        "base_model": "gemini-3.5-flash",
         "generation": use_case.candidates["tuned"].generation.model_dump(),
         "prompt_digest": estimate.prompt_digest,
         "prompt_template": use_case.prompt.template,
@@ -152,9 +152,12 @@ def test_what_is_kept_is_told_by_what_would_be_made_now(
     store.write(f"{use_case.name}/champion.json", json.dumps(champion).encode())
     tuned = {"tuning"} | of("tuned") | of("champion")  # the champion is what `tuned` is
     assert changed() == of("flash") | tuned
-    assert changed(tuning={"base_model": "gemini-2.5-flash", "epochs": 3}) == of("flash")
-    short = {"model": "gemini-2.5-flash", "generation": {"max_output_tokens": 4}}
+    assert changed(tuning={"base_model": "gemini-3.5-flash", "epochs": 3}) == of("flash")
+    short = {"model": "gemini-3.5-flash", "generation": {"max_output_tokens": 4}}
     candidates = {"flash": short, "tuned": use_case.candidates["tuned"].model_dump()}
     assert changed(candidates=candidates) == tuned
-    judge = {"model": "gemini-2.5-pro", "metrics": {"kind": {"criteria": "The answer is kind."}}}
+    judge = {
+        "model": "gemini-3.8-flash",
+        "metrics": {"kind": {"criteria": "The answer is kind."}},
+    }
     assert changed(evaluation={"judge": judge}) == {"tuning"}

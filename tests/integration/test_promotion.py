@@ -634,7 +634,7 @@ def test_entries_removed_from_the_end_are_missed(bench: Bench) -> None:
 @pytest.mark.parametrize(
     ("changes", "named"),
     [
-        ({"model": "gemini-2.5-pro"}, "the model"),
+        ({"model": "gemini-3.1-pro-preview"}, "the model"),
         ({"prompt_digest": "0" * 64}, "the prompt"),
         ({"report_fingerprint": "0" * 64}, "the report"),
         ({"report_uri": "gs://elsewhere/summary.json"}, "the report's address"),

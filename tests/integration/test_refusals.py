@@ -33,7 +33,7 @@ __all__ = ["faults", "store"]
 ROWS = 40
 CANDIDATES = {
     "flash": {"model": "gemini-3.1-pro-preview", "generation": {"max_output_tokens": 16}},
-    "lite": {"model": "gemini-2.5-flash-lite", "generation": {"max_output_tokens": 16}},
+    "lite": {"model": "gemini-3.1-flash-lite", "generation": {"max_output_tokens": 16}},
 }
 JUDGE = {
     "model": "gemini-3.1-pro-preview",

@@ -25,7 +25,7 @@ from vertex_emulator.testing import RunningEmulator, start_emulator
 pytestmark = pytest.mark.slow
 EXACT = {
     "token_sample_rows": None,
-    "prices": {"gemini-2.5-flash": {"input": 0.3, "output": 2.5, "tuning": 500.0}},
+    "prices": {"gemini-3.5-flash": {"input": 0.3, "output": 2.5, "tuning": 500.0}},
 }
 """A tuning price at which the whole run costs a dollar or so, of which a cent is little."""
 

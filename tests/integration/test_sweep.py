@@ -34,7 +34,7 @@ def store(emulator: RunningEmulator) -> ObjectStore:
 def sweeping(maximum_usd: float, **values: Any) -> UseCase:
     return colours_use_case(
         tuning={
-            "base_model": "gemini-2.5-flash",
+            "base_model": "gemini-3.5-flash",
             "epochs": 2,
             "claim_seconds": 4,
             "sweep": {"maximum_usd": maximum_usd, **values},

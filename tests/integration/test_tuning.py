@@ -137,7 +137,7 @@ def test_the_estimate_is_what_is_billed(emulator: RunningEmulator, store: Object
 
 
 def test_one_cent_too_little_pays_nothing(emulator: RunningEmulator, store: ObjectStore) -> None:
-    generous = colours_use_case(tuning={"base_model": "gemini-2.5-flash", "epochs": 100})
+    generous = colours_use_case(tuning={"base_model": "gemini-3.5-flash", "epochs": 100})
     store_data(store, generous, rows=600)
     assert run(generous, only=["cost_estimate"]).success
     estimate = from_row(CostEstimate, present(record_of(store, generous, "cost_estimate")))
@@ -232,7 +232,7 @@ def test_cancelling_the_run_leaves_the_job_alone_unless_told_otherwise(
     emulator: RunningEmulator, store: ObjectStore, tmp_path: Path, cancel: bool
 ) -> None:
     use_case = colours_use_case(
-        tuning={"base_model": "gemini-2.5-flash", "epochs": 2, "cancel_with_run": cancel}
+        tuning={"base_model": "gemini-3.5-flash", "epochs": 2, "cancel_with_run": cancel}
     )
     store_data(store, use_case)
     assert run(use_case, only=["cost_estimate"]).success
@@ -282,7 +282,7 @@ def test_a_killed_step_is_repeated_without_a_second_job(
 ) -> None:
     """Killed at any of its requests around the job: record, ledger, claim, creation, waiting."""
     use_case = colours_use_case(
-        tuning={"base_model": "gemini-2.5-flash", "epochs": 2, "claim_seconds": 2}
+        tuning={"base_model": "gemini-3.5-flash", "epochs": 2, "claim_seconds": 2}
     )
     store_data(store, use_case)
     assert run(use_case, only=["cost_estimate"]).success

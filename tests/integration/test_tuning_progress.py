@@ -48,7 +48,7 @@ def observations(instance: dg.DagsterInstance, use_case: UseCase) -> list[dict[s
 
 def test_epochs_and_losses_are_told_while_the_job_runs(slow: RunningEmulator) -> None:
     use_case = colours_use_case(
-        tuning={"base_model": "gemini-2.5-flash", "epochs": 4, "wait_seconds": 120}
+        tuning={"base_model": "gemini-3.5-flash", "epochs": 4, "wait_seconds": 120}
     )
     store_data(open_store(slow), use_case, validation=10)
     with dg.DagsterInstance.ephemeral() as instance, ThreadPoolExecutor(1) as pool:

@@ -33,7 +33,7 @@ from tests.integration.lifecycle import (
 )
 from vertex_emulator.testing import RunningEmulator
 
-FLASH = {"base_model": "gemini-2.5-flash", "epochs": 2}
+FLASH = {"base_model": "gemini-3.5-flash", "epochs": 2}
 
 
 class Pipeline:

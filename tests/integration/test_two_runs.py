@@ -31,7 +31,7 @@ GATE = {
 }
 TWINS = {
     name: {
-        "model": "gemini-2.5-flash",
+        "model": "gemini-3.5-flash",
         "generation": {"max_output_tokens": 8, "temperature": temperature},
     }
     for name, temperature in (("cold", 0.0), ("warm", 1.0))

@@ -62,7 +62,7 @@ def test_the_shipped_examples_are_compiled_from_their_sources(tmp_path: Path) ->
 def test_a_lifecycle_has_a_step_for_each_candidate_and_variant_and_is_deterministic() -> None:
     use_case = colours_use_case(
         tuning={
-            "base_model": "gemini-2.5-flash",
+            "base_model": "gemini-3.5-flash",
             "sweep": {"epochs": [1, 3], "maximum_usd": 5},
         }
     )

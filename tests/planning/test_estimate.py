@@ -39,14 +39,16 @@ VOLUME = RunVolume(
     sample_prompts=PromptVolume(TokenTotal(1_000), longest=600),
 )
 
-TUNING = 3 * 5.00  # a million tokens, three epochs, 5 USD a million
-ONE_CANDIDATE = 0.1 * 0.30 + 0.004 * 2.50
-ONE_CANDIDATE_AT_MOST = 0.1 * 0.30 + 0.02 * 2.50  # 200 rows of 100 tokens out
-SAMPLES = 0.001 * 0.30 + 0.00004 * 2.50
-SAMPLES_AT_MOST = 0.001 * 0.30 + 0.0002 * 2.50
+TUNING = 3 * 10.00  # a million tokens, three epochs, 10 USD a million
+INPUT, OUTPUT = 1.1 * 1.50, 1.1 * 9.00  # a million tokens, outside `global`
+TUNED = 1.5  # what requests to a tuned model cost, in prices of its base
+ONE_CANDIDATE = 0.1 * INPUT + 0.004 * OUTPUT
+ONE_CANDIDATE_AT_MOST = 0.1 * INPUT + 0.02 * OUTPUT  # 200 rows of 100 tokens out
+SAMPLES = TUNED * (0.001 * INPUT + 0.00004 * OUTPUT)
+SAMPLES_AT_MOST = TUNED * (0.001 * INPUT + 0.0002 * OUTPUT)
 
 
-def champion_volume(*, tuned: bool, base_model: str = "gemini-2.5-pro") -> ChampionVolume:
+def champion_volume(*, tuned: bool, base_model: str = "gemini-3.1-pro-preview") -> ChampionVolume:
     prompts = PromptVolume(TokenTotal(60_000), longest=400)
     return ChampionVolume(base_model, tuned=tuned, max_output_tokens=50, prompts=prompts)
 
@@ -59,9 +61,9 @@ def test_stages_and_their_sum(use_case: UseCase) -> None:
         ("evaluation", "tuned"),
         ("generation", "tuned"),
     ]
-    assert estimate.cost_usd == pytest.approx(TUNING + 2 * ONE_CANDIDATE + SAMPLES)
+    assert estimate.cost_usd == pytest.approx(TUNING + (1 + TUNED) * ONE_CANDIDATE + SAMPLES)
     assert estimate.maximum_usd == pytest.approx(
-        TUNING + 2 * ONE_CANDIDATE_AT_MOST + SAMPLES_AT_MOST
+        TUNING + (1 + TUNED) * ONE_CANDIDATE_AT_MOST + SAMPLES_AT_MOST
     )
     assert estimate.error_share == 0
     assert estimate.unknown_prices == []
@@ -80,7 +82,7 @@ def test_judging_is_priced_for_every_answer_and_metric() -> None:
     judged = use_case_with(
         evaluation={
             "judge": {
-                "model": "gemini-2.5-pro",
+                "model": "gemini-3.1-pro-preview",
                 "metrics": {"kind": {"criteria": "Kind."}, "short": {"criteria": "Short."}},
             }
         }
@@ -96,7 +98,7 @@ def test_judging_is_priced_for_every_answer_and_metric() -> None:
 def test_what_the_judge_does_beside_the_reports_is_priced_too() -> None:
     """Pairs are shown in both orders; answers that people rated are rated once more."""
     section = {
-        "model": "gemini-2.5-pro",
+        "model": "gemini-3.1-pro-preview",
         "repeats": 3,
         "metrics": {"kind": {"criteria": "Kind."}},
         "pairwise": {"criteria": "Better.", "baseline": "flash"},
@@ -114,7 +116,7 @@ def test_what_the_judge_does_beside_the_reports_is_priced_too() -> None:
 
 
 def test_the_champions_answers_are_judged_too() -> None:
-    section = {"model": "gemini-2.5-pro", "metrics": {"kind": {"criteria": "Kind."}}}
+    section = {"model": "gemini-3.1-pro-preview", "metrics": {"kind": {"criteria": "Kind."}}}
     champion = champion_volume(tuned=False)
     volume = RunVolume(**{**vars(VOLUME), "champion": champion})
     estimate = estimate_run(
@@ -128,14 +130,14 @@ def test_the_champions_answers_are_judged_too() -> None:
 def test_distillation_has_no_published_price() -> None:
     """The teacher's answers are paid, too; a price of one's own is used all the same."""
     section = {
-        "base_model": "gemini-2.5-flash",
+        "base_model": "gemini-3.5-flash",
         "epochs": 3,
         "method": "distillation",
-        "teacher_model": "gemini-2.5-pro",
+        "teacher_model": "gemini-3.1-pro-preview",
     }
     estimate = estimate_run(use_case_with(tuning=section), VOLUME, NOVEMBER, emulated=False)
-    assert estimate.unknown_prices == ["gemini-2.5-flash"]
-    prices = {"gemini-2.5-flash": {"tuning": 10.0}}
+    assert estimate.unknown_prices == ["gemini-3.5-flash"]
+    prices = {"gemini-3.5-flash": {"tuning": 10.0}}
     own = use_case_with(tuning=section, budget={"prices": prices})
     assert estimate_run(own, VOLUME, NOVEMBER, emulated=False).of_stages("tuning").cost_usd == 30.0
 
@@ -157,7 +159,7 @@ def test_one_cent_less_than_the_estimate_refuses_and_says_how_to_raise_it(
     with pytest.raises(BudgetExceededError) as caught:
         require_within_budget(estimate, Budget(per_run_usd=estimate.maximum_usd - 0.01))
     message = str(caught.value)
-    for part in ("limit budget.per_run_usd is 15.15 USD", "asked 15.16 USD", "15.17 or more"):
+    for part in ("limit budget.per_run_usd is 30.90 USD", "asked 30.91 USD", "30.92 or more"):
         assert part in message
 
 
@@ -170,18 +172,18 @@ def test_the_raised_limit_that_the_message_names_is_enough(use_case: UseCase) ->
 
 def test_what_was_spent_already_counts(use_case: UseCase) -> None:
     estimate = estimate_run(use_case, VOLUME, NOVEMBER, emulated=False)
-    budget = Budget(per_run_usd=20.0, per_run_tokens=4_000_000)
+    budget = Budget(per_run_usd=35.0, per_run_tokens=4_000_000)
     assert refusals(estimate, budget) == []
     assert len(refusals(estimate, budget, Spent(usd=5.0))) == 1
     assert len(refusals(estimate, budget, Spent(usd=5.0, tokens=1_000_000))) == 2
-    monthly = Budget(per_run_usd=100, per_month_usd=20.0, per_month_tokens=4_000_000)
+    monthly = Budget(per_run_usd=100, per_month_usd=35.0, per_month_tokens=4_000_000)
     spent = Spent(usd=5.0, tokens=1_000_000)
     assert refusals(estimate, monthly, run=spent) == []
     assert len(refusals(estimate, monthly, month=spent)) == 2
 
 
 def test_a_request_that_cannot_fit_the_model_is_named(use_case: UseCase) -> None:
-    """The context window of Gemini 2.5 Flash is 1,048,576 tokens."""
+    """The context window of Gemini 3.5 Flash is 1,048,576 tokens."""
     assert too_long(estimate_run(use_case, VOLUME, NOVEMBER, emulated=False)) == []
     prompts = {"": PromptVolume(TokenTotal(100_000), longest=1_048_500)}
     long = RunVolume(**{**vars(VOLUME), "prompts": prompts})
@@ -193,11 +195,11 @@ def test_a_request_that_cannot_fit_the_model_is_named(use_case: UseCase) -> None
 def test_the_most_expensive_request_is_limited(use_case: UseCase) -> None:
     estimate = estimate_run(use_case, VOLUME, NOVEMBER, emulated=False)
     assert estimate.largest_request_tokens == 900 + 100
-    assert estimate.largest_request_usd == pytest.approx(900 * 0.3e-6 + 100 * 2.5e-6)
+    assert estimate.largest_request_usd == pytest.approx(TUNED * (900 * INPUT + 100 * OUTPUT) / 1e6)
     assert refusals(estimate, Budget(per_run_usd=100, per_request_tokens=1000)) == []
     (reason,) = refusals(estimate, Budget(per_run_usd=100, per_request_tokens=999))
     assert "budget.per_request_tokens is 999 tokens" in reason
-    (reason,) = refusals(estimate, Budget(per_run_usd=100, per_request_usd=0.0005))
+    (reason,) = refusals(estimate, Budget(per_run_usd=100, per_request_usd=0.003))
     assert "budget.per_request_usd" in reason
 
 
@@ -212,7 +214,7 @@ def test_a_part_of_an_estimate_has_the_sums_of_that_part(use_case: UseCase) -> N
 
 def test_a_candidate_is_priced_with_its_own_prompt() -> None:
     candidates = {
-        "short": {"model": "gemini-2.5-flash", "prompt": "terse"},
+        "short": {"model": "gemini-3.5-flash", "prompt": "terse"},
         "tuned": {"model": "tuned"},
     }
     variants = use_case_with(candidates=candidates, prompts={"terse": {"template": "{{ x }}"}})
@@ -231,7 +233,7 @@ def test_the_champion_is_priced_with_its_own_base_and_prompt(use_case: UseCase) 
         .of_stages("evaluation", candidate="champion")
         .stages
     )
-    assert stage.maximum_usd == pytest.approx(0.06 * 1.25 + 200 * 50 * 10e-6)
+    assert stage.maximum_usd == pytest.approx(0.06 * 2.00 + 200 * 50 * 12e-6)
 
 
 def test_batch_jobs_cost_half() -> None:
@@ -245,18 +247,18 @@ def test_batch_jobs_cost_half() -> None:
 
 
 def test_searches_that_ground_answers_are_paid() -> None:
-    """35 USD for a thousand grounded prompts of Gemini 2.5 Flash."""
+    """14 USD for a thousand searches of Gemini 3."""
     candidates = {
         "grounded": {
-            "model": "gemini-2.5-flash",
+            "model": "gemini-3.5-flash",
             "generation": {"max_output_tokens": 100, "tools": ["google_search"]},
         },
         "tuned": {"model": "tuned"},
     }
     estimate = estimate_run(use_case_with(candidates=candidates), VOLUME, NOVEMBER, emulated=False)
     grounded = estimate.of_stages("evaluation", candidate="grounded")
-    assert grounded.cost_usd == pytest.approx(ONE_CANDIDATE + 200 * 0.035)
-    assert grounded.largest_request_usd == pytest.approx(900 * 0.3e-6 + 100 * 2.5e-6 + 0.035)
+    assert grounded.cost_usd == pytest.approx(ONE_CANDIDATE + 200 * 0.014)
+    assert grounded.largest_request_usd == pytest.approx((900 * INPUT + 100 * OUTPUT) / 1e6 + 0.014)
 
 
 def test_searches_are_paid_besides_the_evaluation_set_too() -> None:
@@ -273,7 +275,7 @@ def test_searches_are_paid_besides_the_evaluation_set_too() -> None:
     requests: dict[Stage, int] = {"suites": 2 * SUITE_CASES["safety"], "checkpoints": 3 * 50}
     for stage, count in requests.items():
         plain = priced(stage, max_output_tokens=100)
-        assert priced(stage, **generation) == pytest.approx(plain + count * 0.035)
+        assert priced(stage, **generation) == pytest.approx(plain + count * 0.014)
 
 
 def test_suites_are_priced_for_the_tuned_models_base_too() -> None:
@@ -295,10 +297,10 @@ def test_the_shipped_suites_are_as_large_as_the_estimate_takes_them() -> None:
 @pytest.mark.parametrize(
     ("policy", "in_batch"),
     [
-        ({"batch_from_saving_usd": 0.03}, True),
-        ({"batch_from_saving_usd": 0.05}, False),
-        ({"batch_from_saving_usd": 0.03, "batch_from_rows": 200}, True),
-        ({"batch_from_saving_usd": 0.03, "batch_from_rows": 201}, False),
+        ({"batch_from_saving_usd": 0.18}, True),
+        ({"batch_from_saving_usd": 0.28}, False),
+        ({"batch_from_saving_usd": 0.18, "batch_from_rows": 200}, True),
+        ({"batch_from_saving_usd": 0.18, "batch_from_rows": 201}, False),
         ({"batch_from_rows": 200}, True),
         ({}, False),
     ],
@@ -306,8 +308,8 @@ def test_the_shipped_suites_are_as_large_as_the_estimate_takes_them() -> None:
 def test_a_batch_job_is_planned_by_rows_and_by_what_it_saves(
     policy: dict[str, float], in_batch: bool
 ) -> None:
-    """Half of what 200 answers may cost at most, which is 0.08 USD."""
-    assert pytest.approx(0.04) == ONE_CANDIDATE_AT_MOST / 2
+    """Half of what 200 answers may cost at most: 0.363 USD, and half as much again when tuned."""
+    assert pytest.approx(0.363) == ONE_CANDIDATE_AT_MOST
     estimate = estimate_run(use_case_with(evaluation=policy), VOLUME, NOVEMBER, emulated=False)
     stages = [stage for stage in estimate.stages if stage.stage == "evaluation"]
     assert {stage.batch for stage in stages} == {in_batch}

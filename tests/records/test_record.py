@@ -176,6 +176,7 @@ ELSEWHERE = {
     "evaluation/checkpoints.py": "a line of many, which has no version",
     "evaluation/judging/calibration.py": "labels, which people write",
     "evaluation/suites/cases.py": "cases, which people write",
+    "google_cloud/base_models.py": "facts of models, a file of the package's own release",
     "orchestration/steps.py": "a use case, a parameter of the pipeline's own release",
     "pipelines/lifecycle.py": "a use case, a parameter of the pipeline's own release",
     "serving/answering/ask.py": "a service's answer",

@@ -86,7 +86,7 @@ def make_recipe(store: ObjectStore, rows: int = 20, **changes: Any) -> TuningRec
     return TuningRecipe(
         **{
             "use_case": "sums",
-            "base_model": "gemini-2.5-flash",
+            "base_model": "gemini-3.5-flash",
             "training_uri": store.uri(name),
             "training_digest": digest,
             "validation_uri": None,

@@ -220,7 +220,7 @@ def test_the_fingerprint_follows_what_decides_the_model(recipe: TuningRecipe) ->
     for change in (
         {"training_digest": "other"},
         {"epochs": 3},
-        {"base_model": "gemini-2.5-pro"},
+        {"base_model": "gemini-3.1-pro-preview"},
         {"learning_rate_multiplier": 2.0},
         {"adapter_size": 8},
         {"validation_digest": "v"},

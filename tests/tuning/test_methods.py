@@ -62,7 +62,7 @@ def test_tuning_goes_on_from_an_earlier_model(cloud: Cloud, recipe: TuningRecipe
 
 
 def test_a_method_that_the_service_does_not_have_is_refused_by_name(cloud: Cloud) -> None:
-    recipe = make_recipe(cloud.store, method="distillation", teacher_model="gemini-2.5-pro")
+    recipe = make_recipe(cloud.store, method="distillation", teacher_model="gemini-3.1-pro-preview")
     with pytest.raises(Exception, match=r"(?i)distillation"):
         cloud.jobs(claim_seconds=60).get_or_create(recipe, before_create=lambda: None)
     assert cloud.count_jobs(recipe) == 0
@@ -74,11 +74,11 @@ def test_a_method_that_the_service_does_not_have_is_refused_by_name(cloud: Cloud
         ({"method": "preference"}, "needs data"),
         ({"beta": 0.1}, "preference has a beta"),
         ({"method": "distillation"}, "teacher_model go together"),
-        ({"teacher_model": "gemini-2.5-pro"}, "teacher_model go together"),
+        ({"teacher_model": "gemini-3.1-pro-preview"}, "teacher_model go together"),
         ({"data": "training.jsonl"}, "pattern"),
         ({"continue_from": "latest"}, "pattern"),
     ],
 )
 def test_a_section_that_does_not_fit_together(section: dict[str, Any], message: str) -> None:
     with pytest.raises(ValueError, match=message):
-        Tuning(base_model="gemini-2.5-flash", **section)
+        Tuning(base_model="gemini-3.5-flash", **section)

@@ -20,7 +20,7 @@ from genaiops_dagster.use_case.budget import ModelPrice
 
 RECIPE = TuningRecipe(
     use_case="sums",
-    base_model="gemini-2.5-flash",
+    base_model="gemini-3.5-flash",
     training_uri="gs://b/t.jsonl",
     training_digest="t",
     validation_uri=None,
@@ -159,7 +159,7 @@ def test_what_a_good_job_hands_on() -> None:
     assert made.endpoint.endswith("endpoints/2")
     assert [c.epoch for c in made.checkpoints] == [1, 2]
     assert made.billable_tokens == 2 * 255_243
-    assert made.cost_usd == pytest.approx(2 * 255_243 * 5e-6)
+    assert made.cost_usd == pytest.approx(2 * 255_243 * 10e-6)
     assert (made.examples, made.steps, made.epochs) == (500, 20, 2)
     assert made.dropped_count == 3
     assert made.dropped_examples == {"too long": 2, "empty": 1}
@@ -177,7 +177,7 @@ def test_a_job_without_statistics_has_no_invented_figures() -> None:
 
 
 def test_the_use_cases_own_price_is_used() -> None:
-    prices = {"gemini-2.5-flash": ModelPrice(tuning=10.0)}
+    prices = {"gemini-3.5-flash": ModelPrice(tuning=10.0)}
     made = tuned_model_of(
         succeeded(), RECIPE, prices=PriceList(SYSTEM_CLOCK.now(), prices), emulated=False
     )

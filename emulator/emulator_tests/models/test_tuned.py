@@ -45,7 +45,7 @@ def tuned(
     epochs: int = 2,
     rate: float = 1.0,
     adapter: int = 8,
-    base: str = "gemini-2.5-flash",
+    base: str = "gemini-3.5-flash",
 ) -> Any:
     return list(train(examples(pairs), Hyperparameters(epochs, rate, adapter), base))
 
@@ -71,8 +71,8 @@ def test_a_larger_adapter_learns_more(checkpoints: Any, questions: Any) -> None:
 
 
 def test_a_larger_base_model_learns_more(questions: Any) -> None:
-    small = tuned(questions[0], epochs=1, base="gemini-2.5-flash-lite")[-1]
-    large = tuned(questions[0], epochs=1, base="gemini-2.5-pro")[-1]
+    small = tuned(questions[0], epochs=1, base="gemini-3.1-flash-lite")[-1]
+    large = tuned(questions[0], epochs=1, base="gemini-3.1-pro-preview")[-1]
     assert accuracy(small, questions[1]) < accuracy(large, questions[1])
 
 
@@ -105,7 +105,7 @@ def test_training_is_deterministic(checkpoints: Any, questions: Any) -> None:
 def test_a_saved_model_answers_as_before(checkpoints: Any, questions: Any, tmp_path: Path) -> None:
     save(checkpoints[-1], tmp_path / "model.npz")
     restored = load(tmp_path / "model.npz")
-    assert restored.version == "gemini-2.5-flash-emulated"
+    assert restored.version == "gemini-3.5-flash-emulated"
     assert accuracy(restored, questions[1]) == accuracy(checkpoints[-1], questions[1])
     assert [path.name for path in tmp_path.iterdir()] == ["model.npz"]
 
@@ -114,10 +114,10 @@ def test_continuous_tuning_goes_on_from_the_checkpoint(questions: Any) -> None:
     first, second = questions[0][:450], questions[0][450:]
     start = tuned(first)[-1]
     settings = Hyperparameters(2, 1.0, 8)
-    *_, model = train(examples(second), settings, "gemini-2.5-flash", start=start)
+    *_, model = train(examples(second), settings, "gemini-3.5-flash", start=start)
     assert accuracy(start, questions[1]) < accuracy(model, questions[1])
     pair = [("zebra?", "horse"), ("trout?", "fish")] * 10
-    *_, widened = train(examples(pair), settings, "gemini-2.5-flash", start=start)
+    *_, widened = train(examples(pair), settings, "gemini-3.5-flash", start=start)
     assert accuracy(widened, pair[:2]) == 1
     assert accuracy(widened, questions[1]) > 0.05, "what was learned before is not all lost"
 

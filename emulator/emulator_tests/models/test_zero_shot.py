@@ -100,7 +100,7 @@ def test_larger_models_do_better_on_real_questions(catalog: ModelCatalog) -> Non
         return sum(right) / len(right)
 
     lite, flash, pro = map(
-        accuracy, ("gemini-2.5-flash-lite", "gemini-3.5-flash", "gemini-3.1-pro-preview")
+        accuracy, ("gemini-3.1-flash-lite", "gemini-3.5-flash", "gemini-3.1-pro-preview")
     )
     assert 2 / len(modules) < lite < flash < pro < 0.5
 
@@ -118,15 +118,30 @@ def test_the_same_input_and_seed_give_the_same_answer(catalog: ModelCatalog) -> 
 @pytest.mark.parametrize(
     "form",
     [
-        "gemini-2.5-flash",
-        "publishers/google/models/gemini-2.5-flash",
-        "models/gemini-2.5-flash",
-        "projects/p/locations/l/publishers/google/models/gemini-2.5-flash",
-        "gemini-2.5-flash@default",
+        "gemini-3.5-flash",
+        "publishers/google/models/gemini-3.5-flash",
+        "models/gemini-3.5-flash",
+        "projects/p/locations/eu/publishers/google/models/gemini-3.5-flash",
+        "gemini-3.5-flash@default",
     ],
 )
 def test_a_model_answers_under_every_form_of_its_name(catalog: ModelCatalog, form: str) -> None:
-    assert catalog.resolve(form).version == "gemini-2.5-flash-emulated"
+    assert catalog.resolve(form).version == "gemini-3.5-flash-emulated"
+
+
+@pytest.mark.parametrize(
+    ("model", "location"),
+    [("gemini-3.5-flash", "us-central1"), ("gemini-3.1-pro-preview", "us")],
+)
+def test_a_model_is_found_where_it_is_served_alone(
+    catalog: ModelCatalog, model: str, location: str
+) -> None:
+    resource = f"projects/p/locations/{location}/publishers/google/models/{model}"
+    with pytest.raises(
+        ApiError, match=rf"`{resource}` was not found .*served in: global"
+    ) as caught:
+        catalog.resolve(resource)
+    assert caught.value.code == 404
 
 
 @pytest.mark.parametrize(
@@ -143,7 +158,7 @@ def test_a_judge_prompt_gets_a_rating_on_its_own_scale(catalog: ModelCatalog) ->
         "# Instruction\nYou are an expert evaluator.\n## Rating Rubric\n10: perfect\n0: wrong\n"
         "# User Inputs\n### Prompt\nSay hello to the world\n## AI-generated Response\n{}"
     )
-    judge = catalog.resolve("gemini-2.5-pro")
+    judge = catalog.resolve("gemini-3.1-pro-preview")
     good = json.loads(ask(judge, prompt.format("hello world")))
     bad = json.loads(ask(judge, prompt.format("bananas")))
     assert 0 <= bad["score"] < good["score"] <= 10
@@ -155,7 +170,7 @@ def test_a_judge_prompt_with_two_responses_gets_a_choice(catalog: ModelCatalog) 
         "You are an expert evaluator.\n## Rating Rubric\nA: first\nSAME: equal\nB: second\n"
         "### Prompt\nSay hello to the world\n### Response A\n{}\n\n### Response B\n{}\n"
     )
-    judge = catalog.resolve("gemini-2.5-pro")
+    judge = catalog.resolve("gemini-3.1-pro-preview")
     choices = [
         json.loads(ask(judge, prompt.format(*pair)))["pairwise_choice"]
         for pair in (("hello world", "no"), ("no", "hello world"), ("hello", "hello"))

@@ -15,7 +15,8 @@ from google.cloud import storage
 
 from vertex_emulator.testing import RunningEmulator
 
-MODEL = "gemini-2.5-flash"
+MODEL = "gemini-3.5-flash"
+LOCATION = "global"
 
 _CLIENTS: dict[str, genai.Client] = {}
 
@@ -23,7 +24,7 @@ _CLIENTS: dict[str, genai.Client] = {}
 @pytest.fixture
 def new_client(emulator: RunningEmulator) -> genai.Client:
     """A client of this test's own, as its connections belong to one event loop."""
-    return genai.Client()
+    return genai.Client(location=LOCATION)
 
 
 @pytest.fixture
@@ -41,8 +42,7 @@ def bucket(emulator: RunningEmulator) -> storage.Bucket:
 
 @pytest.fixture
 def parent(emulator: RunningEmulator) -> str:
-    project, location = os.environ["GOOGLE_CLOUD_PROJECT"], os.environ["GOOGLE_CLOUD_LOCATION"]
-    return f"projects/{project}/locations/{location}"
+    return f"projects/{os.environ['GOOGLE_CLOUD_PROJECT']}/locations/{LOCATION}"
 
 
 Post = Callable[..., tuple[int, Any]]

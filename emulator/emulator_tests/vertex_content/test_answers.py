@@ -98,7 +98,7 @@ def test_cached_content_and_batch_jobs(
     cache = client.caches.create(
         model=MODEL,
         config=genai_types.CreateCachedContentConfig(
-            contents=["Close the valve. " * 900], display_name="a"
+            contents=["Close the valve. " * 1100], display_name="a"
         ),
     )
     assert parse(module, "CachedContent", get(cache.name, version)).name == cache.name

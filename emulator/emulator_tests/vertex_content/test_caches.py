@@ -17,7 +17,7 @@ from vertex_emulator.testing import RunningEmulator
 
 from .conftest import MODEL
 
-LONG = "The manual says that the valve must be closed before the pump is started. " * 200
+LONG = "The manual says that the valve must be closed before the pump is started. " * 300
 
 
 def create(client: Any, model: Any = MODEL, text: Any = LONG, **config: Any) -> Any:
@@ -60,8 +60,8 @@ def test_cached_tokens_are_billed_apart(client: genai.Client, emulator: RunningE
 
 @pytest.mark.parametrize(
     ("model", "least"),
-    # "Minimum cache token count: Gemini 3 models: 4,096 tokens, Gemini 2.5 models: 2,048 tokens"
-    [("gemini-2.5-flash", 2048), ("gemini-3.5-flash", 4096)],
+    # https://docs.cloud.google.com/gemini-enterprise-agent-platform/models/context-cache
+    [("gemini-3.5-flash", 4096), ("gemini-4-argon", 6144)],
 )
 def test_content_must_have_a_least_number_of_tokens(
     client: genai.Client, model: str, least: int
@@ -147,7 +147,7 @@ def test_a_cache_serves_its_own_model_only(client: genai.Client) -> None:
     cache = create(client)
     config = types.GenerateContentConfig(cached_content=cache.name)
     with pytest.raises(errors.ClientError, match="has to be the same"):
-        client.models.generate_content(model="gemini-2.5-pro", contents="When?", config=config)
+        client.models.generate_content(model="gemini-3.8-flash", contents="When?", config=config)
 
 
 def test_functions_of_the_cache_are_called(client: genai.Client) -> None:

@@ -99,12 +99,12 @@ def test_embed_content_of_the_rest_api(post: Post) -> None:
 def test_a_text_model_does_not_embed(post: Post) -> None:
     status, answer = post({"instances": [{"content": "text"}]}, "predict")
     assert status == 501
-    assert "gemini-2.5-flash" in answer["error"]["message"]
+    assert "gemini-3.5-flash" in answer["error"]["message"]
 
 
 def test_publisher_models(client: genai.Client) -> None:
-    model = client.models.get(model="gemini-2.5-flash")
-    assert model.name == "publishers/google/models/gemini-2.5-flash"
+    model = client.models.get(model="gemini-3.5-flash")
+    assert model.name == "publishers/google/models/gemini-3.5-flash"
     pager = client.models.list(config={"query_base": True, "page_size": 2})
     assert len(pager.page) == 2
     names = [item.name for item in pager]

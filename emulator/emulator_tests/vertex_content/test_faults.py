@@ -20,7 +20,7 @@ from google.genai import errors, types
 from emulator_tests.vertex_content.conftest import Post
 from vertex_emulator.testing import RunningEmulator, start_emulator
 
-from .conftest import MODEL
+from .conftest import LOCATION, MODEL
 from .test_batches import ENDED, create, request, upload, wait
 
 HELLO = "Describe a teapot."
@@ -87,7 +87,7 @@ def test_a_quota_answers_429_with_retry_after(
         ask(client)
     assert (caught.value.code, caught.value.status) == (429, "RESOURCE_EXHAUSTED")
     assert 1 <= int(caught.value.response.headers["Retry-After"]) <= 60
-    other = client.models.generate_content(model="gemini-2.5-pro", contents=HELLO)
+    other = client.models.generate_content(model="gemini-3.1-pro-preview", contents=HELLO)
     assert other.text
 
 
@@ -220,7 +220,7 @@ def test_faults_of_other_services(
 def test_what_was_met_is_counted(
     client: genai.Client, set_faults: Callable[..., dict[str, Any]], emulator: RunningEmulator
 ) -> None:
-    set_faults({"kind": "latency", "seconds": 0, "model": "gemini-2.5-*", "skip": 1})
+    set_faults({"kind": "latency", "seconds": 0, "model": "gemini-3.5-*", "skip": 1})
     ask(client)
     ask(client)
     (fault,) = emulator.ask("GET", "faults")["faults"]
@@ -258,7 +258,7 @@ def test_faults_from_a_file_and_jobs_that_outlive_a_crash(
     try:
         for name, value in running.variables.items():
             monkeypatch.setenv(name, value)
-        options = {"vertexai": True, "project": "p", "location": "us-central1"}
+        options = {"vertexai": True, "project": "p", "location": LOCATION}
         client = genai.Client(**options)
         assert outcomes(client, 2) == [False, True]
         bucket = storage.Client().bucket(running.variables["GENAIOPS_BUCKET"])

@@ -222,10 +222,10 @@ def test_thinking_is_counted_apart(client: genai.Client) -> None:
     ("model", "budget"),
     # Ranges: 2.5 Flash 1-24,576, 2.5 Pro 128-32,768 and not off, 2.5 Flash-Lite 512-24,576
     [
-        ("gemini-2.5-flash", 24_577),
-        ("gemini-2.5-pro", 127),
-        ("gemini-2.5-pro", 0),
-        ("gemini-2.5-flash-lite", 511),
+        ("gemini-3.5-flash", 24_577),
+        ("gemini-3.1-pro-preview", 127),
+        ("gemini-3.1-pro-preview", 0),
+        ("gemini-3.1-flash-lite", 511),
     ],
 )
 def test_a_thinking_budget_out_of_range_is_refused(

@@ -18,7 +18,7 @@ from google.cloud import aiplatform_v1, aiplatform_v1beta1, storage
 
 from vertex_emulator.testing import RunningEmulator
 
-from .conftest import MODEL
+from .conftest import LOCATION, MODEL
 
 
 def rest_client(emulator: Any, module: Any, service: str) -> Any:
@@ -162,7 +162,7 @@ def test_embed_content(emulator: RunningEmulator, parent: str) -> None:
 def test_cached_contents(emulator: RunningEmulator, parent: str, model: str) -> None:
     types = aiplatform_v1beta1.types
     service = rest_client(emulator, aiplatform_v1beta1, "GenAiCacheService")
-    text = types.Part(text="The valve is closed before the pump is started. " * 300)
+    text = types.Part(text="The valve is closed before the pump is started. " * 450)
     cache = service.create_cached_content(
         parent=parent,
         cached_content=types.CachedContent(
@@ -246,7 +246,7 @@ def test_evals_run_inference(emulator: RunningEmulator) -> None:
 
     client = agentplatform.Client(
         project=os.environ["GOOGLE_CLOUD_PROJECT"],
-        location=os.environ["GOOGLE_CLOUD_LOCATION"],
+        location=LOCATION,
         http_options={"base_url": emulator.url},
     )
     frame = pd.DataFrame({"prompt": ["Describe a teapot.", "Describe a kettle."]})

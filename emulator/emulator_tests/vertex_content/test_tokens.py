@@ -57,37 +57,22 @@ def test_billable_characters_leave_white_space_out(post: Post) -> None:
 
 
 @pytest.mark.parametrize(
-    ("width", "height", "tokens"),
-    [
-        # https://ai.google.dev/gemini-api/docs/image-understanding ("Token calculation"):
-        # 258 tokens up to 384 pixels each way; an image of 960x540 has a crop unit of 360 and so
-        # 3 x 2 = 6 tiles of 258 tokens
-        (384, 384, 258),
-        (960, 540, 6 * 258),
-    ],
-)
-def test_images_count_by_tile(client: genai.Client, width: int, height: int, tokens: Any) -> None:
-    part = types.Part.from_bytes(data=png(width, height), mime_type="image/png")
-    assert count(client, [part]) == tokens
-
-
-@pytest.mark.parametrize(
     ("resolution", "tokens"),
     [
-        # https://ai.google.dev/gemini-api/docs/media-resolution ("Token counts", Gemini 3)
+        # https://ai.google.dev/gemini-api/docs/media-resolution ("Token counts")
         (None, 1120),
         ("MEDIA_RESOLUTION_LOW", 280),
         ("MEDIA_RESOLUTION_MEDIUM", 560),
         ("MEDIA_RESOLUTION_HIGH", 1120),
     ],
 )
-def test_images_of_gemini_3_count_by_resolution(
+def test_images_count_by_resolution(
     client: genai.Client, resolution: str | None, tokens: int
 ) -> None:
     part = types.Part.from_bytes(data=png(960, 540), mime_type="image/png")
     if resolution:
         part.media_resolution = types.PartMediaResolution(level=resolution)
-    assert count(client, [part], model="gemini-3.5-flash") == tokens
+    assert count(client, [part]) == tokens
 
 
 def test_audio_counts_32_tokens_a_second(client: genai.Client) -> None:
@@ -96,19 +81,18 @@ def test_audio_counts_32_tokens_a_second(client: genai.Client) -> None:
     assert count(client, [part]) == 60 * 32
 
 
-def test_video_counts_263_tokens_a_second(client: genai.Client) -> None:
-    # "Video: 263 tokens per second": https://ai.google.dev/gemini-api/docs/tokens
+def test_video_counts_70_tokens_a_frame(client: genai.Client) -> None:
+    # https://ai.google.dev/gemini-api/docs/media-resolution ("Token counts"), a frame a second
     part = types.Part.from_bytes(data=mp4(10), mime_type="video/mp4")
-    assert count(client, [part]) == 10 * 263
+    assert count(client, [part]) == 10 * 70
     part.video_metadata = types.VideoMetadata(start_offset="2s", end_offset="5s")
-    assert count(client, [part]) == 3 * 263
+    assert count(client, [part]) == 3 * 70
 
 
-def test_documents_count_258_tokens_a_page(client: genai.Client) -> None:
-    # "Each document page is equivalent to 258 tokens":
-    # https://ai.google.dev/gemini-api/docs/document-processing
+def test_documents_count_560_tokens_a_page(client: genai.Client) -> None:
+    # https://ai.google.dev/gemini-api/docs/media-resolution ("Token counts")
     part = types.Part.from_bytes(data=pdf(3), mime_type="application/pdf")
-    assert count(client, [part]) == 3 * 258
+    assert count(client, [part]) == 3 * 560
 
 
 def test_a_file_in_storage_counts_like_inline_data(
@@ -121,7 +105,7 @@ def test_a_file_in_storage_counts_like_inline_data(
     details = {
         item.modality: item.token_count for item in response.usage_metadata.prompt_tokens_details
     }
-    assert details[types.MediaModality.IMAGE] == 6 * 258
+    assert details[types.MediaModality.IMAGE] == 1120
     assert details[types.MediaModality.TEXT] == count(client, TEXT)
 
 

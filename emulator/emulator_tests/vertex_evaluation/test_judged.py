@@ -141,20 +141,24 @@ def test_the_sampling_count_is_from_1_to_32(rate: Callable[..., Any], count: int
 
 def test_the_judge_model_is_named_and_must_exist(rate: Callable[..., Any], location: str) -> None:
     instance = {"prompt": PROMPT, "response": GOOD}
-    model = f"{location}/publishers/google/models/gemini-2.5-pro"
-    assert "gemini-2.5-pro" in rate(instance, autorater={"autorater_model": model}).explanation
+    models = f"{location.rpartition('/')[0]}/global/publishers/google/models"
+    autorater = {"autorater_model": f"{models}/gemini-3.8-flash"}
+    assert "gemini-3.8-flash" in rate(instance, autorater=autorater).explanation
     with pytest.raises(exceptions.NotFound):
-        rate(instance, autorater={"autorater_model": f"{location}/publishers/google/models/nope"})
+        rate(instance, autorater={"autorater_model": f"{models}/nope"})
+    elsewhere = f"{location}/publishers/google/models/gemini-3.8-flash"
+    with pytest.raises(exceptions.NotFound, match="It is served in: global, us, eu"):
+        rate(instance, autorater={"autorater_model": elsewhere})
 
 
 def test_judging_is_billed(
     emulator: RunningEmulator, rate: Callable[..., Any], location: str
 ) -> None:
     def billed() -> Any:
-        return emulator.stats()["tokens"].get("gemini-2.5-flash-lite", {}).get("input", 0)
+        return emulator.stats()["tokens"].get("gemini-3.1-flash-lite", {}).get("input", 0)
 
     before = billed()
-    model = f"{location}/publishers/google/models/gemini-2.5-flash-lite"
+    model = f"{location.rpartition('/')[0]}/us/publishers/google/models/gemini-3.1-flash-lite"
     autorater = {"autorater_model": model, "sampling_count": 1}
     rate({"prompt": PROMPT, "response": GOOD}, autorater=autorater)
     once = billed() - before

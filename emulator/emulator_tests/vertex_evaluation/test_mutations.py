@@ -34,7 +34,7 @@ EVALUATIONS = [
             "metricSpec": {"metricPromptTemplate": "5: good\n1: bad\n{prompt} {response}"},
             "instance": {"jsonInstance": json.dumps({"prompt": "a", "response": "b"})},
         },
-        "autoraterConfig": {"samplingCount": 2, "autoraterModel": "gemini-2.5-flash"},
+        "autoraterConfig": {"samplingCount": 2, "autoraterModel": "gemini-3.5-flash"},
     },
     {
         "metrics": [{"predefinedMetricSpec": {"metricSpecName": "general_quality_v1"}}],
@@ -57,7 +57,7 @@ EVALUATIONS = [
     },
 ]
 JOB = {
-    "baseModel": "gemini-2.5-flash",
+    "baseModel": "gemini-3.5-flash",
     "supervisedTuningSpec": {
         "trainingDatasetUri": "gs://bucket/x.jsonl",
         "hyperParameters": {"epochCount": 3, "adapterSize": "ADAPTER_SIZE_ONE"},

@@ -86,7 +86,7 @@ def test_agent_platform_evaluates_and_infers(emulator: RunningEmulator, dataset:
         http_options={"base_url": emulator.url},
     )
     answered = client.evals.run_inference(
-        model="gemini-2.5-flash", src=dataset[["prompt", "reference"]][:1]
+        model="gemini-3.5-flash", src=dataset[["prompt", "reference"]][:1]
     )
     assert answered.eval_dataset_df["response"][0]
     result = client.evals.evaluate(
@@ -115,7 +115,7 @@ def test_runs_of_an_experiment_are_compared(sdk: Any) -> None:
     sdk.init(experiment="tuning-rates", experiment_tensorboard=False)
     for name, rate in (("slow", 0.1), ("fast", 2.0)):
         with sdk.start_run(name):
-            sdk.log_params({"rate": rate, "base": "gemini-2.5-flash"})
+            sdk.log_params({"rate": rate, "base": "gemini-3.5-flash"})
             sdk.log_metrics({"accuracy": 0.5 + rate / 10})
     frame = sdk.get_experiment_df("tuning-rates").sort_values("run_name")
     assert frame["run_name"].tolist() == ["fast", "slow"]

@@ -100,7 +100,7 @@ def tune(client: genai.Client, upload: Callable[..., str]) -> Callable[..., gena
     def run(
         examples: Any = None,
         *,
-        base_model: str = "gemini-2.5-flash",
+        base_model: str = "gemini-3.5-flash",
         wait_for_end: bool = True,
         **config: Any,
     ) -> Any:

@@ -25,7 +25,7 @@ pytestmark = [
 ]
 
 KILLS = 20
-MODEL = "gemini-2.5-flash"
+MODEL = "gemini-3.5-flash"
 BATCH_ROWS = 30
 WAYS = ("tune", "batch to an object", "batch to a table", "cache")
 

@@ -25,6 +25,7 @@ from emulator_tests.vertex_tuning.conftest import COLOURS, answer, colour_exampl
 from vertex_emulator.testing import RunningEmulator
 
 States = types.JobState
+SERVED = "projects/p/locations/global/publishers/google/models/gemini-3.5-flash"
 pytestmark = pytest.mark.filterwarnings("ignore:.*tuning implementation is experimental")
 
 
@@ -66,23 +67,23 @@ def test_a_job_goes_from_pending_to_succeeded_and_its_endpoint_answers(
     assert States.JOB_STATE_RUNNING in states
     assert job.has_succeeded
     assert job.create_time <= job.start_time <= job.end_time <= job.update_time
-    assert job.base_model == "gemini-2.5-flash"
+    assert job.base_model == "gemini-3.5-flash"
     assert job.tuned_model_display_name == "colours"
     assert job.tuned_model.endpoint.startswith(f"{parent}/endpoints/")
     assert job.tuned_model.model.startswith(f"{parent}/models/")
     for thing, colour in COLOURS.items():
         question = f"What colour has {thing} number 99?"
         assert answer(client, job.tuned_model.endpoint, question) == colour
-        assert answer(client, "gemini-2.5-flash", question) != colour
+        assert answer(client, SERVED, question) != colour
 
 
 async def test_the_async_client_tunes_too(client: genai.Client, upload: Callable[..., str]) -> None:
     job = await client.aio.tunings.tune(
-        base_model="gemini-2.5-flash-lite",
+        base_model="gemini-3.1-flash-lite",
         training_dataset=types.TuningDataset(gcs_uri=upload(colour_examples())),
     )
     job = await client.aio.tunings.get(name=job.name)
-    assert job.base_model == "gemini-2.5-flash-lite"
+    assert job.base_model == "gemini-3.1-flash-lite"
     await client.aio.tunings.cancel(name=job.name)
 
 
@@ -140,7 +141,7 @@ def test_statistics_of_the_data_set(
     stats = tune(examples, epoch_count=2).tuning_data_stats.supervised_tuning_data_stats
 
     def tokens(text: Any) -> Any:
-        return client.models.count_tokens(model="gemini-2.5-flash", contents=text).total_tokens
+        return client.models.count_tokens(model=SERVED, contents=text).total_tokens
 
     inputs = [
         tokens("Sort.") + tokens(line["contents"][0]["parts"][0]["text"]) for line in examples
@@ -162,7 +163,7 @@ def test_statistics_of_the_data_set(
 def test_an_example_that_is_too_long_is_dropped_with_its_reason(
     tune: Callable[..., genai.types.TuningJob],
 ) -> None:
-    """The limit for Gemini 2.5 Flash is 131,072 tokens an example.
+    """The limit for Gemini 3.5 Flash is 131,072 tokens an example.
 
     https://cloud.google.com/vertex-ai/generative-ai/docs/models/gemini-supervised-tuning
     """
@@ -212,7 +213,7 @@ def test_a_data_set_that_cannot_be_learned_fails_the_job(
 def test_a_missing_file_fails_the_job(client: genai.Client, emulator: RunningEmulator) -> None:
     uri = f"gs://{emulator.variables['GENAIOPS_BUCKET']}/no/such.jsonl"
     job = client.tunings.tune(
-        base_model="gemini-2.5-flash", training_dataset=types.TuningDataset(gcs_uri=uri)
+        base_model="gemini-3.5-flash", training_dataset=types.TuningDataset(gcs_uri=uri)
     )
     job = wait(client, job)
     assert job.state == States.JOB_STATE_FAILED
@@ -223,7 +224,7 @@ def test_a_bad_validation_set_fails_the_job(
     client: genai.Client, upload: Callable[..., str]
 ) -> None:
     job = client.tunings.tune(
-        base_model="gemini-2.5-flash",
+        base_model="gemini-3.5-flash",
         training_dataset=types.TuningDataset(gcs_uri=upload(colour_examples())),
         config=types.CreateTuningJobConfig(
             validation_dataset=types.TuningValidationDataset(gcs_uri=upload("oops", "v.jsonl"))
@@ -238,7 +239,7 @@ def test_a_file_that_is_not_jsonl_is_refused_at_once(client: genai.Client) -> No
     """The message is the service's own: GoogleCloudPlatform/generative-ai#2081."""
     with pytest.raises(errors.ClientError) as error:
         client.tunings.tune(
-            base_model="gemini-2.5-flash",
+            base_model="gemini-3.5-flash",
             training_dataset=types.TuningDataset(gcs_uri="gs://bucket/data.csv"),
         )
     assert (error.value.code, error.value.status) == (400, "INVALID_ARGUMENT")
@@ -265,10 +266,10 @@ def test_an_adapter_size_that_the_model_has_not_is_refused(
     [
         ("gemini-1.0-pro", {}),
         ("gemini-3.1-pro-preview", {}),
-        ("gemini-2.5-flash", {"epoch_count": 0}),
-        ("gemini-2.5-flash", {"learning_rate_multiplier": -1}),
-        ("gemini-2.5-flash", {"labels": {"Upper": "x"}}),
-        ("gemini-2.5-flash", {"tuned_model_display_name": "x" * 129}),
+        ("gemini-3.5-flash", {"epoch_count": 0}),
+        ("gemini-3.5-flash", {"learning_rate_multiplier": -1}),
+        ("gemini-3.5-flash", {"labels": {"Upper": "x"}}),
+        ("gemini-3.5-flash", {"tuned_model_display_name": "x" * 129}),
     ],
 )
 def test_bad_requests_are_refused_at_once(
@@ -353,7 +354,7 @@ def test_the_generated_client_creates_gets_lists_and_cancels(
     job = generated.create_tuning_job(
         parent=parent,
         tuning_job=aiplatform_v1beta1.TuningJob(
-            base_model="gemini-2.5-flash", supervised_tuning_spec=spec, labels={"by": "generated"}
+            base_model="gemini-3.5-flash", supervised_tuning_spec=spec, labels={"by": "generated"}
         ),
     )
     assert job.state == aiplatform_v1beta1.JobState.JOB_STATE_PENDING
@@ -444,7 +445,7 @@ def test_losses_are_recorded_as_an_experiment(
     from google.cloud import aiplatform
 
     job = client.tunings.tune(
-        base_model="gemini-2.5-flash",
+        base_model="gemini-3.5-flash",
         training_dataset=types.TuningDataset(gcs_uri=upload(colour_examples())),
         config=types.CreateTuningJobConfig(
             epoch_count=2,
@@ -459,7 +460,7 @@ def test_losses_are_recorded_as_an_experiment(
         project=project, location=location, api_endpoint=emulator.url, api_transport="rest"
     )
     frame = aiplatform.get_experiment_df(job.experiment.rpartition("/")[2])
-    assert frame["param.base_model"].tolist() == ["gemini-2.5-flash"]
+    assert frame["param.base_model"].tolist() == ["gemini-3.5-flash"]
     assert frame["metric.eval_total_loss_epoch_2"][0] < frame["metric.eval_total_loss_epoch_1"][0]
     assert frame["metric.train_total_loss_epoch_2"][0] > 0
 
@@ -471,10 +472,10 @@ def test_losses_are_recorded_as_an_experiment(
         b"{",
         b"[]",
         b'{"baseModel": 3}',
-        b'{"baseModel": "gemini-2.5-flash", "supervisedTuningSpec": []}',
+        b'{"baseModel": "gemini-3.5-flash", "supervisedTuningSpec": []}',
         b'{"supervisedTuningSpec": {"hyperParameters": {"epochCount": "x"}}}',
-        b'{"baseModel": "gemini-2.5-flash", "noSuchField": 1}',
-        b'{"baseModel": "gemini-2.5-flash", "preTunedModel": {"tunedModelName": "../x"}}',
+        b'{"baseModel": "gemini-3.5-flash", "noSuchField": 1}',
+        b'{"baseModel": "gemini-3.5-flash", "preTunedModel": {"tunedModelName": "../x"}}',
         b'{"preTunedModel": {"tunedModelName": "../../../etc"}, "supervisedTuningSpec": {}}',
     ],
 )

@@ -57,7 +57,7 @@ def test_epochs_checkpoints_and_losses_come_one_after_another(
 
     client = genai_client(slow)
     job = client.tunings.tune(
-        base_model="gemini-2.5-flash",
+        base_model="gemini-3.5-flash",
         training_dataset=types.TuningDataset(gcs_uri=upload(colour_examples())),
         config=types.CreateTuningJobConfig(
             epoch_count=EPOCHS,

@@ -43,7 +43,7 @@ def start_job(running: Any, client: Any) -> Any:
     lines = "\n".join(map(json.dumps, colour_examples()))
     bucket.blob("train.jsonl").upload_from_string(lines)
     return client.tunings.tune(
-        base_model="gemini-2.5-flash",
+        base_model="gemini-3.5-flash",
         training_dataset=types.TuningDataset(gcs_uri=f"gs://{bucket.name}/train.jsonl"),
         config=types.CreateTuningJobConfig(epoch_count=2),
     )

@@ -79,7 +79,7 @@ def test_a_tuned_model_is_registered_with_its_endpoints(
         checkpoint.endpoint for checkpoint in tuned.checkpoints
     }
     source = model.base_model_source.genie_source.base_model_uri
-    assert source == "publishers/google/models/gemini-2.5-flash"
+    assert source == "publishers/google/models/gemini-3.5-flash"
     endpoint = endpoints.get_endpoint(name=tuned.endpoint)
     assert endpoint.deployed_models[0].model == model.name
     assert endpoint.deployed_models[0].model_version_id == "1"

@@ -14,7 +14,7 @@ from rich.table import Table
 
 from genaiops_dagster.cli.session import SessionError, require_cloud
 from genaiops_dagster.cli.terminal import Terminal, styled
-from genaiops_dagster.google_cloud.base_models import availability
+from genaiops_dagster.google_cloud.base_models import availability, stale_facts
 from genaiops_dagster.google_cloud.settings import (
     BIGQUERY_LOCATION,
     BUCKET,
@@ -111,15 +111,17 @@ def _configuration() -> Table:
 
 
 def _base_models() -> Table:
-    """Until when the models of the use cases can be used; see `google_cloud/base_models.py`."""
+    """Until when the models of the use cases can be used; see `google_cloud/models.toml`."""
     use_cases = load_use_cases()
     names = sorted(set().union(*(models_of(use_case) for use_case in use_cases.values())))
     styles = {"closing": "yellow", "retired": "red"}
+    today = dt.datetime.now(dt.UTC).date()
     table = Table(title="Base models of the use cases", box=SIMPLE)
+    table.caption = stale_facts(today) or None
     for heading in ("Model", "Used by", "Until when"):
         table.add_column(heading, overflow="fold")
     for name in names:
-        found = availability(name, dt.datetime.now(dt.UTC).date())
+        found = availability(name, today)
         users = [one for one, use_case in use_cases.items() if name in models_of(use_case)]
         table.add_row(
             name, ", ".join(users), styled(found.sentence, styles.get(found.standing, ""))
@@ -195,10 +197,12 @@ def _models(settings: GoogleCloudSettings) -> Diagnosis:
 
     def attempt() -> str:
         clients = VertexAI(settings)  # kept: a client closes its connections when it goes
-        counted = clients.genai.models.count_tokens(
+        models = clients.serving(clients.model_address("gemini-3.5-flash"))
+        counted = models.genai.models.count_tokens(
             model="gemini-3.5-flash", contents="Does this answer?"
         )
-        return f"gemini-3.5-flash counts {counted.total_tokens} tokens in {settings.location}"
+        place = models.settings.location
+        return f"gemini-3.5-flash counts {counted.total_tokens} tokens in {place}"
 
     remedy = "enable aiplatform.googleapis.com and grant roles/aiplatform.user"
     return _finding("Vertex AI models", remedy, attempt)

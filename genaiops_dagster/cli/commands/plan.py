@@ -16,7 +16,7 @@ from genaiops_dagster.cli.options import FOLDER, fail
 from genaiops_dagster.cli.terminal import Terminal, styled
 from genaiops_dagster.cli.umask import files_of_the_user
 from genaiops_dagster.cli.working import reporting, workspace
-from genaiops_dagster.google_cloud.base_models import concerns
+from genaiops_dagster.google_cloud.base_models import concerns, stale_facts
 from genaiops_dagster.planning.estimate import models_of
 from genaiops_dagster.planning.finished import finished_stages, stage_name, without
 from genaiops_dagster.records.budget import CostEstimate
@@ -37,7 +37,7 @@ class Plan(Record):
         to_pay: The estimate without them.
         refusals: Why the budget would not allow it; empty when it would.
         spent_this_month_usd: What all runs of this month have spent and reserved.
-        concerns: Base models that are retired, or will be soon.
+        concerns: Base models that are retired, or may be soon; that facts of models are old.
         reservations: What other runs hold of the month, and what releases it.
     """
 
@@ -110,7 +110,10 @@ def plan_run(use_case: UseCase, store: ObjectStore, clock: Clock) -> Plan:
             *sweep_refusals(estimate, use_case.tuning.sweep),
         ],
         spent_this_month_usd=spent.usd,
-        concerns=[concern.sentence for concern in concerns(models_of(use_case), clock.today())],
+        concerns=[
+            *(concern.sentence for concern in concerns(models_of(use_case), clock.today())),
+            *filter(None, [stale_facts(clock.today())]),
+        ],
         reservations=[_reservation(entry, clock) for entry in month.entries if entry.reserved_usd],
     )
 

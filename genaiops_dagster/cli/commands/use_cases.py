@@ -8,6 +8,7 @@ from rich.table import Table
 
 from genaiops_dagster.cli.options import fail
 from genaiops_dagster.cli.terminal import Terminal
+from genaiops_dagster.planning.places import misplaced
 from genaiops_dagster.use_case import UseCaseError, load_use_case, load_use_cases, use_case_files
 
 
@@ -24,6 +25,7 @@ def use_cases() -> None:
             except UseCaseError as error:
                 problems.append(str(error))
             else:
+                problems += [f"{path.name}: {sentence}" for sentence in misplaced(found)]
                 table.add_row(found.name, found.description, ", ".join(found.candidates), path.name)
         Terminal().print(table)
         if not problems:

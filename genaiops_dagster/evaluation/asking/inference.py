@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import dataclasses
 import functools
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -19,6 +20,8 @@ from genaiops_dagster.use_case.guardrails import Filters
 if TYPE_CHECKING:
     from google import genai
     from google.genai import types
+
+    from genaiops_dagster.google_cloud.vertex_ai import VertexAI
 
 Contents = Sequence[Mapping[str, Any]]
 """What a model is asked, as `contents` of the Gemini API: turns with their parts."""
@@ -143,7 +146,7 @@ class Model:
     """A model that answers.
 
     Attributes:
-        address: Resource name of the model or endpoint that is called.
+        address: Resource name of the model or endpoint, under which answers are kept.
         base_model: The model itself, or what it was tuned from: its prices and quota apply.
         generation: How it generates.
         filters: What the service is to block.
@@ -157,6 +160,10 @@ class Model:
     def configuration(self, system_instruction: str) -> str:
         """sha256 over all that decides an answer but the message."""
         return configuration_digest(self.address, system_instruction, self.generation, self.filters)
+
+    def as_served(self, models: VertexAI) -> Model:
+        """The model under the resource name by which it is asked."""
+        return dataclasses.replace(self, address=models.served_address(self.address))
 
 
 @dataclass(frozen=True)

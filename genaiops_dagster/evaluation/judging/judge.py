@@ -165,8 +165,9 @@ class ServiceJudge(Generic[R]):
 
     def _autorater(self, repeat: int, **options: Any) -> Any:
         types = message_types()
+        address = self._models.model_address(self._judge.model, self._judge.location)
         return types.AutoraterConfig(
-            autorater_model=self._models.model_address(self._judge.model),
+            autorater_model=self._models.served_address(address),
             sampling_count=1,
             generation_config=types.GenerationConfig(seed=repeat),
             **options,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import uuid
 from collections.abc import Callable
@@ -116,7 +117,7 @@ def ask(
         google.genai.errors.APIError: the service did not answer.
     """
     base, generation = question.model.base_model, question.model.generation
-    counter = api_counter(models.genai, base)
+    counter = api_counter(models, base)
     tokens = count_prompts(counter, question.system_instruction, {"it": question.contents})
     requests = Requests(
         use_case=use_case.name,
@@ -133,7 +134,9 @@ def ask(
     with paying(purse, f"generation/{uuid.uuid4().hex}", requests, tokens) as (payment, refused):
         if refused:
             raise RefusedError(refused["it"])
-        response = stream(models.genai, question, shown, purse.clock)
+        client = models.serving(question.model.address).genai
+        asked = dataclasses.replace(question, model=question.model.as_served(models))
+        response = stream(client, asked, shown, purse.clock)
         answer = read_answer(response.content, response.seconds)
         payment.add(Usage(1, answer.input_tokens, answer.output_tokens))
         cost = payment.cost_usd

@@ -159,7 +159,7 @@ class Router:
         self._stop = threading.Event()
         self._mirrors = threading.Semaphore(_MIRRORS)
         self._pool: ThreadPoolExecutor | None = None
-        self._client: genai.Client | None = None
+        self._clients: dict[str, genai.Client] = {}
 
     @classmethod
     def connect(
@@ -300,7 +300,7 @@ class Router:
         with self._lock:
             if self._process == os.getpid():
                 return
-            self._looked, self._pool, self._client = threading.Event(), None, None
+            self._looked, self._pool, self._clients = threading.Event(), None, {}
             self._mirrors = threading.Semaphore(_MIRRORS)
             threading.Thread(target=self._look, name="router", daemon=True).start()
             self._process = os.getpid()
@@ -443,10 +443,13 @@ class Router:
     def _connected(self, served: Champion) -> tuple[genai.Client, str]:
         if self._vertex_ai is None:
             raise NoChampionError(f"{self.use_case}: this router has no clients of Vertex AI")
+        address = self._vertex_ai.model_address(served.model)
+        models = self._vertex_ai.serving(address)
         with self._lock:
-            if self._client is None:
-                self._client = self._vertex_ai.new_genai(attempts=self._attempts)
-        return self._client, self._vertex_ai.model_address(served.model)
+            location = models.settings.location
+            if location not in self._clients:
+                self._clients[location] = models.new_genai(attempts=self._attempts)
+            return self._clients[location], self._vertex_ai.served_address(address)
 
 
 def _position(salt: str, user: str) -> float:

@@ -146,7 +146,7 @@ def generate(
         missing = {key: contents for key, contents in prompts.items() if cache.lacks(key)}
         least = use_case.serving.daily.batch_from_rows
         generation.batch = least is not None and len(missing) >= least
-        count = api_counter(models.genai, champion.base_model)
+        count = api_counter(models, champion.base_model)
         requests = _requests(use_case, champion, emulated=models.emulated, batch=generation.batch)
         work = f"generation/{fingerprint(model.configuration(system), str(of))}"
         tokens = count_prompts(count, system, missing)
@@ -156,7 +156,8 @@ def generate(
             if generation.batch and admitted:
                 services.answer_in_batch(model, system, admitted.values(), answers, log)
                 admitted = {k: v for k, v in admitted.items() if cache.lacks(k)}
-            book = CacheBook(use_case, store, models.genai, model, system, purse.clock)
+            client, asked = models.serving(model.address).genai, model.as_served(models)
+            book = CacheBook(use_case, store, client, asked, system, purse.clock)
             with use_cache(book, list(admitted.values()), count, payment, log) as cached:
                 allowed = {key: prompts[key] for key in prompts if key not in refused}
                 if allowed:
@@ -228,8 +229,8 @@ async def _ask(
 ) -> dict[str, Answer]:
     """Answers by key; cached ones are not asked for again."""
     keys = list(prompts)
-    async with models.genai_in_loop() as client:
-        responder = Responder(client, model, system_instruction, service, prefix)
+    async with models.serving(model.address).genai_in_loop() as client:
+        responder = Responder(client, model.as_served(models), system_instruction, service, prefix)
         answers = await map_in_order(
             lambda index: responder.respond(prompts[keys[index]]), len(keys), workers, progress
         )

@@ -109,7 +109,7 @@ def _load_test(use_case: UseCase, policy: LoadTestPolicy) -> dg.AssetsDefinition
         with open_workspace(context, use_case) as here:
             purse, emulated = purse_of(here, context), here.models.emulated
             task = _task(here, policy, config.candidate or use_case.gate.challenger)
-            counter = api_counter(here.models.genai, task.model.base_model)
+            counter = api_counter(here.models, task.model.base_model)
             with purse.paying(
                 f"load_test/{task.fingerprint}/{run_id}",
                 stage="load_test",

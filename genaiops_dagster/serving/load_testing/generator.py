@@ -62,7 +62,9 @@ def main(plan_path: Path, samples_path: Path) -> None:
     from genaiops_dagster.google_cloud.vertex_ai import VertexAI
 
     plan = json.loads(plan_path.read_text(encoding="utf-8"))
-    client = VertexAI(GoogleCloudSettings(bucket="", **plan["google_cloud"])).new_genai()
+    models = VertexAI(GoogleCloudSettings(bucket="", **plan["google_cloud"]))
+    client = models.serving(plan["model"]).new_genai()
+    address = models.served_address(plan["model"])
     questions, left = plan["questions"], plan["most_requests"]
     place = 0
 
@@ -76,7 +78,7 @@ def main(plan_path: Path, samples_path: Path) -> None:
         usage = None
         try:
             for part in client.models.generate_content_stream(
-                model=plan["model"],
+                model=address,
                 contents=questions[place % len(questions)],
                 config=plan["config"],
             ):

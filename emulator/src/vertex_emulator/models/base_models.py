@@ -1,13 +1,19 @@
-"""The base models that the emulator knows, and how capable each one is.
+"""The base models that the emulator serves, what is known of them, and how capable each one is.
 
-The names are those of https://cloud.google.com/vertex-ai/generative-ai/docs/models. The models
-behind them are not Gemini: `capacity` orders them as the real ones are ordered by size, so that a
-model that stands for a larger one measurably does better.
+What is known, such as where a model is served and tuned, is in `models.toml`, with its sources. The
+models behind the names are not Gemini: `capacity` orders them as the real ones are ordered by size,
+so that a model that stands for a larger one measurably does better.
 """
 
 from __future__ import annotations
 
+import importlib.resources
+import tomllib
 from dataclasses import dataclass
+from typing import Any
+
+CACHE_TOKENS = 4096
+"""The least that a cache may hold of a model for which nothing else is published."""
 
 
 @dataclass(frozen=True)
@@ -17,33 +23,64 @@ class BaseModel:
     Attributes:
         name: Name as in `publishers/google/models/<name>`.
         capacity: 0 for the least capable to 1 for the most capable.
-        tunable: Whether supervised tuning takes it as its base.
-        preference_tunable: Whether preference tuning takes it as its base.
+        locations: Where it is served.
+        cache_tokens: The least that a cache may hold.
+        tuned_in: Regions in which it is tuned.
+        tuning_methods: How it may be tuned: `supervised`, `preference`.
     """
 
     name: str
     capacity: float
-    tunable: bool = False
-    preference_tunable: bool = False
+    locations: tuple[str, ...] = ()
+    cache_tokens: int = CACHE_TOKENS
+    tuned_in: tuple[str, ...] = ()
+    tuning_methods: tuple[str, ...] = ()
 
     @property
     def version(self) -> str:
         """The model version that responses name."""
         return f"{self.name}-emulated"
 
+    @property
+    def tunable(self) -> bool:
+        """Whether supervised tuning takes it as its base."""
+        return "supervised" in self.tuning_methods
 
-_MODELS = (
-    BaseModel("gemini-3.8-flash", 0.9),
-    BaseModel("gemini-3.6-flash", 0.75),
-    BaseModel("gemini-3.5-flash", 0.65, tunable=True),
-    BaseModel("gemini-3.5-flash-lite", 0.35, tunable=True),
-    BaseModel("gemini-3.1-pro-preview", 1.0),
-    BaseModel("gemini-2.5-pro", 0.8, tunable=True),
-    BaseModel("gemini-2.5-flash", 0.5, tunable=True, preference_tunable=True),
-    BaseModel("gemini-2.5-flash-lite", 0.2, tunable=True, preference_tunable=True),
-)
+    @property
+    def preference_tunable(self) -> bool:
+        """Whether preference tuning takes it as its base."""
+        return "preference" in self.tuning_methods
 
-BASE_MODELS = {model.name: model for model in _MODELS}
+
+_CAPACITIES = {
+    "gemini-4-argon": 0.95,
+    "gemini-3.8-flash": 0.9,
+    "gemini-3.7-flash": 0.8,
+    "gemini-3.5-flash": 0.65,
+    "gemini-3.5-flash-lite": 0.35,
+    "gemini-3.1-flash-lite": 0.2,
+    "gemini-3.1-pro-preview": 1.0,
+}
+
+
+def _base_models() -> dict[str, BaseModel]:
+    file = importlib.resources.files("vertex_emulator.models") / "models.toml"
+    known: list[dict[str, Any]] = tomllib.loads(file.read_text(encoding="utf-8"))["model"]
+    facts = {entry["name"]: entry for entry in known}
+    return {
+        name: BaseModel(
+            name,
+            capacity,
+            locations=tuple(facts[name]["locations"]),
+            cache_tokens=facts[name].get("cache_tokens", CACHE_TOKENS),
+            tuned_in=tuple(facts[name].get("tuned_in", ())),
+            tuning_methods=tuple(facts[name].get("tuning_methods", ())),
+        )
+        for name, capacity in _CAPACITIES.items()
+    }
+
+
+BASE_MODELS = _base_models()
 
 EMBEDDING_DIMENSIONS = {
     "gemini-embedding-001": 3072,

@@ -19,7 +19,8 @@ if TYPE_CHECKING:
     from vertex_emulator.models.tuned import TunedModel
 
 _PUBLISHER_MODEL = re.compile(
-    r"(?:(?:projects/[^/]+/locations/[^/]+/)?publishers/google/)?models/(?P<name>[^/]+)"
+    r"(?:(?:projects/[^/]+/locations/(?P<location>[^/]+)/)?publishers/google/)?"
+    r"models/(?P<name>[^/]+)"
     r"|(?P<bare>[^/]+)"
 )
 _ENDPOINT = re.compile(r"projects/[^/]+/locations/[^/]+/endpoints/(?P<id>\d+)")
@@ -66,19 +67,18 @@ class ModelCatalog:
                 or an endpoint (`projects/P/locations/L/endpoints/ID`).
 
         Raises:
-            ApiError: 404 when there is no such model.
+            ApiError: 404 when there is no such model, or it is not served in that location.
         """
         endpoint = _ENDPOINT.fullmatch(resource)
         if endpoint:
             return self._at_endpoint(resource, endpoint["id"])
         name = base_model_name(resource)
         if name is None:
-            raise ApiError(
-                404,
-                f"Publisher Model `{resource}` was not found or your project does not have access"
-                f" to it. The emulator has: {', '.join(BASE_MODELS)}.",
-            )
-        return ZeroShotModel(BASE_MODELS[name])
+            raise _not_found(resource, f"The emulator has: {', '.join(BASE_MODELS)}.")
+        model, location = BASE_MODELS[name], _location(resource)
+        if location is not None and location not in model.locations:
+            raise _not_found(resource, f"It is served in: {', '.join(model.locations)}.")
+        return ZeroShotModel(model)
 
     def add(self, endpoint_id: str, model: TunedModel) -> None:
         """Keep `model`; it answers as soon as its endpoint is registered."""
@@ -124,6 +124,24 @@ class ModelCatalog:
 
     def _path(self, endpoint_id: str) -> Path:
         return self._folder / f"{endpoint_id}.npz"
+
+
+def _not_found(resource: str, remedy: str) -> ApiError:
+    """The service's refusal of a model that it does not have in that location.
+
+    Source: https://firebase.google.com/docs/ai-logic/locations (the message of the error 404).
+    """
+    return ApiError(
+        404,
+        f"Publisher Model `{resource}` was not found or your project does not have access to it."
+        f" {remedy}",
+    )
+
+
+def _location(resource: str) -> str | None:
+    """The location in the name of a publisher's model, if it has one."""
+    match = _PUBLISHER_MODEL.fullmatch(resource)
+    return match["location"] if match else None
 
 
 def _import_learners() -> None:

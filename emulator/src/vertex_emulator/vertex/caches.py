@@ -15,6 +15,7 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
 from vertex_emulator.errors import ApiError
+from vertex_emulator.models.base_models import BASE_MODELS, CACHE_TOKENS
 from vertex_emulator.vertex.context import VertexContext
 from vertex_emulator.vertex.http import (
     PARENT,
@@ -22,7 +23,7 @@ from vertex_emulator.vertex.http import (
     parent_name,
     resource_name,
 )
-from vertex_emulator.vertex.limits import check_length, check_tools, generation_of
+from vertex_emulator.vertex.limits import check_length, check_tools
 from vertex_emulator.vertex.listing import page_answer
 from vertex_emulator.vertex.messages import Document, parse, timestamp
 from vertex_emulator.vertex.model_versions import visible
@@ -34,11 +35,6 @@ _DEFAULT_TTL = timedelta(hours=1)
 _LEAST_TTL = timedelta(minutes=1)
 _MOST_BYTES = 10_000_000
 _PROMPT_FIELDS = ("contents", "systemInstruction", "tools", "toolConfig")
-
-
-def least_tokens(version: str) -> int:
-    """Tokens that content must have at least to be cached for a model of `version`."""
-    return 4096 if generation_of(version) > 2 else 2048
 
 
 def routes(context: VertexContext) -> list[Route]:
@@ -95,10 +91,11 @@ class CachedPrompts:
             )
         content = cache["_content"]
         tools = {field: content[field] for field in ("tools", "toolConfig") if field in content}
-        return {**body, **tools}, self._prompt(name, version)
+        return {**body, **tools}, self._prompt(name)
 
-    def _read(self, name: str, version: str) -> Prompt:
-        return _reader(self._context, version).prompt(find(self._context, name)["_content"])
+    def _read(self, name: str) -> Prompt:
+        stored = find(self._context, name)["_content"]
+        return PromptReader(self._context.storage.read).prompt(stored)
 
 
 def find(context: VertexContext, name: str) -> Document:
@@ -115,10 +112,6 @@ def find(context: VertexContext, name: str) -> Document:
 
 def _is_expired(context: VertexContext, cache: Document) -> bool:
     return datetime.fromisoformat(cache["expireTime"]) <= context.faults.now()
-
-
-def _reader(context: VertexContext, version: str) -> PromptReader:
-    return PromptReader(generation_of(version), context.storage.read)
 
 
 class _CachedContents:
@@ -139,8 +132,9 @@ class _CachedContents:
         version = self._context.catalog.resolve(model).version
         check_tools(body)
         content = {field: body[field] for field in _PROMPT_FIELDS if field in body}
-        prompt = _reader(self._context, version).prompt(content)
-        least = least_tokens(version)
+        prompt = PromptReader(self._context.storage.read).prompt(content)
+        base = BASE_MODELS.get(version.removesuffix("-emulated"))
+        least = base.cache_tokens if base else CACHE_TOKENS
         if prompt.token_count < least:
             raise ApiError(
                 400,

@@ -89,9 +89,8 @@ class ContentService:
         body = parse("CountTokensRequest", await request.body())
         if "instances" in body:
             raise not_served("countTokens of instances")
-        reader = PromptReader(
-            limits.generation_of(self._model(request).version), self._context.storage.read
-        )
+        self._model(request)
+        reader = PromptReader(self._context.storage.read)
         prompt = await run_in_threadpool(reader.prompt, body)
         return JSONResponse(
             {
@@ -131,9 +130,7 @@ class ContentService:
         if not body.get("contents"):
             raise ApiError(400, "at least one contents field is required")
         body, start = self._caches.join(body, resource, model.version)
-        prompt = PromptReader(
-            limits.generation_of(model.version), self._context.storage.read
-        ).prompt(body)
+        prompt = PromptReader(self._context.storage.read).prompt(body)
         if prompt.turns[-1].role == "model":
             raise ApiError(
                 400,

@@ -17,7 +17,7 @@ from vertex_emulator.fault_kinds import Block, Malformed
 from vertex_emulator.models.language_model import LanguageModel, Turn
 from vertex_emulator.vertex import functions, grounding, safety, tokens
 from vertex_emulator.vertex.json_schema import Choose, Filler, plain_schema, problem
-from vertex_emulator.vertex.limits import check_length, generation_of
+from vertex_emulator.vertex.limits import check_length
 from vertex_emulator.vertex.messages import Document, timestamp
 from vertex_emulator.vertex.prompt import Prompt
 
@@ -172,9 +172,8 @@ class _Answer:
         call = functions.choose_call(self._request, message, self._choose, dice)
         if call:
             self.token_count = tokens.count(json.dumps(call))
-            part: Document = {"functionCall": call}
-            if generation_of(self._model.version) > 2:
-                part["thoughtSignature"] = base64.b64encode(b"emulated signature").decode()
+            signature = base64.b64encode(b"emulated signature").decode()
+            part: Document = {"functionCall": call, "thoughtSignature": signature}
             return [part], "", "STOP"
         text = self._spoiled(self._text(dice))
         text, self.token_count, reason = self._shorten(text)

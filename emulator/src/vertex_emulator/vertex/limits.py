@@ -6,8 +6,6 @@ Ranges: https://cloud.google.com/vertex-ai/generative-ai/docs/model-reference/in
 
 from __future__ import annotations
 
-import re
-
 from vertex_emulator.errors import ApiError, not_served
 from vertex_emulator.vertex.messages import Document
 
@@ -33,12 +31,6 @@ _NOT_SERVED = (
 )
 _TOOLS_SERVED = {"functionDeclarations", "googleSearch", "googleSearchRetrieval"}
 _REQUEST_NOT_SERVED = ("modelArmorConfig", "outputConfig", "continuationToken")
-
-
-def generation_of(version: str) -> int:
-    """Major version of the Gemini model that `version` names; 3 when it names no version."""
-    match = re.search(r"gemini-(\d+)", version)
-    return int(match[1]) if match else 3
 
 
 def check_request(request: Document, version: str) -> None:

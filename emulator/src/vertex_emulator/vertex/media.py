@@ -1,10 +1,8 @@
 """Tokens of images, video, audio and documents, by the rules that Google documents.
 
-Gemini 2 counts images in tiles and video, audio and pages at fixed rates
-(https://ai.google.dev/gemini-api/docs/tokens, section "Multimodal tokens"; the size of a tile:
-https://ai.google.dev/gemini-api/docs/image-understanding, section "Token calculation"). Later
-models count by media resolution
-(https://ai.google.dev/gemini-api/docs/media-resolution, section "Token counts").
+Images, frames and pages count by media resolution
+(https://ai.google.dev/gemini-api/docs/media-resolution, section "Token counts"), audio at a fixed
+rate (https://ai.google.dev/gemini-api/docs/tokens, section "Multimodal tokens").
 """
 
 from __future__ import annotations
@@ -18,11 +16,7 @@ from dataclasses import dataclass
 from vertex_emulator.errors import ApiError, not_served
 from vertex_emulator.vertex.messages import Document
 
-_TILE_TOKENS = 258
-_PAGE_TOKENS = 258
-_VIDEO_TOKENS_PER_SECOND = 263
 _AUDIO_TOKENS_PER_SECOND = 32
-_SMALL_IMAGE = 384
 
 # The same types as https://cloud.google.com/vertex-ai/generative-ai/docs/model-reference/inference
 _IMAGES = {"image/png", "image/jpeg", "image/webp", "image/heic", "image/heif"}
@@ -51,14 +45,13 @@ class Media:
     text: str = ""
 
 
-def measure(part: Document, mime_type: str, data: bytes, generation: int, resolution: str) -> Media:
+def measure(part: Document, mime_type: str, data: bytes, resolution: str) -> Media:
     """Count the tokens of one media part.
 
     Args:
         part: The part, for its video metadata.
         mime_type: IANA media type that the request names.
         data: The bytes.
-        generation: Major version of the Gemini model, such as 2 or 3.
         resolution: `LOW`, `MEDIUM`, `HIGH`, `ULTRA_HIGH` or empty for the model's default.
 
     Raises:
@@ -67,14 +60,13 @@ def measure(part: Document, mime_type: str, data: bytes, generation: int, resolu
     """
     mime_type = mime_type.partition(";")[0].strip().lower()
     if mime_type in _IMAGES:
-        return Media("IMAGE", _image_tokens(data, generation, resolution))
+        return Media("IMAGE", _image_tokens(data, resolution))
     if mime_type in _VIDEOS:
-        return Media("VIDEO", _video_tokens(part, mime_type, data, generation, resolution))
+        return Media("VIDEO", _video_tokens(part, mime_type, data, resolution))
     if mime_type in _AUDIO:
         return Media("AUDIO", math.ceil(_duration(mime_type, data) * _AUDIO_TOKENS_PER_SECOND))
     if mime_type == "application/pdf":
-        per_page = _PAGE_BY_RESOLUTION[resolution or "MEDIUM"] if generation > 2 else _PAGE_TOKENS
-        return Media("DOCUMENT", per_page * _pages(data))
+        return Media("DOCUMENT", _PAGE_BY_RESOLUTION[resolution or "MEDIUM"] * _pages(data))
     if mime_type in _TEXTS:
         return Media("TEXT", 0, data.decode("utf-8", "replace"))
     raise ApiError(
@@ -85,7 +77,7 @@ def measure(part: Document, mime_type: str, data: bytes, generation: int, resolu
     )
 
 
-def _image_tokens(data: bytes, generation: int, resolution: str) -> int:
+def _image_tokens(data: bytes, resolution: str) -> int:
     import imagesize
 
     try:
@@ -95,17 +87,10 @@ def _image_tokens(data: bytes, generation: int, resolution: str) -> int:
     width, height = size
     if width < 1 or height < 1:
         raise ApiError(400, "Provided image is not valid.")
-    if generation > 2:
-        return _IMAGE_BY_RESOLUTION[resolution or "HIGH"]
-    if max(width, height) <= _SMALL_IMAGE:
-        return _TILE_TOKENS
-    tile = min(768, max(256, math.floor(min(width, height) / 1.5)))
-    return math.ceil(width / tile) * math.ceil(height / tile) * _TILE_TOKENS
+    return _IMAGE_BY_RESOLUTION[resolution or "HIGH"]
 
 
-def _video_tokens(
-    part: Document, mime_type: str, data: bytes, generation: int, resolution: str
-) -> int:
+def _video_tokens(part: Document, mime_type: str, data: bytes, resolution: str) -> int:
     details = part.get("videoMetadata", {})
     start = _seconds(details.get("startOffset", "0s"))
     end = _seconds(details["endOffset"]) if "endOffset" in details else _duration(mime_type, data)
@@ -113,8 +98,7 @@ def _video_tokens(
     rate = details.get("fps", 1.0)
     if not 0 < rate <= 24:
         raise ApiError(400, "video_metadata.fps must be in the range (0.0, 24.0].")
-    per_frame = _FRAME_BY_RESOLUTION[resolution or "LOW"] if generation > 2 else None
-    return math.ceil(seconds * float(rate) * (per_frame or _VIDEO_TOKENS_PER_SECOND))
+    return math.ceil(seconds * float(rate) * _FRAME_BY_RESOLUTION[resolution or "LOW"])
 
 
 def _seconds(duration: str) -> float:

@@ -61,12 +61,10 @@ class PromptReader:
     """Reads the prompts of requests to one model.
 
     Args:
-        generation: Major version of the model, which decides how media are counted.
         read: Gives the bytes at a `gs://` address; ApiError 404 when there are none.
     """
 
-    def __init__(self, generation: int, read: Callable[[str], bytes]) -> None:
-        self._generation = generation
+    def __init__(self, read: Callable[[str], bytes]) -> None:
         self._read = read
         self._counts: Counter[str] = Counter()
         self._resolution = ""
@@ -132,7 +130,7 @@ class PromptReader:
     def _media(self, part: Document, mime_type: str, data: bytes) -> str:
         level = part.get("mediaResolution", {}).get("level", "")
         resolution = _level(level) or self._resolution
-        found = media.measure(part, mime_type, data, self._generation, resolution)
+        found = media.measure(part, mime_type, data, resolution)
         self._counts[found.modality] += found.tokens + tokens.count(found.text)
         return found.text
 

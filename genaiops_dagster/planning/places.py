@@ -1,0 +1,64 @@
+"""Whether the models of a use case are asked and tuned where the service has them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from genaiops_dagster.google_cloud.base_models import facts_of
+from genaiops_dagster.use_case import TUNED, UseCase
+
+
+class MisplacedModelError(RuntimeError):
+    """A model is not where the use case wants it; the message says where it is."""
+
+
+def misplaced(use_case: UseCase, location: str | None = None) -> list[str]:
+    """What the service does not have where the use case wants it, with where it has it.
+
+    Nothing is said of models that the facts do not have.
+
+    Args:
+        use_case: Whose file is looked at.
+        location: Where it is tuned, `GOOGLE_CLOUD_LOCATION`; not looked at if None.
+    """
+    return [*_asked(use_case), *_tuned(use_case, location)]
+
+
+def require_in_place(use_case: UseCase, location: str) -> None:
+    """Stop before anything is paid for a use case that cannot complete.
+
+    Raises:
+        MisplacedModelError: a model is not served, or not tuned, where it would be.
+    """
+    if found := misplaced(use_case, location):
+        raise MisplacedModelError("\n".join([f"{use_case.name}: {found[0]}", *found[1:]]))
+
+
+def _asked(use_case: UseCase) -> Iterator[str]:
+    """Places that the file names for candidates and the judge."""
+    judge = use_case.evaluation.judge
+    wanted = {
+        f"candidates.{name}.location": (candidate.model, candidate.location)
+        for name, candidate in use_case.candidates.items()
+        if candidate.model != TUNED
+    }
+    if judge is not None:
+        wanted["evaluation.judge.location"] = (judge.model, judge.location)
+    for field, (model, place) in wanted.items():
+        facts = facts_of(model)
+        if place and facts and facts.locations and place not in facts.locations:
+            served = ", ".join(facts.locations)
+            yield f"{field} is {place}, and {facts.name} is served in: {served}"
+
+
+def _tuned(use_case: UseCase, location: str | None) -> Iterator[str]:
+    """The base model, its method, and the region in which it is tuned."""
+    tuning = use_case.tuning
+    facts = facts_of(tuning.base_model)
+    if facts is None or not facts.sources or facts.ended:
+        return  # nothing is known of it, or its end is what is reported
+    if not facts.tuning_methods:
+        yield f"tuning.base_model is {facts.name}, which the service does not tune"
+    elif location is not None and location not in facts.tuned_in:
+        regions = " or ".join(facts.tuned_in)
+        yield f"{facts.name} is tuned in {regions}; GOOGLE_CLOUD_LOCATION is {location}"
