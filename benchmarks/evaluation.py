@@ -231,7 +231,9 @@ def run(rows: int, name: str = USE_CASE.name) -> tuple[EvaluationReport, float]:
         prompt=version(USE_CASE.prompt),
         evaluation_set=put_examples(store, rows),
     )
-    warehouse = Warehouse(lambda: bigquery.Client(project=vertex_ai.settings.project), "benchmark")
+    warehouse = Warehouse(
+        lambda: bigquery.Client(project=vertex_ai.settings.project), "benchmark", SYSTEM_CLOCK
+    )
     purse = Purse(
         use_case.name, use_case.budget, store, warehouse, SYSTEM_CLOCK, run_id=str(os.getpid())
     )

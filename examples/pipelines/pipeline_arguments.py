@@ -51,23 +51,25 @@ def tune(
     import time
 
     from google import genai
+    from google.genai import types
 
     client = genai.Client(vertexai=True, project=project, location=location)
     asked = f"{large_model_reference} {dataset_uri} {evaluation_data_uri} {epochs}"
     label = hashlib.sha256(asked.encode()).hexdigest()[:32]
-    found = list(client.tunings.list(config={"filter": f'labels.pipeline_arguments="{label}"'}))
+    listed = client.tunings.list()
+    found = [job for job in listed if (job.labels or {}).get("pipeline_arguments") == label]
     job = (
         found[0]
         if found
         else client.tunings.tune(
             base_model=large_model_reference,
-            training_dataset={"gcs_uri": dataset_uri},
-            config={
-                "tuned_model_display_name": model_display_name,
-                "epoch_count": epochs,
-                "validation_dataset": {"gcs_uri": evaluation_data_uri},
-                "labels": {"pipeline_arguments": label},
-            },
+            training_dataset=types.TuningDataset(gcs_uri=dataset_uri),
+            config=types.CreateTuningJobConfig(
+                tuned_model_display_name=model_display_name,
+                epoch_count=epochs,
+                validation_dataset=types.TuningValidationDataset(gcs_uri=evaluation_data_uri),
+                labels={"pipeline_arguments": label},
+            ),
         )
     )
     while not job.has_ended:

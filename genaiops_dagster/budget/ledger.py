@@ -119,12 +119,18 @@ class Month(Record):
         return self.map(lambda e: e.free() if e.work == work and _is_over(e, run_id, now) else e)
 
     def unrecorded(self, works: Collection[str], run_id: str, now: float) -> list[Entry]:
-        """What finished attempts at `works` have spent without recording it."""
-        return [
-            e
-            for e in self.entries
-            if e.work in works and e.requests and not e.recorded and _is_over(e, run_id, now)
-        ]
+        """What finished attempts have spent without recording it.
+
+        Those at `works`, of `run_id` or silent for too long; and at any other work those that are
+        silent and hold no reservation, as after BigQuery could not be written.
+        """
+
+        def is_left(entry: Entry) -> bool:
+            if entry.work in works:
+                return _is_over(entry, run_id, now)
+            return not entry.reserved_usd and _is_over(entry, "", now)
+
+        return [e for e in self.entries if e.requests and not e.recorded and is_left(e)]
 
     def recorded_by(self, recorder: str, entries: Collection[Entry]) -> Month:
         """With the name of who records some entries; their own run leaves it to them."""
@@ -223,7 +229,7 @@ class Ledger:
         Reserving the same work of the same run again replaces the reservation.
 
         Returns:
-            What earlier attempts at the work spent without recording it.
+            What earlier attempts spent without recording it.
 
         Raises:
             BudgetExceededError: a limit would be broken; nothing was reserved.
@@ -295,13 +301,13 @@ class Ledger:
             if _is_more(month.entry(*key), usd, used)
         }
 
-    def release(self, work: str, run_id: str, attempt: str = "") -> None:
-        """Give back what is still reserved, after what was spent was recorded."""
+    def release(self, work: str, run_id: str, attempt: str = "", *, recorded: bool = True) -> None:
+        """Give back what is still reserved, after what was spent was recorded, or could not be."""
 
         def change(entry: Entry) -> Entry:
             if entry.key != (work, run_id, attempt):
                 return entry
-            return entry.free().model_copy(update={"recorded": not entry.recorder})
+            return entry.free().model_copy(update={"recorded": recorded and not entry.recorder})
 
         self._change(lambda month: month.map(change))
 

@@ -12,6 +12,7 @@ from genaiops_dagster.budget.ledger import Entry, Key, Ledger, Usage
 from genaiops_dagster.budget.limits import require_within_budget
 from genaiops_dagster.budget.pricing import PriceList, token_cost
 from genaiops_dagster.budget.spend import Spend, record_spend
+from genaiops_dagster.google_cloud.bookkeeping import bookkeeping
 from genaiops_dagster.records.budget import CostEstimate, Stage
 from genaiops_dagster.records.clock import Clock
 from genaiops_dagster.records.record import find_record
@@ -160,8 +161,8 @@ class Purse:
     ) -> Iterator[Payment]:
         """Reserve what a step may cost, let it be spent, and record what it did cost.
 
-        What was used is recorded also when the step fails; what an attempt before it used that was
-        killed is recorded now.
+        What was used is recorded also when the step fails, with its own error; what an attempt
+        before it used that was killed, or could not record it, is recorded now.
 
         Args:
             work: Identifies what is paid; each attempt at the same work has a row of its own in the
@@ -200,11 +201,10 @@ class Purse:
             return None if usd is None else usd + used.fixed_usd
 
         payment = Payment(ledger, (work, self.run_id, attempt), price, self.clock)
-        try:
-            yield payment
-        finally:
+
+        def finish() -> None:
             payment.flush()
-            used = payment.total
+            used, recorded = payment.total, True
             if used != Usage():
                 spend = Spend(
                     id=_spend_id((work, self.run_id, attempt)),
@@ -218,9 +218,17 @@ class Purse:
                     cost_usd=price(used),
                     emulated=estimate.emulated,
                 )
-                record_spend(self.warehouse, [spend], self.clock.now())
-            ledger.release(work, self.run_id, attempt)
+                recorded = record_spend(self.warehouse, [spend], self.clock.now())
+            ledger.release(work, self.run_id, attempt, recorded=recorded)
             self._record(ledger, killed, attempt, emulated=estimate.emulated)
+
+        try:
+            yield payment
+        except BaseException:
+            with bookkeeping(f"The ledger of {work}", "The next attempt at it settles that."):
+                finish()
+            raise
+        finish()
 
     def settle(self, receipts: Iterable[Receipt], *, emulated: bool) -> None:
         """Record what the receipts show and a killed process did not record.
@@ -250,10 +258,14 @@ class Purse:
     def _record(
         self, ledger: Ledger, entries: Collection[Entry], recorder: str, *, emulated: bool
     ) -> None:
-        """Record what others spent who seem to be over, until none of them has spent more."""
+        """Record what others spent who seem to be over, until none of them has spent more.
+
+        Where the table cannot be written, the ledger goes on to say that they are not recorded.
+        """
         while entries:
             spent = [self._spend(entry, emulated=emulated) for entry in entries]
-            record_spend(self.warehouse, spent, self.clock.now())
+            if not record_spend(self.warehouse, spent, self.clock.now()):
+                return
             entries = ledger.mark_recorded(entries, recorder)
 
     def _spend(self, entry: Entry, *, emulated: bool) -> Spend:

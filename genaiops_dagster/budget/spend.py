@@ -6,6 +6,7 @@ import datetime as dt
 from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
+from genaiops_dagster.google_cloud.bookkeeping import bookkeeping
 from genaiops_dagster.google_cloud.warehouse import Column, Table
 from genaiops_dagster.records import layout
 from genaiops_dagster.records.record import Record
@@ -58,6 +59,17 @@ class Spend(Record):
     emulated: bool
 
 
-def record_spend(warehouse: Warehouse, payments: Iterable[Spend], now: dt.datetime) -> None:
-    """Write payments to the table `spend`, recorded `now`."""
-    warehouse.merge(SPEND, [{**p.model_dump(), "created": now.isoformat()} for p in payments])
+def record_spend(warehouse: Warehouse, payments: Iterable[Spend], now: dt.datetime) -> bool:
+    """Write payments to the table `spend`, recorded `now`; whether the table has them.
+
+    The ledger has them in any case, so that a failure is logged, and fails no step.
+    """
+    rows = [{**p.model_dump(), "created": now.isoformat()} for p in payments]
+    late = True
+    with bookkeeping(
+        f"The table {SPEND.name}",
+        "The ledger has what was paid; the use case's next paid step this month records it.",
+    ):
+        warehouse.merge(SPEND, rows)
+        late = False
+    return not late

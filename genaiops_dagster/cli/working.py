@@ -48,7 +48,7 @@ def workspace(use_case: UseCase, folder: Path) -> Iterator[Workspace]:
         yield Workspace(
             use_case,
             ObjectStore.connect(session.settings),
-            Warehouse.connect(session.settings),
+            Warehouse.connect(session.settings, SYSTEM_CLOCK),
             VertexAI(session.settings),
             SYSTEM_CLOCK,
         )

@@ -20,6 +20,7 @@ from genaiops_dagster.comparison.summaries import (
 )
 from genaiops_dagster.comparison.tables import MODEL_COMPARISONS
 from genaiops_dagster.comparison.trend import TrendPoint, read_trend
+from genaiops_dagster.google_cloud.bookkeeping import bookkeeping
 from genaiops_dagster.orchestration.asset_options import asset_key, use_case_asset
 from genaiops_dagster.orchestration.metadata import chart_image, markdown_table
 from genaiops_dagster.orchestration.plain_text import escape_markdown
@@ -87,7 +88,9 @@ def build_assets(use_case: UseCase) -> list[dg.AssetsDefinition]:
                 raise dg.Failure(str(error), allow_retries=False) from error
             address = publish(here.store, here.warehouse, use_case, comparison, rows, prompt)
             table = here.warehouse.table_id(MODEL_COMPARISONS.name)
-            trend = read_trend(here.warehouse, use_case.name, comparison.primary_metric)
+            trend: list[TrendPoint] = []
+            with bookkeeping("The trend", "It is drawn again with the next comparison."):
+                trend = read_trend(here.warehouse, use_case.name, comparison.primary_metric)
         context.log.info(f"Compared {len(comparison.leaderboard)} candidates on the same rows")
         yield dg.MaterializeResult(
             value=comparison,

@@ -19,6 +19,7 @@ from genaiops_dagster.comparison.tables import (
     table_rows,
 )
 from genaiops_dagster.evaluation.report import read_measured_rows
+from genaiops_dagster.google_cloud.bookkeeping import bookkeeping
 from genaiops_dagster.google_cloud.object_store import ObjectStore
 from genaiops_dagster.google_cloud.warehouse import Warehouse
 from genaiops_dagster.records.comparison import Comparison
@@ -59,15 +60,20 @@ def publish(
 ) -> str:
     """Write tables and files of a comparison; the address of its JSON.
 
-    Rows have keys, and the name of every file holds the id of its comparison, so that it makes no
+    The files are what other steps go by: where BigQuery cannot be written, that is logged. Rows
+    have keys, and the name of every file holds the id of its comparison, so that it makes no
     difference if it is written again, or by two runs at once.
     """
-    if not _is_in_tables(warehouse, comparison):
-        for table, records in table_rows(use_case, comparison, rows, prompt):
-            warehouse.merge(table, records)
-    warehouse.ensure_view(
-        LATEST_LEADERBOARD, latest_leaderboard_sql(warehouse), LATEST_LEADERBOARD_DESCRIPTION
-    )
+    with bookkeeping(
+        f"The table {MODEL_COMPARISONS.name}",
+        "The comparison is in the bucket; materialize model_comparison again to copy it.",
+    ):
+        if not _is_in_tables(warehouse, comparison):
+            for table, records in table_rows(use_case, comparison, rows, prompt):
+                warehouse.merge(table, records)
+        warehouse.ensure_view(
+            LATEST_LEADERBOARD, latest_leaderboard_sql(warehouse), LATEST_LEADERBOARD_DESCRIPTION
+        )
     layout = Layout(comparison.use_case)
     for name, records in {
         "leaderboard": comparison_rows(use_case, comparison, prompt),
@@ -87,7 +93,9 @@ def publish(
 
 def _is_in_tables(warehouse: Warehouse, comparison: Comparison) -> bool:
     """Whether the table that is written last has the comparison."""
-    table = warehouse.ensure_table(MODEL_COMPARISONS)
+    if not warehouse.exists(MODEL_COMPARISONS.name):
+        return False
+    table = warehouse.table_id(MODEL_COMPARISONS.name)
     found = warehouse.rows(
         f"SELECT COUNT(*) AS count FROM `{table}` "  # noqa: S608 - the name is a constant
         "WHERE use_case = @use_case AND comparison_id = @id",

@@ -24,7 +24,9 @@ def read_trend(warehouse: Warehouse, use_case: str, metric: str) -> list[TrendPo
 
     Comparisons by another primary metric are left out.
     """
-    table = warehouse.ensure_table(MODEL_COMPARISONS)
+    if not warehouse.exists(MODEL_COMPARISONS.name):
+        return []
+    table = warehouse.table_id(MODEL_COMPARISONS.name)
     found = warehouse.rows(
         f"""
         SELECT created, candidate, primary_mean

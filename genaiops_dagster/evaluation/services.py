@@ -23,6 +23,7 @@ from genaiops_dagster.evaluation.asking.counting import Counter
 from genaiops_dagster.evaluation.asking.inference import Contents, Model, contents_key
 from genaiops_dagster.evaluation.judging.judge import judge_digest
 from genaiops_dagster.google_cloud.vertex_ai import VertexAI
+from genaiops_dagster.records.claims import Claim
 from genaiops_dagster.records.evaluation import Answer, Judgement
 from genaiops_dagster.records.fingerprint import fingerprint
 from genaiops_dagster.records.layout import Layout
@@ -31,6 +32,9 @@ from genaiops_dagster.records.record import Record
 from genaiops_dagster.use_case.evaluation import Evaluation
 
 R = TypeVar("R", bound=Record)
+
+_CREATION_SECONDS = 60.0
+"""How long the claim to create a batch job stands."""
 
 
 class Services:
@@ -156,12 +160,16 @@ class Services:
             system_instruction,
             questions,
             self.evaluation.batch_wait_seconds,
-            self.purse.clock,
+            self._batch_claim,
             log,
             afresh=self._mode == "refresh",
         )
         for key, answer in found:
             service.keep(key, answer)
+
+    def _batch_claim(self, job: str) -> Claim:
+        name = self._layout.batch_claim(job)
+        return Claim(self.purse.store, name, _CREATION_SECONDS, self.purse.clock)
 
 
 def _subject(folder: str) -> str:

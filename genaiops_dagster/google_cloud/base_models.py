@@ -184,7 +184,7 @@ def stale_facts(today: dt.date) -> str:
 
 
 def availability(model: str, today: dt.date) -> Availability:
-    """Whether `model` can be used, and for how long.
+    """Whether `model` can be used, and for how long at least.
 
     Args:
         model: Name or resource of a base model.
@@ -203,16 +203,20 @@ def availability(model: str, today: dt.date) -> Availability:
         sentence, standing = f"{name}: no retirement was announced", "available"
     else:
         near = (first - today).days <= WARN_DAYS
-        sentence = f"{name} is retired not before {first}{advice}"
+        sentence = (
+            f"{name} is retired not before {first}{advice}"
+            if today < first
+            else f"{name} may have been retired since {first}, the first possible day{advice}"
+        )
         standing = "closing" if near else "available"
     return Availability.model_validate({"model": name, "standing": standing, "sentence": sentence})
 
 
 def require_available(model: str, today: dt.date) -> None:
-    """Stop before a model that is gone is paid for.
+    """Stop before a model that may be gone, and takes what is tuned on it along, is paid for.
 
     Raises:
-        RetiredModelError: it was retired.
+        RetiredModelError: the first possible day of its retirement has come.
     """
     found = availability(model, today)
     if found.standing == "retired":
@@ -220,6 +224,6 @@ def require_available(model: str, today: dt.date) -> None:
 
 
 def concerns(models: Iterable[str], today: dt.date) -> list[Availability]:
-    """Those of `models` that are retired or soon will be, each once."""
+    """Those of `models` that may be retired now or soon, each once."""
     found = {model: availability(model, today) for model in sorted(set(models))}
     return [one for one in found.values() if one.standing in ("closing", "retired")]

@@ -12,6 +12,7 @@ from genaiops_dagster.google_cloud.object_store import ObjectStore
 from genaiops_dagster.google_cloud.settings import GoogleCloudSettings
 from genaiops_dagster.google_cloud.vertex_ai import VertexAI
 from genaiops_dagster.google_cloud.warehouse import Warehouse
+from genaiops_dagster.records.clock import Clock
 
 
 class ObjectStoreResource(dg.ConfigurableResource[Any]):
@@ -32,10 +33,12 @@ class WarehouseResource(dg.ConfigurableResource[Any]):
     dataset: str
 
     @contextmanager
-    def get_warehouse(self) -> Iterator[Warehouse]:
+    def get_warehouse(self, clock: Clock) -> Iterator[Warehouse]:
         """The dataset, over a client of `bigquery` built on first use and closed at the end."""
         with ExitStack() as stack:
-            yield Warehouse(lambda: stack.enter_context(self.bigquery.get_client()), self.dataset)
+            yield Warehouse(
+                lambda: stack.enter_context(self.bigquery.get_client()), self.dataset, clock
+            )
 
 
 class VertexAIResource(dg.ConfigurableResource[Any]):

@@ -9,12 +9,19 @@ import uuid
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from genaiops_dagster.google_cloud.bookkeeping import bookkeeping
+from genaiops_dagster.google_cloud.patience import try_again
 
 if TYPE_CHECKING:
+    from google.api_core.exceptions import GoogleAPICallError
     from google.cloud import bigquery
 
     from genaiops_dagster.google_cloud.settings import GoogleCloudSettings
+    from genaiops_dagster.records.clock import Clock
+
+T = TypeVar("T")
 
 _PARAMETER_TYPES: list[tuple[type, str]] = [  # bool before int, datetime before date
     (bool, "BOOL"),
@@ -27,6 +34,15 @@ _PARAMETER_TYPES: list[tuple[type, str]] = [  # bool before int, datetime before
 
 _STREAMED_ROWS = 500  # what the documentation of insertAll recommends
 _STREAMING_SECONDS = 15.0  # who streams tries again later, rather than wait
+_YOUNG = dt.timedelta(minutes=30)  # three times as long as rows were reported to be lost
+
+_BUSY_REASONS = {"rateLimitExceeded", "jobRateLimitExceeded", "quotaExceeded"}
+_BUSY_MESSAGES = ("could not serialize access to table", "too many dml statements outstanding")
+"""How BigQuery refuses a statement, undone, where others change the same table.
+
+Source: https://cloud.google.com/bigquery/docs/data-manipulation-language (conflicts, queued DML).
+The client itself does not try these again (google.cloud.bigquery.retry, 3.47).
+"""
 
 
 @dataclass(frozen=True)
@@ -78,19 +94,29 @@ class Warehouse:
 
     Args:
         connect: Gives the BigQuery client; called on first use.
-        dataset: Dataset name, in the client's project.
+        dataset: Dataset name, in the client's project. It and its tables are created when
+            BigQuery says that they are not there; where they are, no right to create is needed.
+        clock: Waits where BigQuery asks for patience.
     """
 
-    def __init__(self, connect: Callable[[], bigquery.Client], dataset: str) -> None:
+    def __init__(
+        self,
+        connect: Callable[[], bigquery.Client],
+        dataset: str,
+        clock: Clock,
+    ) -> None:
         self._connect = connect
         self.dataset = dataset
+        self._clock = clock
+        self._has_created = False
+        self._settled: set[str] = set()
 
     @functools.cached_property
     def _client(self) -> bigquery.Client:
         return self._connect()
 
     @classmethod
-    def connect(cls, settings: GoogleCloudSettings) -> Warehouse:
+    def connect(cls, settings: GoogleCloudSettings, clock: Clock) -> Warehouse:
         """The dataset of result tables, with a client of its own."""
 
         def connect() -> bigquery.Client:
@@ -98,7 +124,7 @@ class Warehouse:
 
             return bigquery.Client(settings.project, location=settings.bigquery_location)
 
-        return cls(connect, settings.dataset)
+        return cls(connect, settings.dataset, clock)
 
     def table_id(self, table: str) -> str:
         """`project.dataset.table`."""
@@ -119,7 +145,7 @@ class Warehouse:
             maximum_bytes_billed: The query fails, unbilled, if it would read more.
         """
         config = _job_config(parameters, maximum_bytes_billed)
-        return self._client.query(sql, job_config=config).result()
+        return self._patiently(lambda: self._client.query(sql, job_config=config).result())
 
     def estimate(self, sql: str, parameters: Mapping[str, Any] | None = None) -> QueryEstimate:
         """A dry run: what a query would read and return, free of charge.
@@ -189,7 +215,6 @@ class Warehouse:
         """
         from google.cloud import bigquery
 
-        self._client.create_dataset(self.dataset, exists_ok=True)
         config = bigquery.LoadJobConfig(
             schema=[bigquery.SchemaField(name, kind) for name, kind in columns.items()],
             source_format=bigquery.SourceFormat.NEWLINE_DELIMITED_JSON,
@@ -205,24 +230,18 @@ class Warehouse:
 
     def exists(self, table: str) -> bool:
         """Whether the dataset has such a table."""
-        from google.api_core.exceptions import NotFound
-
-        try:
-            self._client.get_table(self.table_id(table))
-        except NotFound:
-            return False
-        return True
+        return self._find(table) is not None
 
     def ensure_table(self, table: Table) -> str:
-        """Create dataset and table where they are missing; the table's full id."""
+        """Create the table, and its dataset, where they are missing; the table's full id."""
         from google.cloud import bigquery
 
-        self._client.create_dataset(self.dataset, exists_ok=True)
-        target = bigquery.Table(self.table_id(table.name), schema=_schema(table))
-        target.description = table.description
-        target.time_partitioning = bigquery.TimePartitioning(field=table.partition)
-        target.clustering_fields = list(table.clustering)
-        self._client.create_table(target, exists_ok=True)
+        if self._find(table.name) is None:
+            target = bigquery.Table(self.table_id(table.name), schema=_schema(table))
+            target.description = table.description
+            target.time_partitioning = bigquery.TimePartitioning(field=table.partition)
+            target.clustering_fields = list(table.clustering)
+            self._create(target)
         return self.table_id(table.name)
 
     def ensure_view(self, name: str, sql: str, description: str) -> str:
@@ -231,16 +250,75 @@ class Warehouse:
 
         view = bigquery.Table(self.table_id(name))
         view.view_query, view.description = sql, description
-        if self._client.create_table(view, exists_ok=True).view_query != sql:
+        found = self._find(name) or self._create(view)
+        if found.view_query != sql:
             self._client.update_table(view, ["view_query", "description"])
         return self.table_id(name)
 
+    def _find(self, table: str) -> bigquery.Table | None:
+        from google.api_core.exceptions import NotFound
+
+        try:
+            return self._client.get_table(self.table_id(table))
+        except NotFound:
+            return None
+
+    def _create(self, table: bigquery.Table) -> bigquery.Table:
+        """Create a table or view that was not found, or find what somebody else just created."""
+        return self._patiently(
+            lambda: self._client.create_table(table, exists_ok=True), self._create_dataset
+        )
+
+    def _create_dataset(self) -> None:
+        self._client.create_dataset(self.dataset, exists_ok=True)
+
+    def _patiently(self, do: Callable[[], T], create: Callable[[], object] | None = None) -> T:
+        """What `do` returns, tried again where BigQuery was busy, or what it needs was just made.
+
+        Args:
+            do: Sends the request; one that failed has changed nothing.
+            create: Creates what `do` did not find; called once, and only then.
+
+        Raises:
+            google.cloud.exceptions.GoogleCloudError: the last failure.
+        """
+        from google.api_core.exceptions import NotFound
+
+        missing = [create] if create else []
+
+        def attempt() -> T:
+            try:
+                return do()
+            except NotFound:
+                if not missing:
+                    raise
+                missing.pop()()
+                self._has_created = True
+                return do()
+
+        return try_again(attempt, self._is_passing, self._clock.sleep)
+
+    def _is_passing(self, error: BaseException) -> bool:
+        """Whether a failed request may succeed soon.
+
+        A table may stay unknown to other parts of BigQuery for some seconds after its creation.
+        """
+        from google.api_core.exceptions import GoogleAPICallError, NotFound
+
+        if isinstance(error, NotFound):
+            return self._has_created
+        return isinstance(error, GoogleAPICallError) and _is_busy(error)
+
     def append(self, table: Table, rows: Sequence[Mapping[str, Any]]) -> None:
-        """Stream rows into a table, for rows that come a few at a time and never change.
+        """Add rows that come a few at a time and never change.
 
-        The keys of a row are its insert id, by which BigQuery knows a row that is sent again soon.
+        They are streamed, where the keys of a row are its insert id, by which BigQuery knows a row
+        that is sent again soon; into a table younger than half an hour they are merged, because
+        streamed rows may be lost there without an error.
 
-        Source: https://cloud.google.com/bigquery/docs/streaming-data-into-bigquery
+        Sources: https://cloud.google.com/bigquery/docs/streaming-data-into-bigquery;
+        https://github.com/googleapis/google-cloud-go/issues/975 (rows lost up to ten minutes after
+        a table was created).
 
         Raises:
             google.cloud.exceptions.GoogleCloudError: the rows were not taken.
@@ -251,11 +329,22 @@ class Warehouse:
         records = [dict(row) for row in rows]
         for start in range(0, len(records), _STREAMED_ROWS):
             part = records[start : start + _STREAMED_ROWS]
-            try:
-                self._stream(table, part)
-            except NotFound:
-                self.ensure_table(table)
-                self._stream(table, part)
+            if self._takes_streams(table):
+                try:
+                    self._stream(table, part)
+                    continue
+                except NotFound:
+                    self._settled.discard(table.name)
+            self.merge(table, part)
+
+    def _takes_streams(self, table: Table) -> bool:
+        """Whether the table has been there for so long that no streamed row is lost."""
+        if table.name not in self._settled:
+            found = self._find(table.name)
+            if found is None or self._clock.now() - found.created < _YOUNG:
+                return False
+            self._settled.add(table.name)
+        return True
 
     def _stream(self, table: Table, rows: list[dict[str, Any]]) -> None:
         from google.cloud.bigquery import DEFAULT_RETRY
@@ -275,10 +364,25 @@ class Warehouse:
         """
         records = [dict(row) for row in rows]
         if records:
-            target = self.ensure_table(table)
+            target = self.table_id(table.name)
             with self._staged(table, records) as staging:
-                self._client.query(_merge_sql(table, target, staging)).result()
+                self._change(table, _merge_sql(table, target, staging), {})
         return len(records)
+
+    def rehearse_merge(self, table: Table) -> bool:
+        """A dry run of `merge`, free of charge; False if the table does not exist yet.
+
+        Raises:
+            google.cloud.exceptions.GoogleCloudError: rows could not be merged.
+        """
+        from google.api_core.exceptions import NotFound
+
+        target = self.table_id(table.name)
+        try:
+            self.estimate(_merge_sql(table, target, target))
+        except NotFound:
+            return False
+        return True
 
     def replace(
         self, table: Table, rows: Iterable[Mapping[str, Any]], where: Mapping[str, Any]
@@ -297,13 +401,21 @@ class Warehouse:
             How many rows were given.
         """
         records = [dict(row) for row in rows]
-        target = self.ensure_table(table)
+        target = self.table_id(table.name)
+        if not records:
+            self._change(table, _delete_sql(target, where), where)
+            return 0
         with self._staged(table, records) as staging:
-            config = _job_config(where)
-            self._client.query(
-                _replace_sql(table, target, staging, where), job_config=config
-            ).result()
+            self._change(table, _replace_sql(table, target, staging, where), where)
         return len(records)
+
+    def _change(self, table: Table, sql: str, parameters: Mapping[str, Any]) -> None:
+        """Run a statement that changes a table, which is created if it is missing."""
+        config = _job_config(parameters)
+        self._patiently(
+            lambda: self._client.query(sql, job_config=config).result(),
+            lambda: self.ensure_table(table),
+        )
 
     def _load(self, start: Callable[[str], bigquery.LoadJob]) -> None:
         """Start a load job under an id of its own, and wait for it.
@@ -313,12 +425,15 @@ class Warehouse:
         """
         from google.api_core.exceptions import Conflict
 
-        job_id = uuid.uuid4().hex
-        try:
-            job = start(job_id)
-        except Conflict:
-            job = self._client.get_job(job_id)
-        job.result()
+        def load() -> None:
+            job_id = uuid.uuid4().hex
+            try:
+                job = start(job_id)
+            except Conflict:
+                job = self._client.get_job(job_id)
+            job.result()
+
+        self._patiently(load, self._create_dataset)
 
     @contextmanager
     def _staged(self, table: Table, records: list[dict[str, Any]]) -> Iterator[str]:
@@ -326,21 +441,23 @@ class Warehouse:
         from google.cloud import bigquery
 
         staging = self.table_id(f"{table.name}_staging_{uuid.uuid4().hex}")
+        config = bigquery.LoadJobConfig(schema=_schema(table), write_disposition="WRITE_EMPTY")
         try:
-            if records:
-                config = bigquery.LoadJobConfig(
-                    schema=_schema(table), write_disposition="WRITE_EMPTY"
+            self._load(
+                lambda job_id: self._client.load_table_from_json(
+                    records, staging, job_config=config, job_id=job_id
                 )
-                self._load(
-                    lambda job_id: self._client.load_table_from_json(
-                        records, staging, job_config=config, job_id=job_id
-                    )
-                )
-            else:
-                self._client.create_table(bigquery.Table(staging, schema=_schema(table)))
+            )
             yield staging
         finally:
-            self._client.delete_table(staging, not_found_ok=True)
+            with bookkeeping("The removal of a staging table", f"Remove {staging} yourself."):
+                self._client.delete_table(staging, not_found_ok=True)
+
+
+def _is_busy(error: GoogleAPICallError) -> bool:
+    reasons = {item.get("reason") for item in error.errors if isinstance(item, Mapping)}
+    message = (error.message or "").lower()
+    return bool(reasons & _BUSY_REASONS) or any(text in message for text in _BUSY_MESSAGES)
 
 
 def _job_config(
@@ -393,6 +510,11 @@ def _replace_sql(table: Table, target: str, staging: str, where: Mapping[str, An
         WHEN NOT MATCHED BY SOURCE AND {condition} THEN DELETE
         WHEN NOT MATCHED THEN INSERT ({columns}) VALUES ({values})
     """  # noqa: S608 - names come from Table constants and from our own callers
+
+
+def _delete_sql(target: str, where: Mapping[str, Any]) -> str:
+    condition = " AND ".join(f"{name} = @{name}" for name in where)
+    return f"DELETE FROM `{target}` WHERE {condition}"  # noqa: S608 - as in `_replace_sql`
 
 
 def _merge_sql(table: Table, target: str, staging: str) -> str:

@@ -71,7 +71,7 @@ class _Context(Protocol):
 def open_workspace(context: _Context, use_case: UseCase) -> Iterator[Workspace]:
     """The workspace of `use_case` over a context's resources, whose clients close at the end."""
     resources = context.resources
-    with resources.warehouse.get_warehouse() as warehouse:
+    with resources.warehouse.get_warehouse(SYSTEM_CLOCK) as warehouse:
         yield Workspace(
             use_case,
             resources.object_store.get_store(),

@@ -135,7 +135,7 @@ def build_assets(use_case: UseCase) -> list[dg.AssetsDefinition | dg.AssetChecks
     @dg.asset_check(
         asset=asset_key(use_case, "cost_estimate"),
         name="models_available",
-        description="No model of the use case is retired, or will be within half a year.",
+        description="No model of the use case is retired, or may be within four months.",
     )
     def models_available() -> dg.AssetCheckResult:
         found = concerns(models_of(use_case), SYSTEM_CLOCK.today())

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from genaiops_dagster.google_cloud.bookkeeping import bookkeeping
 from genaiops_dagster.google_cloud.warehouse import Column, Table, Warehouse
 from genaiops_dagster.promotion.log import DecisionLog
 from genaiops_dagster.records import layout
@@ -40,8 +41,17 @@ PROMOTIONS = Table(
 
 
 def publish_log(warehouse: Warehouse, log: DecisionLog) -> None:
-    """Bring the table to what the log says."""
-    warehouse.merge(PROMOTIONS, [promotion_row(log.use_case, entry) for entry in log.read()])
+    """Bring the table to what the log says.
+
+    Every call writes the whole log, so that a failure is logged, and made good by the next call.
+    """
+    rows = [promotion_row(log.use_case, entry) for entry in log.read()]
+    with bookkeeping(
+        f"The table {PROMOTIONS.name}",
+        f"The decision log in the bucket is complete; the next decision of {log.use_case} copies "
+        "it again.",
+    ):
+        warehouse.merge(PROMOTIONS, rows)
 
 
 def promotion_row(use_case: str, entry: LogEntry) -> dict[str, Any]:

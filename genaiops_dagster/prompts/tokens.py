@@ -61,17 +61,28 @@ def user_message(text: str) -> Content:
 def api_counter(models: VertexAI, model: str) -> CountTokens:
     """Counts with the CountTokens API of the base model `model`, which is free of charge.
 
-    Source: https://cloud.google.com/vertex-ai/generative-ai/docs/multimodal/get-token-count
+    Contents that end with a turn of the model, as training examples do, are refused by newer
+    models: its text is counted as a user's.
+
+    Sources: https://cloud.google.com/vertex-ai/generative-ai/docs/multimodal/get-token-count;
+    https://github.com/LibreChat-AI/agents/issues/323 ("Requests ending with a model turn are not
+    supported.").
     """
     client = models.serving(models.model_address(model)).genai
 
     def count(contents: Sequence[Content]) -> int:
-        response = client.models.count_tokens(model=model, contents=list(contents))
+        response = client.models.count_tokens(model=model, contents=_ending_with_user(contents))
         if response.total_tokens is None:
             raise RuntimeError(f"CountTokens of {model} answered without a total")
         return int(response.total_tokens)
 
     return count
+
+
+def _ending_with_user(contents: Sequence[Content]) -> list[Any]:
+    if not contents or contents[-1].get("role") != "model":
+        return list(contents)
+    return [*contents[:-1], {**contents[-1], "role": "user"}]
 
 
 def sample(items: Iterable[T], size: int, seed: int) -> tuple[list[T], int]:

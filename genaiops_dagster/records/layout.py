@@ -118,6 +118,10 @@ class Layout:
         """Prefix of requests and answers of batch jobs."""
         return f"{self.use_case}/batches/"
 
+    def batch_claim(self, job: str) -> str:
+        """The right to create a batch job, by its display name."""
+        return f"{self.use_case}/evaluations/{job}.claim.json"
+
     @property
     def batch_tables(self) -> str:
         """Prefix of the tables for requests and answers of batch jobs."""
@@ -188,6 +192,10 @@ class Layout:
     def context_cache(self, fingerprint: str) -> str:
         """Note of cached content."""
         return f"{self.use_case}/context_caches/{fingerprint}.json"
+
+    def context_cache_claim(self, fingerprint: str) -> str:
+        """The right to create cached content."""
+        return f"{self.use_case}/context_caches/{fingerprint}.claim.json"
 
     def file(self, digest: str, ending: str) -> str:
         """A file of this machine that a question brings."""

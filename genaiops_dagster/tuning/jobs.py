@@ -2,12 +2,19 @@
 
 from __future__ import annotations
 
+import itertools
 import logging
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING
 
-from genaiops_dagster.google_cloud.patience import read_patiently
+from genaiops_dagster.google_cloud.patience import (
+    AnswerLostError,
+    NoRoomError,
+    only_once,
+    read_patiently,
+    sent_once,
+)
 from genaiops_dagster.records.claims import Claim
 from genaiops_dagster.records.clock import Clock
 from genaiops_dagster.records.layout import Layout
@@ -30,20 +37,13 @@ _METHODS = {  # https://googleapis.github.io/python-genai, TuningMethod
     "preference": "PREFERENCE_TUNING",
     "distillation": "DISTILLATION",
 }
-_UNCLEAR_STATUSES = {408, 500, 502, 503, 504}
 _ADAPTER_SIZES = {1: "ONE", 2: "TWO", 4: "FOUR", 8: "EIGHT", 16: "SIXTEEN"}
 _CREATIONS = 3
+_PAGE_JOBS = 100
+_MOST_JOBS = 100 * _PAGE_JOBS  # a look of more pages would take minutes
 _LOOK_SECONDS = 1.0
 _CLAIM_LIFETIMES = 10
 """How many times as long as a claim lasts a process tries to create a job, or waits for one."""
-
-
-class _TooManyRequestsError(Exception):
-    """The service had no room for the request: nothing was created, and it may be sent again."""
-
-
-class _AnswerLostError(Exception):
-    """A request whose work may have been done, although no good answer came."""
 
 
 class JobRecord(Record):
@@ -140,6 +140,8 @@ class TuningJobs:
             found = self.find(recipe)
             if found is not None and _attempt(found) >= attempt:
                 return found
+            if holds and not claim.is_fresh():  # to look through many jobs takes long
+                holds = claim.renew()
             too_slow = too_slow or (holds and not claim.is_fresh())
             if self._clock.elapsed() >= deadline:
                 if holds:
@@ -155,10 +157,10 @@ class TuningJobs:
                     )
                 try:
                     self._create(recipe, attempt, claim)
-                except _AnswerLostError as error:
+                except AnswerLostError as error:
                     self._log.warning("Creating the tuning job had no clear outcome: %s", error)
                     answers_lost.append(str(error))
-                except _TooManyRequestsError as error:
+                except NoRoomError as error:
                     refused = str(error)
                     self._log.warning("The service has no room for a tuning job yet: %s", refused)
                 else:
@@ -189,40 +191,38 @@ class TuningJobs:
         """Ask the service for a job, once.
 
         Raises:
-            _AnswerLostError: only the list of jobs can tell whether there is one now.
-            _TooManyRequestsError: the service refused for now; the claim was given back.
+            AnswerLostError: only the list of jobs can tell whether there is one now.
+            NoRoomError: the service refused for now; the claim was given back.
             google.genai.errors.APIError: the service refused; the claim was given back.
         """
-        import httpx
-        from google.genai import errors
+        from google.genai import errors, types
 
         try:
-            with warnings.catch_warnings():  # that tuning in the SDK may change is not for a user
-                warnings.simplefilter("ignore", errors.ExperimentalWarning)
+            with sent_once(), warnings.catch_warnings():
+                warnings.simplefilter("ignore", errors.ExperimentalWarning)  # tells users nothing
                 job = self._client.tunings.tune(
                     base_model=recipe.continue_from or recipe.base_model,
-                    training_dataset={"gcs_uri": recipe.training_uri},
+                    training_dataset=types.TuningDataset(gcs_uri=recipe.training_uri),
                     config=_creation(recipe, attempt, claim.create_timeout),
                 )
-        except errors.APIError as error:
-            if error.code in _UNCLEAR_STATUSES:
-                raise _AnswerLostError(str(error)) from error
+        except (errors.APIError, NoRoomError):
             claim.release()
-            if error.code == 429:
-                raise _TooManyRequestsError(error.message or str(error)) from error
             raise
-        except httpx.TransportError as error:
-            raise _AnswerLostError(f"{type(error).__name__}: {error}") from error
         self._log.info("Created tuning job %s", job.name)
         self._remember(recipe, job)
 
     def _labelled(self, recipe: TuningRecipe) -> list[types.TuningJob]:
+        """The jobs of `recipe` among all of the location; whether labels filter is undocumented.
+
+        Source: https://cloud.google.com/vertex-ai/generative-ai/docs/reference/rest/v1beta1/\
+projects.locations.tuningJobs/list ("the standard list filter", without its grammar)
+        """
         label = recipe.fingerprint[:_LABEL_LENGTH]
-        wanted = f'labels.{FINGERPRINT_LABEL}="{label}"'
         listed = read_patiently(
-            lambda: list(self._client.tunings.list(config={"filter": wanted, "page_size": 100})),
-            self._clock.sleep,
+            lambda: list(itertools.islice(all_jobs(self._client), _MOST_JOBS)), self._clock.sleep
         )
+        if len(listed) == _MOST_JOBS:
+            self._log.warning("Only the first %d tuning jobs are looked through", _MOST_JOBS)
         return [job for job in listed if (job.labels or {}).get(FINGERPRINT_LABEL) == label]
 
     def _get(self, name: str) -> types.TuningJob | None:
@@ -247,6 +247,12 @@ class TuningJobs:
             raise TuningJobError(f"{recipe.use_case}: the service created a job without a name")
         note = JobRecord(fingerprint=recipe.fingerprint, job=job.name, attempt=_attempt(job))
         self._store.write(record_name(recipe), to_json(note, indent=2))
+
+
+def all_jobs(client: genai.Client) -> Iterable[types.TuningJob]:
+    """The tuning jobs of the client's location; asks for the first page now, for others later."""
+    listed: Iterable[types.TuningJob] = client.tunings.list(config={"page_size": _PAGE_JOBS})
+    return listed
 
 
 def record_name(recipe: TuningRecipe) -> str:
@@ -283,10 +289,7 @@ def _creation(
             "genaiops_training_set": recipe.training_digest[:_LABEL_LENGTH],
             "genaiops_prompt": recipe.prompt_digest[:_LABEL_LENGTH],
         },
-        http_options=types.HttpOptions(
-            timeout=int(timeout_seconds * 1000),
-            retry_options=types.HttpRetryOptions(attempts=1),
-        ),
+        http_options=only_once(timeout_seconds),
     )
 
 

@@ -4,16 +4,23 @@ from __future__ import annotations
 
 import os
 import threading
+import uuid
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
 from typer.testing import CliRunner
 
+from genaiops_dagster.budget.spend import SPEND
 from genaiops_dagster.cli.app import app
 from genaiops_dagster.cli.emulator_process import answers
 from genaiops_dagster.cli.session import open_session
-from vertex_emulator.testing import GOOGLE_VARIABLES, start_emulator
+from genaiops_dagster.google_cloud.settings import GoogleCloudSettings
+from genaiops_dagster.google_cloud.warehouse import Warehouse
+from genaiops_dagster.planning.estimate import models_of
+from genaiops_dagster.records.clock import SYSTEM_CLOCK
+from genaiops_dagster.use_case import load_use_cases
+from vertex_emulator.testing import GOOGLE_VARIABLES, RunningEmulator, start_emulator
 
 
 @pytest.fixture
@@ -137,3 +144,49 @@ def test_doctor_finds_everything_on_the_emulator(emulator: object) -> None:
     result = CliRunner().invoke(app, ["doctor"])
     assert "fail" not in result.output
     assert result.exit_code == 0
+
+
+@pytest.fixture
+def unrecorded(emulator: RunningEmulator, monkeypatch: pytest.MonkeyPatch) -> str:
+    """A dataset in which nothing was paid yet; its name."""
+    name = f"d{uuid.uuid4().hex}"
+    monkeypatch.setenv("GENAIOPS_DATASET", name)
+    monkeypatch.setenv("COLUMNS", "200")
+    return name
+
+
+def test_doctor_makes_the_calls_of_a_run(emulator: RunningEmulator, unrecorded: str) -> None:
+    """Each model of the use cases counts once, tuning jobs are listed, a merge is rehearsed."""
+    models = set().union(*(models_of(one) for one in load_use_cases().values()))
+    asked = {model for model in models if model.startswith("gemini-")}
+    before = counts(emulator)
+    assert "spend does not exist yet" in CliRunner().invoke(app, ["doctor"]).output
+    after = counts(emulator)
+    assert after["countTokens"] - before.get("countTokens", 0) == len(asked)
+    Warehouse.connect(GoogleCloudSettings.from_environment(), SYSTEM_CLOCK).ensure_table(SPEND)
+    assert "rows can be merged into spend" in CliRunner().invoke(app, ["doctor"]).output
+
+
+@pytest.mark.parametrize(
+    ("fault", "row"),
+    [
+        ({"service": "bigquery", "method": "jobs.insert"}, "BigQuery tables"),
+        ({"method": "countTokens", "model": "gemini-3.5-flash"}, "gemini-3.5-flash "),
+        ({"method": "tuningJobs.list"}, "Vertex AI tuning"),
+    ],
+)
+def test_doctor_names_the_call_that_is_refused(
+    emulator: RunningEmulator, unrecorded: str, fault: dict[str, str], row: str
+) -> None:
+    emulator.add_fault(kind="error", status=403, **fault)
+    try:
+        result = CliRunner().invoke(app, ["doctor"])
+    finally:
+        emulator.clear_faults()
+    assert result.exit_code == 1
+    assert [line for line in result.output.splitlines() if "fail" in line and row in line]
+
+
+def counts(emulator: RunningEmulator) -> dict[str, int]:
+    found: dict[str, int] = emulator.stats()["requests"].get("vertex", {})
+    return found

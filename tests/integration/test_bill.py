@@ -119,7 +119,7 @@ def test_a_row_whose_writer_hears_nothing_is_written_once(
     )
     emulator.add_fault(kind="drop", when="after", service="bigquery", method=method, times=1)
     try:
-        warehouse = Warehouse.connect(GoogleCloudSettings.from_environment())
+        warehouse = Warehouse.connect(GoogleCloudSettings.from_environment(), SYSTEM_CLOCK)
         record_spend(warehouse, [payment], SYSTEM_CLOCK.now())
     finally:
         emulator.clear_faults()

@@ -19,6 +19,7 @@ from genaiops_dagster.google_cloud.warehouse import Warehouse
 from genaiops_dagster.orchestration.assembly import build_definitions, lifecycle_job_name
 from genaiops_dagster.orchestration.bindings import build_resources
 from genaiops_dagster.promotion.champion import read_champion
+from genaiops_dagster.records.clock import SYSTEM_CLOCK
 from genaiops_dagster.records.promotion import Champion
 from genaiops_dagster.serving import Router
 from genaiops_dagster.serving.answering.requests import RequestLog
@@ -137,7 +138,7 @@ def test_what_users_correct_is_learned_gated_promoted_and_served(
     use_case, store = towns(), open_store(emulator)
     deployment = Deployment(use_case, instance)
     settings = GoogleCloudSettings.from_environment()
-    tables = Warehouse(lambda: bigquery.Client(), settings.dataset)
+    tables = Warehouse(lambda: bigquery.Client(), settings.dataset, SYSTEM_CLOCK)
     rows: list[dict[str, Any]] = [
         {"id": note, "note": note, "place": place} for note, place in questions(WORDS, 240, 1)
     ]

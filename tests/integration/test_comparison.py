@@ -11,6 +11,7 @@ from google.api_core.exceptions import GoogleAPICallError
 
 from genaiops_dagster.comparison.tables import EVALUATION_RUNS, run_row
 from genaiops_dagster.google_cloud.warehouse import Warehouse
+from genaiops_dagster.records.clock import SYSTEM_CLOCK
 from genaiops_dagster.records.evaluation import EvaluationReport
 from genaiops_dagster.records.record import from_row
 from genaiops_dagster.records.tuning import TunedModel
@@ -132,7 +133,9 @@ def test_a_load_that_fails_leaves_the_table_as_it_was(bench: Bench) -> None:
     bad = run_row(report) | {"evaluation_id": "a third", "row_count": "many"}
 
     with pytest.raises(GoogleAPICallError):
-        Warehouse(lambda: bench.bigquery, "genaiops").merge(EVALUATION_RUNS, [good, bad])
+        Warehouse(lambda: bench.bigquery, "genaiops", SYSTEM_CLOCK).merge(
+            EVALUATION_RUNS, [good, bad]
+        )
 
     assert bench.rows("evaluation_runs") == before
     tables = [table.table_id for table in bench.bigquery.list_tables("genaiops")]

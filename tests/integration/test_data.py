@@ -251,7 +251,7 @@ def test_a_query_is_checked_before_it_is_paid_for(
     with dg.build_resources(resources) as built:
         store = built.object_store.get_store()
         with (
-            built.warehouse.get_warehouse() as warehouse,
+            built.warehouse.get_warehouse(SYSTEM_CLOCK) as warehouse,
             pytest.raises(SourceError, match=message),
         ):
             store_source_rows(use_case, store, warehouse, SYSTEM_CLOCK.now().timestamp())

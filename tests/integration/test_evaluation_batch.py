@@ -2,13 +2,20 @@
 
 from __future__ import annotations
 
+import logging
+import threading
+import uuid
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
+from google import genai
 
 from genaiops_dagster.evaluation.asking.batch import BatchFailedError
 from genaiops_dagster.evaluation.report import read_rows
 from genaiops_dagster.google_cloud.object_store import ObjectStore
+from genaiops_dagster.records.claims import Claim, create_once
+from genaiops_dagster.records.clock import SYSTEM_CLOCK
 from tests.integration.evaluation import (
     content_requests,
     faults,
@@ -116,3 +123,53 @@ def test_a_batch_job_is_found_again_by_the_next_run(
             materialize(use_case, "flash")
     created = emulator.stats()["requests"]["vertex"]["batchPredictionJobs.create"] - jobs
     assert created == 1
+
+
+@pytest.mark.parametrize(
+    "lost", [{"kind": "drop", "when": "after"}, {"kind": "error", "status": 503, "work_done": True}]
+)
+def test_a_batch_job_whose_creation_got_no_answer_is_found_and_paid_once(
+    emulator: RunningEmulator,
+    store: ObjectStore,
+    faults: Callable[..., None],
+    lost: dict[str, str],
+) -> None:
+    use_case = use_case_of(batch_from_rows=10)
+    put_inputs(store, use_case)
+    client = genai.Client()
+    before = {job.name for job in client.batches.list()}
+    faults({**lost, "method": "batchPredictionJobs.create", "times": 1})
+    report = report_of(materialize(use_case, "flash"))
+    assert report.states["answered"] == 24
+    assert all(row.batch for row in read_rows(store, report))
+    created = [job for job in client.batches.list() if job.name not in before]
+    assert len(created) == 1
+
+
+def test_two_who_want_the_same_batch_job_share_it(
+    emulator: RunningEmulator, store: ObjectStore
+) -> None:
+    """Both find none, and both go on to create it."""
+    together = threading.Barrier(2)
+    made: list[int] = []
+    lock = threading.Lock()
+    name = f"{uuid.uuid4().hex}/claim.json"
+
+    def find() -> int | None:
+        with lock:
+            return made[0] if made else None
+
+    def create(_: float) -> int:
+        with lock:
+            made.append(len(made))
+        return made[-1]
+
+    def ask(_: int) -> tuple[int, bool]:
+        together.wait()
+        claim = Claim(store, name, 10, SYSTEM_CLOCK)
+        return create_once(claim, find, create, logging.getLogger("test"))
+
+    with ThreadPoolExecutor(2) as pool:
+        results = sorted(pool.map(ask, range(2)))
+    assert made == [0]
+    assert results == [(0, False), (0, True)]

@@ -40,7 +40,7 @@ def bench(bench: Bench) -> Bench:
 
 def ask(bench: Bench, *questions: str, texts: bool = True) -> list[str]:
     """Ids of requests that were answered and recorded."""
-    log = RequestLog(Warehouse(lambda: bench.bigquery, "genaiops"))
+    log = RequestLog(Warehouse(lambda: bench.bigquery, "genaiops", SYSTEM_CLOCK))
     use_case = bench.use_case.model_copy(update={"serving": Serving(log_texts=texts)})
     with Router(use_case, bench.store, bench.vertex_ai, log) as router:
         return [router.generate({"question": q}, user="ann").request_id for q in questions]
@@ -60,7 +60,7 @@ def learning(bench: Bench, **source: Any) -> UseCase:
 def test_a_corrected_answer_becomes_a_source_row_and_asks_for_a_run(bench: Bench) -> None:
     use_case = learning(bench)
     [request] = ask(bench, "json or csv?")
-    tables = Warehouse(lambda: bench.bigquery, "genaiops")
+    tables = Warehouse(lambda: bench.bigquery, "genaiops", SYSTEM_CLOCK)
     before = look(use_case, bench.store, Cursor(), time.time())
     assert not before.run_requests
 
@@ -88,7 +88,7 @@ def test_a_corrected_answer_becomes_a_source_row_and_asks_for_a_run(bench: Bench
 def test_the_newest_feedback_stands_beside_the_request(bench: Bench) -> None:
     use_case = learning(bench)
     first, second = ask(bench, "json or csv?", "csv or json?")
-    tables = Warehouse(lambda: bench.bigquery, "genaiops")
+    tables = Warehouse(lambda: bench.bigquery, "genaiops", SYSTEM_CLOCK)
     for rating in (1.0, 0.25):
         give_feedback(use_case, bench.store, tables, Feedback(first, rating=rating))
     ensure_rated_requests(tables)
@@ -101,7 +101,7 @@ def test_the_newest_feedback_stands_beside_the_request(bench: Bench) -> None:
 def test_correcting_again_replaces_the_row(bench: Bench) -> None:
     use_case = learning(bench)
     [request] = ask(bench, "json or csv?")
-    tables = Warehouse(lambda: bench.bigquery, "genaiops")
+    tables = Warehouse(lambda: bench.bigquery, "genaiops", SYSTEM_CLOCK)
     for answer in ("csv", "json"):
         give_feedback(use_case, bench.store, tables, Feedback(request, correction=answer))
     rows, _, _ = store_source_rows(use_case, bench.store, tables, SYSTEM_CLOCK.now().timestamp())
@@ -111,7 +111,7 @@ def test_correcting_again_replaces_the_row(bench: Bench) -> None:
 def test_a_batch_that_waits_for_its_marker_gets_one(bench: Bench) -> None:
     use_case = learning(bench, completion_marker="_SUCCESS")
     [request] = ask(bench, "json or csv?")
-    tables = Warehouse(lambda: bench.bigquery, "genaiops")
+    tables = Warehouse(lambda: bench.bigquery, "genaiops", SYSTEM_CLOCK)
     give_feedback(use_case, bench.store, tables, Feedback(request, correction="csv"))
     assert look(use_case, bench.store, Cursor(), time.time()).run_requests
 
@@ -119,7 +119,7 @@ def test_a_batch_that_waits_for_its_marker_gets_one(bench: Bench) -> None:
 def test_without_texts_the_variables_have_to_be_given(bench: Bench) -> None:
     use_case = learning(bench)
     [request] = ask(bench, "json or csv?", texts=False)
-    tables = Warehouse(lambda: bench.bigquery, "genaiops")
+    tables = Warehouse(lambda: bench.bigquery, "genaiops", SYSTEM_CLOCK)
     with pytest.raises(FeedbackError, match="keeps no texts"):
         give_feedback(use_case, bench.store, tables, Feedback(request, correction="csv"))
     given = Feedback(request, correction="csv", variables={"question": "which?"})
@@ -140,7 +140,7 @@ def test_without_texts_the_variables_have_to_be_given(bench: Bench) -> None:
     ],
 )
 def test_what_cannot_be_taken_is_refused(bench: Bench, given: dict[str, Any], message: str) -> None:
-    tables = Warehouse(lambda: bench.bigquery, "genaiops")
+    tables = Warehouse(lambda: bench.bigquery, "genaiops", SYSTEM_CLOCK)
     with pytest.raises(FeedbackError, match=message):
         give_feedback(
             learning(bench), bench.store, tables, Feedback(**{"request_id": "20261121-1", **given})

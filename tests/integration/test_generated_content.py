@@ -10,6 +10,7 @@ from typing import Any
 
 import dagster as dg
 import pytest
+from google import genai
 from google.cloud import bigquery
 
 from genaiops_dagster.google_cloud.object_store import ObjectStore
@@ -296,6 +297,28 @@ def test_a_long_shared_start_is_paid_once(
     assert serve(use_case, DAY).success
     again = made(store, use_case, DAY).caching
     assert again.action == ("reused and extended, kept" if keep else "created, deleted")
+
+
+def test_a_cache_whose_creation_got_no_answer_is_found_and_paid_once(
+    emulator: RunningEmulator, store: ObjectStore
+) -> None:
+    use_case = colours_use_case(
+        prompt={"template": "Which colour is {{ thing }}?", "system_instruction": LONG},
+        serving={"caching": {"enabled": True, "keep": True}},
+        budget={"per_run_usd": 20},
+    )
+    crown(store, use_case)
+    drop(store, use_case, "a.jsonl", *({"thing": f"thing {n}"} for n in range(40)))
+    emulator.add_fault(kind="drop", when="after", method="cachedContents.create", times=1)
+    try:
+        result = serve(use_case, DAY)
+    finally:
+        emulator.clear_faults()
+    assert result.success, error_text(result)
+    assert made(store, use_case, DAY).caching.action == "created, kept"
+    client = genai.Client()
+    listed = [cache.display_name or "" for cache in client.caches.list()]
+    assert len([name for name in listed if name.startswith(use_case.name)]) == 1
 
 
 def test_a_short_start_is_not_cached(emulator: RunningEmulator, store: ObjectStore) -> None:

@@ -15,6 +15,7 @@ from genaiops_dagster.google_cloud.warehouse import Warehouse
 from genaiops_dagster.orchestration.assembly import build_use_case
 from genaiops_dagster.orchestration.bindings import build_resources
 from genaiops_dagster.prompts.rendering import version
+from genaiops_dagster.records.clock import SYSTEM_CLOCK
 from genaiops_dagster.records.data import DatasetSplit, Example
 from genaiops_dagster.records.record import from_row
 from genaiops_dagster.serving.answering.requests import REQUESTS, new_request_id
@@ -103,7 +104,7 @@ def serve(bench: Bench, count: int = 150, topics: list[str] = KNOWN, **changes: 
                 **changes,
             }
         )
-    Warehouse(lambda: bench.bigquery, "genaiops").append(REQUESTS, rows)
+    Warehouse(lambda: bench.bigquery, "genaiops", SYSTEM_CLOCK).append(REQUESTS, rows)
     return [row["request_id"] for row in rows]
 
 
@@ -123,7 +124,7 @@ def evaluate(bench: Bench) -> tuple[OnlineEvaluation, dict[str, bool]]:
 
 def test_a_clean_day_is_scored_and_silent(bench: Bench) -> None:
     requests = serve(bench)
-    tables = Warehouse(lambda: bench.bigquery, "genaiops")
+    tables = Warehouse(lambda: bench.bigquery, "genaiops", SYSTEM_CLOCK)
     for number, request in enumerate(requests[:60]):
         given = Feedback(request, rating=1.0, correction="json" if number % 10 else "csv")
         give_feedback(bench.use_case, bench.store, tables, given)
@@ -158,7 +159,7 @@ def test_new_questions_raise_the_input_alarm(bench: Bench) -> None:
 
 def test_worse_answers_raise_the_score_alarm(bench: Bench) -> None:
     requests = serve(bench, answer="csv")
-    tables = Warehouse(lambda: bench.bigquery, "genaiops")
+    tables = Warehouse(lambda: bench.bigquery, "genaiops", SYSTEM_CLOCK)
     for request in requests:
         given = Feedback(request, correction="json")
         give_feedback(bench.use_case, bench.store, tables, given)

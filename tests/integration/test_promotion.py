@@ -624,7 +624,7 @@ def test_entries_removed_from_the_end_are_missed(bench: Bench) -> None:
 
     bench.store.delete(f"{bench.name}/log_head.json")
     entries = bench.log.read()
-    warehouse = Warehouse(lambda: bench.bigquery, "genaiops")
+    warehouse = Warehouse(lambda: bench.bigquery, "genaiops", SYSTEM_CLOCK)
     rows = [promotion_row(bench.name, entry) for entry in [*entries, last]]
     warehouse.merge(PROMOTIONS, rows)
     with pytest.raises(BrokenLogError, match=f"entry {last.number}, of which the table"):

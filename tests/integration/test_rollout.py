@@ -11,6 +11,7 @@ import pytest
 from genaiops_dagster.google_cloud.warehouse import Warehouse
 from genaiops_dagster.orchestration.assembly import build_use_case
 from genaiops_dagster.orchestration.bindings import build_resources
+from genaiops_dagster.records.clock import SYSTEM_CLOCK
 from genaiops_dagster.records.record import from_row
 from genaiops_dagster.serving import Router
 from genaiops_dagster.serving.answering.requests import RequestLog
@@ -46,7 +47,7 @@ def begin(bench: Bench, **changes: Any) -> None:
 
 def users(bench: Bench, count: int = 32) -> tuple[Counter[str], list[str]]:
     """Users ask; who answered them, and the ids of the requests of the candidate."""
-    log = RequestLog(Warehouse(lambda: bench.bigquery, "genaiops"))
+    log = RequestLog(Warehouse(lambda: bench.bigquery, "genaiops", SYSTEM_CLOCK))
     with Router(bench.use_case, bench.store, bench.vertex_ai, log, attempts=1) as router:
         found = [router.generate({"question": f"q {n}"}, user=f"user {n}") for n in range(count)]
     tried = [one.request_id for one in found if one.arm == "candidate"]
@@ -145,7 +146,7 @@ def test_blocked_answers_end_a_rollout(emulator: RunningEmulator, bench: Bench) 
 def test_bad_ratings_end_a_rollout(bench: Bench) -> None:
     quality = {"metric": "rating", "no_worse_by": 0.2, "minimum_rows": 5}
     begin(bench, stages=[{"share": 0.5}], limits={"quality": quality})
-    tables = Warehouse(lambda: bench.bigquery, "genaiops")
+    tables = Warehouse(lambda: bench.bigquery, "genaiops", SYSTEM_CLOCK)
     _, tried = users(bench, 40)
     waiting = look(bench)
     assert (waiting.action, "have a rating" in waiting.reasons[0]) == ("wait", True)

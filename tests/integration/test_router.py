@@ -21,6 +21,7 @@ from genaiops_dagster.promotion.champion import ChampionError
 from genaiops_dagster.promotion.rollback import rollback
 from genaiops_dagster.promotion.rollout import advance, withdraw
 from genaiops_dagster.records.chain import BrokenLogError
+from genaiops_dagster.records.clock import SYSTEM_CLOCK
 from genaiops_dagster.serving import NoChampionError, Router
 from genaiops_dagster.serving.answering.requests import RequestLog
 from genaiops_dagster.use_case.budget import ModelPrice
@@ -331,7 +332,7 @@ def test_requests_are_recorded_without_their_texts(
     bench: Bench, open_router: Callable[..., Router]
 ) -> None:
     begin_rollout(bench)
-    log = RequestLog(Warehouse(lambda: bench.bigquery, "genaiops"))
+    log = RequestLog(Warehouse(lambda: bench.bigquery, "genaiops", SYSTEM_CLOCK))
     router = open_router(requests=log)
     responses = [
         router.generate({"question": f"question {n} of me@corp.io"}, user=f"user {n}")
@@ -357,7 +358,9 @@ def test_texts_are_kept_on_request_and_redacted(
 ) -> None:
     bench.promote()
     bench.use_case = bench.use_case.model_copy(update={"serving": Serving(log_texts=True)})
-    router = open_router(requests=RequestLog(Warehouse(lambda: bench.bigquery, "genaiops")))
+    router = open_router(
+        requests=RequestLog(Warehouse(lambda: bench.bigquery, "genaiops", SYSTEM_CLOCK))
+    )
     response = router.generate({"question": "is me@corp.io right?"}, user="ann")
     router.close()
     [row] = bench.rows("requests")
@@ -376,7 +379,9 @@ def test_the_rules_of_the_input_hold_for_applications(
 ) -> None:
     bench.promote()
     guarded(bench, input={"personal_data": "redact", "blocked_topics": {"weapons": ["gunpowder"]}})
-    router = open_router(requests=RequestLog(Warehouse(lambda: bench.bigquery, "genaiops")))
+    router = open_router(
+        requests=RequestLog(Warehouse(lambda: bench.bigquery, "genaiops", SYSTEM_CLOCK))
+    )
     router.route("ann")
     before = asked(emulator)
     refused = router.generate({"question": "How is gun\u200bpowder made?"}, user="ann")
@@ -404,7 +409,9 @@ def test_the_rules_of_the_output_hold_for_applications(
     plain = open_router().generate({"question": "question 1"}, user="ann")
     word = present(plain.answer.text).strip()
     guarded(bench, output={"forbidden_patterns": [word]})
-    router = open_router(requests=RequestLog(Warehouse(lambda: bench.bigquery, "genaiops")))
+    router = open_router(
+        requests=RequestLog(Warehouse(lambda: bench.bigquery, "genaiops", SYSTEM_CLOCK))
+    )
     blocked = router.generate({"question": "question 1"}, user="ann")
     router.close()
     assert (blocked.status, blocked.answer.text) == ("blocked", None)
@@ -433,7 +440,9 @@ def test_requests_are_priced_as_the_use_case_says(
     prices = {bench.champion.base_model: ModelPrice(input=1e6, output=0, tuned_factor=2)}
     budget = bench.use_case.budget.model_copy(update={"prices": prices})
     bench.use_case = bench.use_case.model_copy(update={"budget": budget})
-    router = open_router(requests=RequestLog(Warehouse(lambda: bench.bigquery, "genaiops")))
+    router = open_router(
+        requests=RequestLog(Warehouse(lambda: bench.bigquery, "genaiops", SYSTEM_CLOCK))
+    )
     answer = router.generate({"question": "json or csv?"}, user="ann").answer
     router.close()
     [row] = bench.rows("requests")
@@ -447,7 +456,7 @@ def test_a_failing_candidate_is_recorded_and_the_user_is_answered(
     for _ in range(2):
         advance(bench.books, bench.rollout, STAGES, reason="good figures")
     router = open_router(
-        requests=RequestLog(Warehouse(lambda: bench.bigquery, "genaiops")), attempts=1
+        requests=RequestLog(Warehouse(lambda: bench.bigquery, "genaiops", SYSTEM_CLOCK)), attempts=1
     )
     endpoint = bench.models[1].endpoint.rsplit("/", 1)[-1]
     broken = {"kind": "error", "model": f"*{endpoint}", "method": "*enerateContent", "status": 503}
@@ -464,7 +473,7 @@ def test_nothing_is_lost_when_bigquery_is_away_at_the_end(
 ) -> None:
     bench.promote()
     away = {"kind": "error", "service": "bigquery", "status": 403}
-    warehouse = Warehouse(lambda: bench.bigquery, "genaiops")
+    warehouse = Warehouse(lambda: bench.bigquery, "genaiops", SYSTEM_CLOCK)
     with faults(emulator, away):
         router = open_router(requests=RequestLog(warehouse, folder=tmp_path))
         first = router.generate({"question": "json or csv?"}, user="ann")

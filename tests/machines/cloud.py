@@ -30,23 +30,45 @@ TOKENS = 1_000_000
 class MemoryBigQuery:
     """Counterpart of `google.cloud.bigquery.Client`: load jobs by id, and the merges of rows.
 
-    A load job is created once; a second request for it is refused, because it exists. A statement
-    is one of `Warehouse.merge`, which the client itself sends only once for each job.
+    A load job is created once; creating it again is refused, because it exists. A statement is one
+    of `Warehouse.merge`, which the client itself sends only once for each job. What is not there is
+    not found: a dataset by a load job or a new table, a table by a statement.
     """
 
     project = "p"
 
     def __init__(self, simulation: Simulation) -> None:
         self.simulation = simulation
+        self.datasets: set[str] = set()
         self.tables: dict[str, list[dict[str, Any]]] = {}
         self.jobs: dict[str, SimpleNamespace] = {}
 
     def create_dataset(self, name: str, exists_ok: bool) -> None:
-        self.simulation.call(f"create {name}", lambda: None)
+        self.simulation.call(f"create {name}", lambda: self.datasets.add(name))
 
-    def create_table(self, table: Any, exists_ok: bool = False) -> None:
-        name = str(table.reference)
-        self.simulation.call(f"create {name}", lambda: self.tables.setdefault(name, []))
+    def create_table(self, table: Any, exists_ok: bool = False) -> Any:
+        def create() -> Any:
+            self._require_dataset(str(table.reference))
+            self.tables.setdefault(str(table.reference), [])
+            return table
+
+        return self.simulation.call(f"create {table.reference}", create)
+
+    def get_table(self, table: str) -> SimpleNamespace:
+        def find() -> SimpleNamespace:
+            self._require_table(table)
+            return SimpleNamespace(reference=table)
+
+        return self.simulation.call(f"get {table}", find)
+
+    def _require_dataset(self, table: str) -> None:
+        dataset = table.split(".")[1]
+        if dataset not in self.datasets:
+            raise NotFound(f"Not found: Dataset {self.project}:{dataset}")
+
+    def _require_table(self, table: str) -> None:
+        if table not in self.tables:
+            raise NotFound(f"Not found: Table {table}")
 
     def delete_table(self, table: str, not_found_ok: bool) -> None:
         self.simulation.call(f"delete {table}", lambda: self.tables.pop(table, None))
@@ -57,6 +79,7 @@ class MemoryBigQuery:
         def load() -> SimpleNamespace:
             if job_id in self.jobs:
                 raise Conflict(f"Already Exists: Job {job_id}")
+            self._require_dataset(table)
             self.tables.setdefault(table, []).extend(rows)
             self.jobs[job_id] = SimpleNamespace(result=lambda: None)
             return self.jobs[job_id]
@@ -66,13 +89,14 @@ class MemoryBigQuery:
     def get_job(self, job_id: str) -> SimpleNamespace:
         return self.simulation.call(f"get {job_id}", lambda: self.jobs[job_id])
 
-    def query(self, sql: str) -> SimpleNamespace:
+    def query(self, sql: str, job_config: Any) -> SimpleNamespace:
         merged = re.search(r"MERGE `(.+?)` AS target USING `(.+?)` AS staged ON (.+)", sql)
         assert merged, sql
         target, staged, condition = merged.groups()
         keys = re.findall(r"target\.(\w+) = staged\.\1", condition)
 
         def merge() -> SimpleNamespace:
+            self._require_table(target)
             kept = {tuple(row[key] for key in keys): row for row in self.tables[target]}
             kept |= {tuple(row[key] for key in keys): row for row in self.tables[staged]}
             self.tables[target] = list(kept.values())
@@ -95,6 +119,7 @@ class MemoryTuning:
     def tune(
         self, *, base_model: str, training_dataset: Any, config: types.CreateTuningJobConfig
     ) -> types.TuningJob:
+        assert isinstance(training_dataset, types.TuningDataset), "of a dict the SDK drops fields"
         began, longest = self.simulation.seconds, (config.http_options.timeout or 0) / 1000
 
         def create() -> types.TuningJob:
@@ -115,7 +140,10 @@ class MemoryTuning:
 
         return self._call("create a tuning job", create, repeatable=False)
 
-    def list(self, *, config: Any) -> Iterable[types.TuningJob]:
+    def list(self, *, config: types.ListTuningJobsConfigOrDict) -> Iterable[types.TuningJob]:
+        assert not types.ListTuningJobsConfig.model_validate(config).filter, (
+            "its grammar is unknown"
+        )
         return self._call(
             "list tuning jobs", lambda: [self._seen(job) for job in self.jobs.values()]
         )
@@ -213,7 +241,7 @@ class Cloud:
         self.bucket = MemoryBucket(self.simulation)
         self.store = ObjectStore(self.bucket, "bucket")
         self.bigquery: Any = MemoryBigQuery(self.simulation)
-        self.warehouse = Warehouse(lambda: self.bigquery, "d")
+        self.warehouse = Warehouse(lambda: self.bigquery, "d", self.simulation.clock)
         self.tuning = MemoryTuning(self.simulation)
         self.registry = MemoryModels(self.simulation, models)
         self.models: Any = SimpleNamespace(

@@ -155,6 +155,18 @@ class Simulation:
             sleep=sleep,
         )
 
+    @property
+    def clock(self) -> Clock:
+        """The clock of the worker whose thread reads it, each time."""
+        return Clock(
+            now=lambda: self._clock_here().now(),
+            elapsed=lambda: self.seconds,
+            sleep=lambda seconds: self._clock_here().sleep(seconds),
+        )
+
+    def _clock_here(self) -> Clock:
+        return self.clock_of(self._threads.get(threading.get_ident()))
+
     def call(self, name: str, action: Callable[[], T], *, repeatable: bool = True) -> T:
         """Make a call as the worker of this thread; any other thread's is answered at once.
 

@@ -127,8 +127,12 @@ class Money(Machine):
 
     def redo(self) -> None:
         self.holds()
-        for run_id in self._completed():
-            assert self._recorded(run_id) == pytest.approx(self.answered[run_id]), run_id
+        rows = {row["id"]: row["cost_usd"] for row in self.cloud.bigquery.rows("spend")}
+        for entry in self.month.entries:
+            if entry.recorded:
+                work, run_id, attempt = entry.key
+                found = rows.get(f"{work}@{run_id}#{attempt}", 0.0)
+                assert found == pytest.approx(entry.spent_usd), "recorded, says the ledger"
         self.simulation.seconds += STALE_SECONDS
         for work in sorted(self.works):
             last = self._begin(work, 1)
@@ -136,6 +140,7 @@ class Money(Machine):
             self.holds()
             others = sum(e.reserved_usd for e in self.month.entries if e.work != work)
             spent = sum(entry.spent_usd for entry in self.month.entries)
+            others = sum(e.reserved_usd for e in self.month.entries if e.work != work)
             if last.error is None:
                 self._require_settled(work)
             elif spent + others + 1.5 <= LIMIT:

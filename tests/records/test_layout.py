@@ -24,6 +24,7 @@ NAMES = {
     "words/champion.json": PLACE.champion,
     "words/comparisons/c/leaderboard.csv": PLACE.comparison("c", "leaderboard.csv"),
     "words/context_caches/f.json": PLACE.context_cache("f"),
+    "words/context_caches/f.claim.json": PLACE.context_cache_claim("f"),
     "words/datasets/d/training.jsonl": PLACE.data_set("d", "training"),
     "words/datasets/d/sample-s.jsonl": PLACE.sample("d", "s"),
     "words/datasets/d/choosing-s.jsonl": PLACE.choosing("d", "s"),
@@ -33,6 +34,7 @@ NAMES = {
     "words/examples/e/rejected-0123456789abcdef.parquet": PLACE.rejected(
         "e", "0123456789abcdef0123"
     ),
+    "words/evaluations/answers-n.claim.json": PLACE.batch_claim("answers-n"),
     "words/evaluations/c.claim.json": PLACE.evaluation_claim("c"),
     "words/exports/x/": PLACE.export("x"),
     "words/files/d.png": PLACE.file("d", ".png"),

@@ -6,13 +6,14 @@ import datetime as dt
 from typing import Any
 
 import pytest
-from google.api_core.exceptions import ServiceUnavailable
+from google.api_core.exceptions import NotFound, ServiceUnavailable
 from google.cloud.bigquery import ScalarQueryParameter
 
 from genaiops_dagster.google_cloud.warehouse import Warehouse
 from genaiops_dagster.promotion.champion import ChampionBooks, change_champion, settle
 from genaiops_dagster.promotion.log import DecisionLog
 from genaiops_dagster.promotion.registry import Registry
+from genaiops_dagster.records.clock import SYSTEM_CLOCK
 from genaiops_dagster.serving.watching.rollout import look_at_rollout
 from genaiops_dagster.use_case.serving import RolloutPolicy
 from tests.machines.cloud import Cloud
@@ -52,6 +53,10 @@ class Queries:
     def result(self) -> list[dict[str, Any]]:
         return [NO_FIGURES]
 
+    def get_table(self, table: Any) -> Any:
+        self._answer()
+        raise NotFound(table)
+
     def create_dataset(self, *_: Any, **__: Any) -> None:
         self._answer()
 
@@ -89,7 +94,7 @@ def test_the_candidates_stage_is_compared_with_the_champion_since_the_rollout_be
     books: ChampionBooks,
 ) -> None:
     queries: Any = Queries()
-    look = look_at_rollout(books, Warehouse(lambda: queries, "genaiops"), POLICY)
+    look = look_at_rollout(books, Warehouse(lambda: queries, "genaiops", SYSTEM_CLOCK), POLICY)
     rollout = present(look.rollout)
     assert look.action == "wait"
     assert queries.since == {"1": rollout.started, "2": rollout.since}
@@ -98,7 +103,7 @@ def test_the_candidates_stage_is_compared_with_the_champion_since_the_rollout_be
 def test_a_look_without_figures_is_one_and_does_not_fail(books: ChampionBooks) -> None:
     queries: Any = Queries()
     queries.is_down = True
-    look = look_at_rollout(books, Warehouse(lambda: queries, "genaiops"), POLICY)
+    look = look_at_rollout(books, Warehouse(lambda: queries, "genaiops", SYSTEM_CLOCK), POLICY)
     assert (look.action, look.reasons[0]) == ("wait", "the online figures cannot be read")
     assert "BigQuery is down" in look.reasons[1]
     assert present(settle(books)[1]).rollout is not None

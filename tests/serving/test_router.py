@@ -91,8 +91,14 @@ def begin_rollout(books: ChampionBooks, tried: Champion) -> None:
 
 
 def router_of(cloud: Cloud, models: Models) -> Router:
+    there = SimpleNamespace(
+        settings=SimpleNamespace(location="global"),
+        new_genai=lambda attempts: SimpleNamespace(models=models),
+    )
     client: Any = SimpleNamespace(
-        new_genai=lambda attempts: SimpleNamespace(models=models), model_address=lambda name: name
+        serving=lambda address: there,
+        served_address=lambda address: address,
+        model_address=lambda name: name,
     )
     return Router(USE_CASE, cloud.store, client, refresh_seconds=3600.0)
 

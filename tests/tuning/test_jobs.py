@@ -7,7 +7,7 @@ import time
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
-from google.genai import errors
+from google.genai import errors, types
 
 from genaiops_dagster.budget.limits import BudgetExceededError
 from genaiops_dagster.records.claims import Claim
@@ -130,6 +130,27 @@ def test_storage_too_slow_to_use_a_claim_ends_in_a_reason(
     assert cloud.count_jobs(recipe) == 0
 
 
+def test_to_look_through_many_jobs_may_take_long(cloud: Cloud, recipe: TuningRecipe) -> None:
+    """A quarter of the claim's time is over before it is known that there is no job yet."""
+    cloud.fault(kind="latency", method="tuningJobs.list", seconds=0.8)
+    cloud.jobs(claim_seconds=2).get_or_create(recipe, before_create=free)
+    assert cloud.count_jobs(recipe) == 1
+
+
+def test_a_claim_is_not_renewed_that_another_process_took_over(
+    cloud: Cloud, recipe: TuningRecipe
+) -> None:
+    name = f"sums/tuning/{recipe.fingerprint}.slow.json"
+    slow, quick = (Claim(cloud.store, name, 0.2, SYSTEM_CLOCK) for _ in range(2))
+    assert slow.take()
+    assert slow.renew()
+    assert not quick.take()
+    time.sleep(0.25)
+    assert quick.take()
+    assert not slow.renew()
+    assert not slow.is_fresh()
+
+
 def test_a_service_that_never_answers_ends_in_an_error(cloud: Cloud, recipe: TuningRecipe) -> None:
     cloud.fault(kind="error", status=503, method="tuningJobs.create")
     with pytest.raises(TuningJobError, match="3 times"):
@@ -201,7 +222,7 @@ def test_two_jobs_of_one_attempt_are_reduced_to_the_older(
     made = [
         cloud.vertex.genai.tunings.tune(
             base_model=recipe.base_model,
-            training_dataset={"gcs_uri": recipe.training_uri},
+            training_dataset=types.TuningDataset(gcs_uri=recipe.training_uri),
             config=_creation(recipe, 1, 10),
         ).name
         for _ in range(2)

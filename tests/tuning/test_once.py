@@ -82,7 +82,7 @@ def add_job(cloud: Cloud, **changes: Any) -> types.TuningJob:
     """A job of the recipe that another process created, now."""
     job = cloud.tuning.tune(
         base_model=RECIPE.base_model,
-        training_dataset=None,
+        training_dataset=types.TuningDataset(),
         config=types.CreateTuningJobConfig(
             labels={FINGERPRINT_LABEL: RECIPE.fingerprint[:63], ATTEMPT_LABEL: "1"},
             http_options=types.HttpOptions(timeout=1000),
@@ -114,6 +114,9 @@ def test_who_was_slow_to_look_does_not_create() -> None:
     worker = begin(cloud)
     go_on(cloud, worker, f"write {CLAIM}")
     go_on(cloud, worker, "list tuning jobs")
+    cloud.simulation.seconds += 1.0
+    cloud.simulation.step(worker)
+    assert worker.call.startswith(f"write {CLAIM}"), "it renews its claim first"
     cloud.simulation.seconds += 1.0
     cloud.simulation.step(worker)
     assert worker.wakes is not None, worker.call

@@ -181,13 +181,31 @@ def test_a_role_other_than_user_or_model_is_refused(client: genai.Client) -> Non
         client.models.generate_content(model=MODEL, contents=[content])
 
 
-def test_the_last_turn_must_be_the_users(client: genai.Client) -> None:
-    contents = [
+@pytest.mark.parametrize("method", ["generate_content", "count_tokens"])
+@pytest.mark.parametrize(
+    ("model", "refuses"),
+    [
+        ("gemini-3.8-flash", True),
+        ("gemini-4-argon", True),
+        ("gemini-3.5-flash-lite", True),
+        ("gemini-3.5-flash", False),
+    ],
+)
+def test_new_models_refuse_contents_that_end_with_their_own_turn(
+    client: genai.Client, model: str, refuses: bool, method: str
+) -> None:
+    contents: list[Any] = [
         types.UserContent(parts=[types.Part(text="Hello")]),
         types.ModelContent(parts=[types.Part(text="Hi")]),
     ]
-    with pytest.raises(errors.ClientError, match="end with a user role"):
-        client.models.generate_content(model=MODEL, contents=contents)
+    ask = getattr(client.models, method)
+    assert ask(model=model, contents=contents[:1])
+    if not refuses:
+        assert ask(model=model, contents=contents)
+        return
+    with pytest.raises(errors.ClientError, match="ending with a model turn") as refused:
+        ask(model=model, contents=contents)
+    assert (refused.value.code, refused.value.status) == (400, "INVALID_ARGUMENT")
 
 
 def test_empty_text_is_refused(client: genai.Client) -> None:

@@ -287,32 +287,32 @@ def test_what_is_not_served_is_refused_by_name(tune: Callable[..., genai.types.T
     assert "full fine-tuning" in error.value.message
 
 
-def test_a_job_can_be_found_by_label_and_state(
+def test_a_job_can_be_found_by_state_but_not_by_label(
     client: genai.Client, tune: Callable[..., genai.types.TuningJob]
 ) -> None:
-    wanted = tune(wait_for_end=False, labels={"recipe": "find-me"})
-    tune(wait_for_end=False, labels={"recipe": "other"})
+    """What the standard filter takes here is nowhere written, labels least of all."""
+    wanted = tune(labels={"recipe": "find-me"})
 
     def names(text: Any) -> Any:
         return [job.name for job in client.tunings.list(config={"filter": text})]
 
-    assert names('labels.recipe="find-me"') == [wanted.name]
-    assert names('labels.recipe="nobody"') == []
-    assert wanted.name in names('labels.recipe="find-me" OR labels.recipe="other"')
-    assert names('labels.recipe="find-me" AND state="JOB_STATE_FAILED"') == []
-    assert names('labels.recipe="find-me" AND NOT state="JOB_STATE_FAILED"') == [wanted.name]
+    assert wanted.name in names('state="JOB_STATE_SUCCEEDED"')
+    assert wanted.name not in names('NOT state="JOB_STATE_SUCCEEDED"')
+    for text in ('labels.recipe="find-me"', 'state="x" OR (labels.recipe=other)', "labels:recipe"):
+        with pytest.raises(errors.ClientError, match="not documented") as refused:
+            names(text)
+        assert (refused.value.code, refused.value.status) == (400, "INVALID_ARGUMENT")
     with pytest.raises(errors.ClientError):
-        names("labels.recipe==")
+        names("state==")
 
 
 def test_jobs_are_listed_newest_first_page_by_page(
     client: genai.Client, tune: Callable[..., genai.types.TuningJob]
 ) -> None:
-    jobs = [tune(wait_for_end=False, labels={"page": "yes"}).name for _ in range(5)]
-    config = {"page_size": 2, "filter": "labels.page=yes"}
-    pager = client.tunings.list(config=config)
+    jobs = [tune(wait_for_end=False).name for _ in range(5)]
+    pager = client.tunings.list(config={"page_size": 2})
     assert len(pager.page) == 2
-    assert [job.name for job in pager] == jobs[::-1]
+    assert [job.name for job in pager][:5] == jobs[::-1]
 
 
 def test_a_cancelled_job_ends_without_a_model(
@@ -361,9 +361,9 @@ def test_the_generated_client_creates_gets_lists_and_cancels(
     again = generated.get_tuning_job(name=job.name)
     assert again.supervised_tuning_spec.hyper_parameters.epoch_count == 2
     listed = generated.list_tuning_jobs(
-        aiplatform_v1beta1.ListTuningJobsRequest(parent=parent, filter="labels.by=generated")
+        aiplatform_v1beta1.ListTuningJobsRequest(parent=parent, filter='base_model="*"')
     )
-    assert [item.name for item in listed] == [job.name]
+    assert job.name in [item.name for item in listed]
     generated.cancel_tuning_job(name=job.name)
     with pytest.raises(exceptions.NotFound):
         generated.get_tuning_job(name=f"{parent}/tuningJobs/1")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
+import functools
 import os
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -26,6 +27,7 @@ from genaiops_dagster.google_cloud.settings import (
     GoogleCloudSettings,
 )
 from genaiops_dagster.planning.estimate import models_of
+from genaiops_dagster.records.clock import SYSTEM_CLOCK
 from genaiops_dagster.use_case import UseCaseError, load_use_cases
 
 _SECONDS = 30
@@ -72,7 +74,8 @@ def doctor() -> None:
         _bucket_permissions,
         _bigquery,
         _dataset,
-        _models,
+        _merge,
+        *(functools.partial(_model, model) for model in _counted_models()),
         _tuning,
     ]
     with ThreadPoolExecutor(len(checks)) as pool:
@@ -86,6 +89,19 @@ def doctor() -> None:
     console.print(table)
     if any(finding.remedy for finding in findings):
         raise typer.Exit(1)
+
+
+def _counted_models() -> list[str]:
+    """The Gemini models of the use cases, each once; none of files that cannot be read."""
+    try:
+        use_cases = load_use_cases().values()
+    except UseCaseError:  # was shown already
+        return []
+    return sorted(
+        model
+        for model in set().union(*(models_of(use_case) for use_case in use_cases))
+        if model.startswith("gemini-")
+    )
 
 
 def endpoints(location: str) -> dict[str, str]:
@@ -111,14 +127,14 @@ def _configuration() -> Table:
 
 
 def _base_models() -> Table:
-    """Until when the models of the use cases can be used; see `google_cloud/models.toml`."""
+    """The first possible retirement of each model; `google_cloud/models.toml` has the days."""
     use_cases = load_use_cases()
     names = sorted(set().union(*(models_of(use_case) for use_case in use_cases.values())))
     styles = {"closing": "yellow", "retired": "red"}
     today = dt.datetime.now(dt.UTC).date()
     table = Table(title="Base models of the use cases", box=SIMPLE)
     table.caption = stale_facts(today) or None
-    for heading in ("Model", "Used by", "Until when"):
+    for heading in ("Model", "Used by", "Retirement"):
         table.add_column(heading, overflow="fold")
     for name in names:
         found = availability(name, today)
@@ -192,31 +208,43 @@ def _dataset(settings: GoogleCloudSettings) -> Diagnosis:
     return _finding("BigQuery dataset", "grant roles/bigquery.dataEditor", attempt)
 
 
-def _models(settings: GoogleCloudSettings) -> Diagnosis:
+def _merge(settings: GoogleCloudSettings) -> Diagnosis:
+    from genaiops_dagster.budget.spend import SPEND
+    from genaiops_dagster.google_cloud.warehouse import Warehouse
+
+    def attempt() -> str:
+        warehouse = Warehouse.connect(settings, SYSTEM_CLOCK)
+        if not warehouse.rehearse_merge(SPEND):
+            return f"{SPEND.name} does not exist yet; it is created when first written"
+        return f"rows can be merged into {SPEND.name}"
+
+    return _finding("BigQuery tables", "grant roles/bigquery.dataEditor on the dataset", attempt)
+
+
+def _model(model: str, settings: GoogleCloudSettings) -> Diagnosis:
     from genaiops_dagster.google_cloud.vertex_ai import VertexAI
+    from genaiops_dagster.prompts.tokens import api_counter, user_message
 
     def attempt() -> str:
         clients = VertexAI(settings)  # kept: a client closes its connections when it goes
-        models = clients.serving(clients.model_address("gemini-3.5-flash"))
-        counted = models.genai.models.count_tokens(
-            model="gemini-3.5-flash", contents="Does this answer?"
-        )
-        place = models.settings.location
-        return f"gemini-3.5-flash counts {counted.total_tokens} tokens in {place}"
+        served = clients.serving(clients.model_address(model)).settings.location
+        tokens = api_counter(clients, model)([user_message("Does this answer?")])
+        return f"counts {tokens} tokens in {served}"
 
-    remedy = "enable aiplatform.googleapis.com and grant roles/aiplatform.user"
-    return _finding("Vertex AI models", remedy, attempt)
+    remedy = (
+        "enable aiplatform.googleapis.com, grant roles/aiplatform.user, or choose a model that "
+        f"{settings.location} serves"
+    )
+    return _finding(model, remedy, attempt)
 
 
 def _tuning(settings: GoogleCloudSettings) -> Diagnosis:
-    from google.genai import types
-
     from genaiops_dagster.google_cloud.vertex_ai import VertexAI
+    from genaiops_dagster.tuning.jobs import all_jobs
 
     def attempt() -> str:
-        config = types.ListTuningJobsConfig(page_size=1)
         clients = VertexAI(settings)
-        clients.genai.tunings.list(config=config)
+        all_jobs(clients.genai)
         return "tuning jobs can be listed"
 
     return _finding("Vertex AI tuning", "grant roles/aiplatform.user on the project", attempt)

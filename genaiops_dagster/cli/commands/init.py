@@ -90,10 +90,11 @@ def _table_rows(table: str, folder: Path) -> list[dict[str, Any]]:
     from google.api_core.exceptions import GoogleAPICallError
 
     from genaiops_dagster.google_cloud.warehouse import Warehouse
+    from genaiops_dagster.records.clock import SYSTEM_CLOCK
 
     with open_session(folder) as session:
         try:
-            return Warehouse.connect(session.settings).head(table, rows=1_000)
+            return Warehouse.connect(session.settings, SYSTEM_CLOCK).head(table, rows=1_000)
         except GoogleAPICallError as error:
             raise ScaffoldError(f"{table}: {error.message}") from error
 

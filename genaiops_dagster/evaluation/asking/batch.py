@@ -13,7 +13,7 @@ import functools
 import io
 import json
 import logging
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from hashlib import sha256
 from typing import TYPE_CHECKING, Any
 
@@ -25,7 +25,8 @@ from genaiops_dagster.evaluation.asking.inference import (
     read_answer,
     request_body,
 )
-from genaiops_dagster.google_cloud.patience import read_patiently
+from genaiops_dagster.google_cloud.patience import only_once, read_patiently
+from genaiops_dagster.records.claims import Claim, NotCreatedError, create_once
 from genaiops_dagster.records.clock import Clock
 from genaiops_dagster.records.evaluation import Answer
 from genaiops_dagster.records.fingerprint import fingerprint
@@ -50,7 +51,7 @@ def answer_in_batch(
     system_instruction: str,
     questions: Iterable[Contents],
     wait_seconds: float,
-    clock: Clock,
+    claim: Callable[[str], Claim],
     log: logging.Logger,
     *,
     afresh: bool = False,
@@ -64,23 +65,38 @@ def answer_in_batch(
         system_instruction: Part of every request.
         questions: The requests; repeated ones are sent once.
         wait_seconds: How long to wait for the job.
-        clock: Tells how long that was.
+        claim: The right to create the job of a name; its clock tells how long the job takes.
         log: Receives the job's name and states.
         afresh: Whether to ignore the answers of a job that has ended.
 
     Raises:
-        BatchFailedError: the job failed, or is still running after `wait_seconds`.
+        BatchFailedError: the job failed, is still running after `wait_seconds`, or it is not known
+            whether there is one.
     """
     shared = request_body([], system_instruction, model.generation, model.filters)
     requests = _request_lines(shared, questions)
     name = (
         f"answers-{fingerprint(location.address, model.address, sha256(requests).hexdigest())[:40]}"
     )
-    job = _find(client, name, _RUNNING if afresh else _RUNNING | _USABLE)
+    wanted = _RUNNING if afresh else _RUNNING | _USABLE
+    ended = {job.name for job in _named(client, name) if _state(job) not in wanted}
+    right = claim(name)
+
+    def find() -> types.BatchJob | None:
+        return next((job for job in _named(client, name) if job.name not in ended), None)
+
+    job = find()
     if job is None:
-        job = _create(client, model.address, name, *location.put(name, requests))
+        source, target = location.put(name, requests)
+        create = functools.partial(_create, client, model.address, name, source, target)
+        try:
+            job, _ = create_once(right, find, create, log)
+        except NotCreatedError as error:
+            raise BatchFailedError(
+                f"batch job {name}: {error}; materialize again, which looks for it first"
+            ) from error
     del requests
-    yield from _read(location, _wait(client, job, wait_seconds, clock, log))
+    yield from _read(location, _wait(client, job, wait_seconds, right.clock, log))
 
 
 def _request_lines(shared: Mapping[str, Any], questions: Iterable[Contents]) -> bytes:
@@ -94,26 +110,26 @@ def _request_lines(shared: Mapping[str, Any], questions: Iterable[Contents]) -> 
     return content.getvalue()
 
 
-def _find(client: genai.Client, name: str, states: set[str]) -> types.BatchJob | None:
-    """The job called `name` in one of `states`, if any."""
+def _named(client: genai.Client, name: str) -> list[types.BatchJob]:
+    """All jobs called `name`, newest first."""
     from google.genai import types
 
     config = types.ListBatchJobsConfig(filter=f'display_name="{name}"')
-    for job in client.batches.list(config=config):
-        if job.display_name == name and _state(job) in states:
-            return job
-    return None
+    return [job for job in client.batches.list(config=config) if job.display_name == name]
 
 
 def _create(
-    client: genai.Client, address: str, name: str, source: str, target: str
+    client: genai.Client, address: str, name: str, source: str, target: str, seconds: float
 ) -> types.BatchJob:
+    """Ask for the job once: asked twice, the service makes two."""
     from google.genai import types
 
     return client.batches.create(
         model=address,
         src=source,
-        config=types.CreateBatchJobConfig(display_name=name, dest=target),
+        config=types.CreateBatchJobConfig(
+            display_name=name, dest=target, http_options=only_once(seconds)
+        ),
     )
 
 

@@ -184,7 +184,11 @@ class Router:
             UseCaseError: there is no such use case, or a file is wrong.
         """
         settings = GoogleCloudSettings.from_environment()
-        log = RequestLog(Warehouse.connect(settings), folder=folder) if log_requests else None
+        log = (
+            RequestLog(Warehouse.connect(settings, SYSTEM_CLOCK), folder=folder)
+            if log_requests
+            else None
+        )
         store, vertex_ai = ObjectStore.connect(settings), VertexAI(settings)
         return cls(known_use_case(use_case), store, vertex_ai, log, folder=folder, **options)
 

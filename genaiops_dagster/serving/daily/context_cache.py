@@ -11,6 +11,7 @@ Source: https://cloud.google.com/vertex-ai/generative-ai/docs/context-cache/cont
 from __future__ import annotations
 
 import datetime as dt
+import functools
 import logging
 import threading
 from collections.abc import Iterator, Mapping, Sequence
@@ -28,7 +29,9 @@ from genaiops_dagster.evaluation.asking.inference import (
     content_config,
     contents_key,
 )
+from genaiops_dagster.google_cloud.patience import only_once
 from genaiops_dagster.prompts.tokens import CountTokens, user_message
+from genaiops_dagster.records.claims import Claim, NotCreatedError, create_once
 from genaiops_dagster.records.clock import Clock
 from genaiops_dagster.records.fingerprint import fingerprint
 from genaiops_dagster.records.layout import Layout
@@ -44,6 +47,9 @@ if TYPE_CHECKING:
 
 LEAST_TOKENS = 2_048
 """Less is not cached for any model; the service says so where a model needs more."""
+
+_CREATION_SECONDS = 120.0
+"""How long the claim to cache something stands; the service reads up to a million tokens."""
 
 
 class Entry(Record):
@@ -128,56 +134,92 @@ class CacheBook:
         """How long the service keeps content that is not used."""
         return dt.timedelta(minutes=self.use_case.serving.caching.ttl_minutes)
 
-    def entry_name(self, start: SharedStart) -> str:
-        """Object name of the note of `start`."""
-        held = fingerprint(
+    def held(self, start: SharedStart) -> str:
+        """Fingerprint of what the cached content of `start` holds."""
+        return fingerprint(
             self.model.address,
             self.system_instruction,
             self.model.generation.tools,
             contents_key(start.contents),
         )
-        return Layout(self.use_case.name).context_cache(held)
 
-    def open(self, start: SharedStart, tokens: int) -> tuple[types.CachedContent, str]:
+    def entry_name(self, start: SharedStart) -> str:
+        """Object name of the note of `start`."""
+        return Layout(self.use_case.name).context_cache(self.held(start))
+
+    def open(
+        self, start: SharedStart, tokens: int, log: logging.Logger
+    ) -> tuple[types.CachedContent, str]:
         """The cached content of `start`, extended if it was there, and what was done.
 
         Raises:
             google.genai.errors.APIError: the service does not cache it.
+            NotCreatedError: it is not known whether it is cached.
         """
-        from google.genai import types
+        noted = find_object(self.store, self.entry_name(start), Entry)
+        extended = self._extended(noted.name) if noted else None
+        if extended is not None:
+            return extended, "reused and extended"
+        held = self.held(start)
+        display_name = f"{self.use_case.name}-{held[:40]}"
+
+        def find() -> types.CachedContent | None:
+            listed = self.client.caches.list()
+            return next((one for one in listed if one.display_name == display_name), None)
+
+        claim = Claim(
+            self.store,
+            Layout(self.use_case.name).context_cache_claim(held),
+            _CREATION_SECONDS,
+            self.clock,
+        )
+        create = functools.partial(self._create, start, display_name)
+        content, asked = create_once(claim, find, create, log)
+        self.store.write(
+            self.entry_name(start), to_json(Entry(name=content.name or "", tokens=tokens))
+        )
+        if asked:
+            return content, "created"
+        return self._extended(content.name or "") or content, "reused and extended"
+
+    def _extended(self, name: str) -> types.CachedContent | None:
+        """Cached content, kept for another while; None if it is gone."""
         from google.genai.errors import ClientError
 
-        name, ttl = self.entry_name(start), f"{self.ttl.total_seconds():g}s"
-        noted = find_object(self.store, name, Entry)
-        if noted is not None:
-            try:
-                config = types.UpdateCachedContentConfig(ttl=ttl)
-                extended = self.client.caches.update(name=noted.name, config=config)
-                return extended, "reused and extended"
-            except ClientError as error:
-                if error.code != 404:
-                    raise
+        try:
+            return self.extend(name)
+        except ClientError as error:
+            if error.code != 404:
+                raise
+            return None
+
+    def _create(self, start: SharedStart, display_name: str, seconds: float) -> types.CachedContent:
+        """Ask once: asked twice, the service keeps two, and both are paid for."""
+        from google.genai import types
+
         shared = content_config(self.system_instruction, self.model.generation)
-        created = self.client.caches.create(
+        return self.client.caches.create(
             model=self.model.address,
             config=types.CreateCachedContentConfig(
                 contents=start.contents or None,
                 system_instruction=self.system_instruction or None,
                 tools=shared.tools,
-                ttl=ttl,
-                display_name=f"{self.use_case.name}-start",
+                ttl=self._ttl_text,
+                display_name=display_name,
+                http_options=only_once(seconds),
             ),
         )
-        entry = Entry(name=created.name or "", tokens=tokens)
-        self.store.write(name, to_json(entry))
-        return created, "created"
 
-    def extend(self, name: str) -> None:
+    @property
+    def _ttl_text(self) -> str:
+        return f"{self.ttl.total_seconds():g}s"
+
+    def extend(self, name: str) -> types.CachedContent:
         """Let the service keep cached content for another while."""
         from google.genai import types
 
-        ttl = f"{self.ttl.total_seconds():g}s"
-        self.client.caches.update(name=name, config=types.UpdateCachedContentConfig(ttl=ttl))
+        config = types.UpdateCachedContentConfig(ttl=self._ttl_text)
+        return self.client.caches.update(name=name, config=config)
 
     def delete(self, start: SharedStart, name: str) -> None:
         """Give cached content back, so that its storage is no longer paid."""
@@ -231,7 +273,7 @@ def use_cache(
     start = shared_start(prompts)
     tokens = _tokens(book, start, count)
     reason = _not_worth(book, tokens, len(prompts))
-    opened = reason or _open(book, start, tokens)
+    opened = reason or _open(book, start, tokens, log)
     if isinstance(opened, str):
         yield Cached(None, CacheUse(action=f"none: {opened}", prefix_tokens=tokens))
         return
@@ -288,15 +330,17 @@ def _not_worth(book: CacheBook, tokens: int, requests: int) -> str | None:
 
 
 def _open(
-    book: CacheBook, start: SharedStart, tokens: int
+    book: CacheBook, start: SharedStart, tokens: int, log: logging.Logger
 ) -> tuple[types.CachedContent, str] | str:
     """The cached content and what was done, or why the service does not cache it."""
     from google.genai.errors import ClientError
 
     try:
-        return book.open(start, tokens)
+        return book.open(start, tokens, log)
     except ClientError as error:
         return f"the service refused: {error.message}"
+    except NotCreatedError as error:
+        return str(error)
 
 
 @contextmanager

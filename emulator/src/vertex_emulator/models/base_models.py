@@ -24,6 +24,7 @@ class BaseModel:
         name: Name as in `publishers/google/models/<name>`.
         capacity: 0 for the least capable to 1 for the most capable.
         locations: Where it is served.
+        refuses_model_turn: Whether a conversation may not end with a turn of the model.
         cache_tokens: The least that a cache may hold.
         tuned_in: Regions in which it is tuned.
         tuning_methods: How it may be tuned: `supervised`, `preference`.
@@ -32,6 +33,7 @@ class BaseModel:
     name: str
     capacity: float
     locations: tuple[str, ...] = ()
+    refuses_model_turn: bool = False
     cache_tokens: int = CACHE_TOKENS
     tuned_in: tuple[str, ...] = ()
     tuning_methods: tuple[str, ...] = ()
@@ -72,6 +74,7 @@ def _base_models() -> dict[str, BaseModel]:
             name,
             capacity,
             locations=tuple(facts[name]["locations"]),
+            refuses_model_turn=facts[name]["model_turn"] == "refused",
             cache_tokens=facts[name].get("cache_tokens", CACHE_TOKENS),
             tuned_in=tuple(facts[name].get("tuned_in", ())),
             tuning_methods=tuple(facts[name].get("tuning_methods", ())),

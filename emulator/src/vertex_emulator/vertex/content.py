@@ -6,6 +6,7 @@ import base64
 import json
 import zlib
 from collections.abc import AsyncIterator, Iterator
+from dataclasses import replace
 
 from starlette.concurrency import run_in_threadpool
 from starlette.requests import Request
@@ -15,7 +16,7 @@ from starlette.routing import Route
 from vertex_emulator.calls import Call
 from vertex_emulator.errors import ApiError, not_served
 from vertex_emulator.fault_kinds import Block, Malformed
-from vertex_emulator.models.language_model import LanguageModel
+from vertex_emulator.models.language_model import LanguageModel, Turn
 from vertex_emulator.vertex import generation, limits, tokens
 from vertex_emulator.vertex.caches import CachedPrompts
 from vertex_emulator.vertex.context import VertexContext
@@ -89,7 +90,7 @@ class ContentService:
         body = parse("CountTokensRequest", await request.body())
         if "instances" in body:
             raise not_served("countTokens of instances")
-        self._model(request)
+        limits.check_last_turn(body, self._model(request).version)
         reader = PromptReader(self._context.storage.read)
         prompt = await run_in_threadpool(reader.prompt, body)
         return JSONResponse(
@@ -129,14 +130,11 @@ class ContentService:
         limits.check_request(body, model.version)
         if not body.get("contents"):
             raise ApiError(400, "at least one contents field is required")
+        limits.check_last_turn(body, model.version)
         body, start = self._caches.join(body, resource, model.version)
         prompt = PromptReader(self._context.storage.read).prompt(body)
         if prompt.turns[-1].role == "model":
-            raise ApiError(
-                400,
-                "Please ensure that multiturn requests end with a user role or a function"
-                " response.",
-            )
+            prompt = replace(prompt, turns=_to_last_question(prompt.turns))
         faults = self._context.faults
         response = generation.generate(
             body,
@@ -173,6 +171,14 @@ class ContentService:
             output=usage["totalTokenCount"] - usage["promptTokenCount"],
             **({"cached": cached} if cached else {}),
         )
+
+
+def _to_last_question(turns: list[Turn]) -> list[Turn]:
+    """A conversation without what the model said last, which the emulator does not continue."""
+    asked = [place for place, turn in enumerate(turns, 1) if turn.role != "model"]
+    if not asked:
+        raise ApiError(400, "The emulator does not serve contents without a turn of the user.")
+    return turns[: asked[-1]]
 
 
 def _billable_characters(prompt: Prompt) -> int:

@@ -7,6 +7,7 @@ Ranges: https://cloud.google.com/vertex-ai/generative-ai/docs/model-reference/in
 from __future__ import annotations
 
 from vertex_emulator.errors import ApiError, not_served
+from vertex_emulator.models.base_models import BASE_MODELS
 from vertex_emulator.vertex.messages import Document
 
 INPUT_TOKENS = 1_048_576
@@ -63,6 +64,18 @@ def check_request(request: Document, version: str) -> None:
             f" {_MOST_STOP_SEQUENCES} stopSequences. Update the value and try again.",
         )
     _check_thinking(config.get("thinkingConfig", {}), version)
+
+
+def check_last_turn(request: Document, version: str) -> None:
+    """Refuse contents that end with a turn of the model, where the model does not take that.
+
+    Raises:
+        ApiError: 400 in the words of the service.
+    """
+    contents = request.get("contents", [])
+    base = BASE_MODELS.get(version.removesuffix("-emulated"))
+    if base and base.refuses_model_turn and contents and contents[-1].get("role") == "model":
+        raise ApiError(400, "Requests ending with a model turn are not supported.")
 
 
 def check_tools(request: Document) -> None:

@@ -47,6 +47,20 @@ def select(
     return [document for document in documents if admits(document)]
 
 
+def refuse_labels(filter_text: str) -> None:
+    """Refuse a filter of labels, for a method of which nobody has written that it takes one.
+
+    Raises:
+        ApiError: 400 for a filter that names a label.
+    """
+    if re.search(r"(?<![\w.\"'])labels\s*[.:=]", filter_text):
+        raise ApiError(
+            400,
+            f"Invalid filter {filter_text!r}: filters of labels are not documented for this "
+            "method. List all, and compare labels in the client.",
+        )
+
+
 def page(
     documents: list[Document], query: Mapping[str, str], *, default: int = 100, most: int = 1000
 ) -> tuple[list[Document], str]:

@@ -6,6 +6,7 @@ https://cloud.google.com/vertex-ai/docs/reference/rest/v1beta1/projects.location
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from typing import Any
 
 from starlette.requests import Request
@@ -17,6 +18,7 @@ from vertex_emulator.models.catalog import base_model_name
 from vertex_emulator.vertex.context import VertexContext
 from vertex_emulator.vertex.http import Served, both_versions_of, parent_name, refuse
 from vertex_emulator.vertex.jobs import JobMethods
+from vertex_emulator.vertex.listing import refuse_labels
 from vertex_emulator.vertex.messages import Document
 from vertex_emulator.vertex.model_versions import find_version
 from vertex_emulator.vertex.tuning_worker import KIND, TuningWorker
@@ -101,6 +103,10 @@ class _TuningJobs(JobMethods):
         }
         job.setdefault("tunedModelDisplayName", f"tuned-{base.name}-{job_id}")
         return job
+
+    def _listed(self, jobs: list[Document], query: Mapping[str, str]) -> list[Document]:
+        refuse_labels(query.get("filter", ""))
+        return super()._listed(jobs, query)
 
     def _base(self, job: Document) -> tuple[BaseModel, Document | None]:
         """The base model, and the resolved `preTunedModel` of continuous tuning."""
