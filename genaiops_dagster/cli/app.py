@@ -77,7 +77,7 @@ _COMMANDS: dict[str, tuple[Callable[..., None], tuple[str, ...]]] = {
     "open": (open_page.open_page, ("python_modules", "python_modules champion --console")),
     "use-cases": (use_cases.use_cases, ("",)),
     "schema": (schema.schema, ("", "--output use_case.schema.json")),
-    "doctor": (doctor.doctor, ("",)),
+    "doctor": (doctor.doctor, ("", "--probe", "--probe --spend 1 --json probe.json")),
     "emulator": (emulator.emulator, ("", "--port 0 --env-file emulator.env", "--reset")),
 }
 """Function of each command, and examples of what may follow its name."""

@@ -251,6 +251,18 @@ def test_a_file_that_is_not_jsonl_is_refused_at_once(client: genai.Client) -> No
     assert violations[0]["field"] == "tuning_job.supervised_tuning_spec.training_dataset_uri"
 
 
+def test_nothing_is_tuned_in_global(emulator: RunningEmulator) -> None:
+    elsewhere = genai.Client(
+        vertexai=True, project=emulator.variables["GOOGLE_CLOUD_PROJECT"], location="global"
+    )
+    with pytest.raises(errors.ClientError, match="not supported in location global") as caught:
+        elsewhere.tunings.tune(
+            base_model="gemini-3.5-flash",
+            training_dataset=types.TuningDataset(gcs_uri="gs://bucket/colours.jsonl"),
+        )
+    assert caught.value.status == "FAILED_PRECONDITION"
+
+
 def test_an_adapter_size_that_the_model_has_not_is_refused(
     tune: Callable[..., genai.types.TuningJob],
 ) -> None:

@@ -8,13 +8,18 @@ import os
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated
 
 import typer
 from rich.box import SIMPLE
 from rich.table import Table
 
+from genaiops_dagster.cli.options import fail
+from genaiops_dagster.cli.probing import probe as run_probe
 from genaiops_dagster.cli.session import SessionError, require_cloud
 from genaiops_dagster.cli.terminal import Terminal, styled
+from genaiops_dagster.cli.working import reporting
 from genaiops_dagster.google_cloud.base_models import availability, stale_facts
 from genaiops_dagster.google_cloud.settings import (
     BIGQUERY_LOCATION,
@@ -53,9 +58,32 @@ class Diagnosis:
     remedy: str = ""
 
 
-def doctor() -> None:
-    """Show what is configured, and try it; exits with 1 when something does not answer."""
+def doctor(
+    probe: Annotated[
+        bool, typer.Option("--probe", help="Check all that is assumed of Google instead.")
+    ] = False,
+    spend: Annotated[
+        float | None,
+        typer.Option("--spend", min=0, help="US dollars that jobs of the probe may cost."),
+    ] = None,
+    json_file: Annotated[
+        Path | None,
+        typer.Option("--json", help="Write the probe there, without names of your project."),
+    ] = None,
+) -> None:
+    """Show what is configured, and try it; exits with 1 when something does not answer.
+
+    With --probe, check everything that this package assumes of Google, each with a call that costs
+    nothing or a fraction of a cent; exits with 1 when something differs. What it creates is deleted
+    again. With --spend, a tuning job of 20 rows, two small batches and a pipeline, too.
+    """
     console = Terminal()
+    if probe:
+        with reporting():
+            run_probe(require_cloud(), spend, json_file)
+        return
+    if spend is not None or json_file is not None:
+        fail("--spend and --json belong to --probe", code=2)
     console.print(_configuration())
     try:
         console.print(_base_models())

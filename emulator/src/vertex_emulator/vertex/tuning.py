@@ -85,6 +85,13 @@ class _TuningJobs(JobMethods):
             raise not_served(f"the field `{unknown[0]}` of tuning jobs")
         job: Document = {key: value for key, value in body.items() if key in _SETTABLE}
         base, pre_tuned = self._base(job)
+        if parent_name(request).endswith("/locations/global"):
+            # https://github.com/google/skills: FAILED_PRECONDITION; the words are not published
+            raise ApiError(
+                400,
+                f"Tuning of {base.name} is not supported in location global.",
+                status="FAILED_PRECONDITION",
+            )
         spec_name = _only(job, _SPECS, "tuning spec")
         _check_spec(job, spec_name, base)
         _check_labels(job.get("labels", {}))
