@@ -29,6 +29,7 @@ from genaiops_dagster.cli.commands import (
     rollout,
     run,
     schema,
+    teardown,
     use_cases,
 )
 from genaiops_dagster.cli.disk import disk_problem
@@ -73,6 +74,14 @@ _COMMANDS: dict[str, tuple[Callable[..., None], tuple[str, ...]]] = {
     ),
     "load-test": (load_test.load_test, ("python_modules", "python_modules --candidate champion")),
     "prune": (prune.prune, ("python_modules",)),
+    "teardown": (
+        teardown.teardown,
+        (
+            "python_modules --dry-run",
+            "python_modules --only cache --only endpoint",
+            "python_modules --everything python_modules",
+        ),
+    ),
     "dev": (dev.dev, ("", "--port 4000")),
     "open": (open_page.open_page, ("python_modules", "python_modules champion --console")),
     "use-cases": (use_cases.use_cases, ("",)),

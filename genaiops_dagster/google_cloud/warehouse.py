@@ -89,6 +89,16 @@ class QueryEstimate:
     columns: dict[str, str]
 
 
+@dataclass(frozen=True)
+class StoredTable:
+    """A table or view that the dataset has: its name, its columns and its size in bytes."""
+
+    name: str
+    columns: tuple[str, ...]
+    bytes: int
+    is_view: bool
+
+
 class Warehouse:
     """The dataset in which this project keeps its result tables.
 
@@ -227,6 +237,39 @@ class Warehouse:
             )
         )
         return target
+
+    def tables(self) -> list[StoredTable]:
+        """All tables and views of the dataset, by name; none if there is no such dataset."""
+        from google.api_core.exceptions import NotFound
+
+        try:
+            listed = [item.table_id for item in self._client.list_tables(self.dataset)]
+        except NotFound:
+            return []
+        return [
+            StoredTable(
+                name,
+                tuple(field.name for field in found.schema),
+                int(found.num_bytes or 0),
+                found.table_type != "TABLE",
+            )
+            for name in sorted(listed)
+            if (found := self._find(name))
+        ]
+
+    def delete_table(self, table: str) -> None:
+        """Remove a table; one that is gone already is not an error."""
+        self._client.delete_table(self.table_id(table), not_found_ok=True)
+
+    def delete_rows(self, table: str, where: Mapping[str, Any]) -> None:
+        """Remove the rows `where` these columns have these values; rows of a table that is gone
+        are not an error.
+
+        Raises:
+            google.cloud.exceptions.GoogleCloudError: the rows cannot be removed, as those that
+                were streamed within the last half hour.
+        """
+        self.query(_delete_sql(self.table_id(table), where), where)
 
     def exists(self, table: str) -> bool:
         """Whether the dataset has such a table."""

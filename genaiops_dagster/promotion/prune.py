@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from genaiops_dagster.google_cloud.base_models import location_in
 from genaiops_dagster.promotion.log import champions, latest_decision, moves
 from genaiops_dagster.promotion.registry import ALIAS, list_models
 from genaiops_dagster.records.promotion import Champion, LogEntry
@@ -63,16 +64,27 @@ def delete_model(vertex_ai: VertexAI, stale: StaleModel) -> None:
     """Delete a tuned model with its endpoints; what is gone already is not an error."""
     from google.api_core.exceptions import NotFound
 
-    for endpoint, deployed_model in stale.deployments:
-        try:
-            vertex_ai.endpoints.undeploy_model(
-                endpoint=endpoint, deployed_model_id=deployed_model, traffic_split={}
-            ).result()
-            vertex_ai.endpoints.delete_endpoint(name=endpoint).result()
-        except NotFound:
-            continue
+    for endpoint in dict.fromkeys(endpoint for endpoint, _ in stale.deployments):
+        deployed = [model for of, model in stale.deployments if of == endpoint]
+        delete_endpoint(vertex_ai, endpoint, deployed)
+    clients = vertex_ai.at(location_in(stale.model) or vertex_ai.settings.location)
     try:
-        vertex_ai.models.delete_model(name=stale.model).result()
+        clients.models.delete_model(name=stale.model).result()
+    except NotFound:
+        return
+
+
+def delete_endpoint(vertex_ai: VertexAI, endpoint: str, deployed: Iterable[str]) -> None:
+    """Delete an endpoint with its deployments, by their ids, in the location that its name has."""
+    from google.api_core.exceptions import NotFound
+
+    endpoints = vertex_ai.serving(endpoint).endpoints
+    try:
+        for model in deployed:
+            endpoints.undeploy_model(
+                endpoint=endpoint, deployed_model_id=model, traffic_split={}
+            ).result()
+        endpoints.delete_endpoint(name=endpoint).result()
     except NotFound:
         return
 
