@@ -113,10 +113,11 @@ def _models(models: VertexAI, use_case: str, needed: set[str]) -> Iterator[Lefto
         name = model.name.partition("@")[0]
         deployments = tuple((d.endpoint, d.deployed_model_id) for d in model.deployed_models)
         serves = ALIAS in model.version_aliases or needed & {name, *(e for e, _ in deployments)}
+        made = model.create_time.isoformat()[:10]
         yield Leftover(
             "model",
             name,
-            f"made {model.create_time.isoformat()[:10]}, {len(deployments)} deployments",
+            f"made {made}, {_counted(len(deployments), 'deployment')}",
             "the champion" if serves else "",
             deployments=deployments,
         )
@@ -136,7 +137,7 @@ def _endpoints(
                 yield Leftover(
                     "endpoint",
                     endpoint.name,
-                    f"{len(endpoint.deployed_models)} deployments",
+                    _counted(len(endpoint.deployed_models), "deployment"),
                     "the champion" if endpoint.name in needed else "",
                     deployments=tuple((endpoint.name, d.id) for d in endpoint.deployed_models),
                 )
@@ -205,7 +206,7 @@ def _tables(use_case: str, warehouse: Warehouse) -> Iterator[Leftover]:
             )["n"]
             if rows:
                 keep = OF_THE_CHAMPION if table.name == PROMOTIONS else ""
-                yield Leftover("rows", table.name, f"{rows:,} rows", keep)
+                yield Leftover("rows", table.name, _counted(rows, "row"), keep)
 
 
 def _is_of_batch(use_case: str, table: str) -> bool:
@@ -226,7 +227,7 @@ def _objects(use_case: UseCase, store: ObjectStore) -> Iterator[Leftover]:
         folder = "/".join(found.name.split("/")[:2])
         groups.setdefault((folder, keep), {})[found.name] = found.size
     for (folder, keep), sizes in groups.items():
-        detail = f"{len(sizes)} objects, {size(sum(sizes.values()))}"
+        detail = f"{_counted(len(sizes), 'object')}, {size(sum(sizes.values()))}"
         yield Leftover("objects", store.uri(folder), detail, keep, objects=tuple(sizes))
 
 
@@ -242,6 +243,10 @@ def _why_kept(layout: Layout, name: str, own: tuple[str, ...]) -> str:
     if name.startswith(layout.ledgers):
         return "what was spent"
     return "your own files" if name.startswith(own) else ""
+
+
+def _counted(number: int, thing: str) -> str:
+    return f"{number:,} {thing}{'' if number == 1 else 's'}"
 
 
 def size(number: int) -> str:

@@ -76,21 +76,30 @@ def bench(probed: GoogleCloudSettings) -> Iterator[Bench]:
 
 
 def left(settings: GoogleCloudSettings) -> list[str]:
-    """Everything that a probe has not deleted, jobs that ended aside."""
+    """Everything of probes that is not deleted, tuning jobs that ended aside."""
     bench = Bench(settings, {}, SYSTEM_CLOCK)
     places = [bench.models.at(place).genai for place in ("global", "us", "us-central1")]
     return [
         *(found.name for found in bench.store.list(PREFIX)),
         *(table.table_id for table in bench.bigquery.list_tables(settings.dataset)),
         *(model.name for model in list_models(bench.models, PREFIX)),
-        *(str(cache.name) for client in places for cache in client.caches.list()),
+        *(
+            str(cache.name)
+            for client in places
+            for cache in client.caches.list()
+            if (cache.display_name or "").startswith(PREFIX)
+        ),
         *(
             str(job.name)
             for client in places
             for job in client.batches.list()
             if (job.display_name or "").startswith(PREFIX)
         ),
-        *(str(job.name) for job in all_jobs(bench.models.genai) if not has_ended(job)),
+        *(
+            str(job.name)
+            for job in all_jobs(bench.models.genai)
+            if (job.tuned_model_display_name or "").startswith(PREFIX) and not has_ended(job)
+        ),
     ]
 
 
