@@ -21,7 +21,7 @@ class Requests:
     Attributes:
         use_case, stage, candidate: What the requests are for, as the estimate names it.
         model: Base model by which they are priced.
-        max_output_tokens: Of one answer.
+        max_output_tokens: Of one answer, thoughts included.
         tuned: Whether they go to a model that was tuned from `model`.
         batch: Whether they are a batch job, which costs less.
         grounded: Whether each may search the web, which costs more.

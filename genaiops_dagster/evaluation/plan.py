@@ -242,7 +242,8 @@ def _requests(
     of_base: bool = False,
 ) -> StageCost:
     """The cost of requests to the candidate, or to the model that it was tuned from."""
-    longest = task.model.generation.max_output_tokens
+    asked = task.base if of_base and task.base else task.model
+    answer = asked.generation.max_output_tokens
     return price_requests(
         prices,
         stage=stage,
@@ -250,9 +251,9 @@ def _requests(
         model=task.model.base_model,
         calls=calls,
         prompts=prompts,
-        output_tokens=calls * longest,
-        maximum_output_tokens=calls * longest,
-        longest=(longest_prompt, longest) if calls else (0, 0),
+        output_tokens=calls * min(answer + asked.thinking.expected, asked.output_limit),
+        maximum_output_tokens=calls * asked.output_limit,
+        longest=(longest_prompt, asked.output_limit) if calls else (0, 0),
         basis=basis,
         tuned=not of_base and is_tuned(task.model.address),
         batch=batch,

@@ -46,6 +46,17 @@ class Published(_Facts):
     source: str
 
 
+class ThinkingTokens(_Facts):
+    """Room for thoughts by thinking level, in tokens of one request."""
+
+    MINIMAL: int
+    LOW: int
+    MEDIUM: int
+    HIGH: int
+    as_of: dt.date
+    source: str
+
+
 class BaseModel(_Facts):
     """Facts about one base model; what no source says is None or empty.
 
@@ -95,6 +106,7 @@ class ModelFacts(_Facts):
         tuned_factor: What requests to a tuned model cost, in prices of its base, from Gemini 3 on.
         regional_factor: What requests to another location than `global` cost, in prices there.
         batch_factor: What requests of a batch job cost, in prices of single ones.
+        thinking_tokens: Room for thoughts that a request leaves, by thinking level.
         models: By name.
     """
 
@@ -103,6 +115,7 @@ class ModelFacts(_Facts):
     tuned_factor: Published
     regional_factor: Published
     batch_factor: Published
+    thinking_tokens: ThinkingTokens
     models: Mapping[str, BaseModel]
 
 

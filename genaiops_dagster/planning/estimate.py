@@ -16,10 +16,12 @@ from genaiops_dagster.budget.stage_costs import (
     price_judgements,
     price_requests,
 )
+from genaiops_dagster.evaluation.asking.inference import thinking_for
+from genaiops_dagster.google_cloud.thinking import Thinking, output_limit
 from genaiops_dagster.planning.volume import OWN_PROMPT, PromptVolume, RunVolume
 from genaiops_dagster.prompts.tokens import TokenTotal
 from genaiops_dagster.records.budget import CostEstimate, Stage, StageCost
-from genaiops_dagster.use_case import UseCase
+from genaiops_dagster.use_case import GenerationConfig, UseCase
 from genaiops_dagster.use_case.evaluation import Judge
 from genaiops_dagster.use_case.section import CHAMPION, TUNED
 
@@ -57,8 +59,27 @@ class _Respondent:
     model: str
     tuned: bool
     prompts: PromptVolume
-    max_output_tokens: int
-    grounded: bool = False
+    generation: GenerationConfig
+
+    @property
+    def grounded(self) -> bool:
+        """Whether its requests search the web."""
+        return "google_search" in self.generation.tools
+
+    @property
+    def max_output_tokens(self) -> int:
+        """Tokens of a visible answer at most."""
+        return self.generation.max_output_tokens
+
+    @property
+    def thinking(self) -> Thinking:
+        """How much it thinks before it answers."""
+        return thinking_for(self.model, self.generation, tuned=self.tuned)
+
+    @property
+    def output_limit(self) -> int:
+        """Tokens that a request pays for at most, thoughts included."""
+        return output_limit(self.model, self.max_output_tokens, self.thinking)
 
 
 @dataclass(frozen=True)
@@ -106,15 +127,15 @@ def _respondents(use_case: UseCase, volume: RunVolume) -> dict[str, _Respondent]
             model=use_case.tuning.base_model if candidate.model == TUNED else candidate.model,
             tuned=candidate.model == TUNED,
             prompts=volume.prompts[candidate.prompt or OWN_PROMPT],
-            max_output_tokens=candidate.generation.max_output_tokens,
-            grounded="google_search" in candidate.generation.tools,
+            generation=candidate.generation,
         )
         for name, candidate in use_case.candidates.items()
     }
     champion = volume.champion
     if champion is not None:
-        model, longest = champion.base_model, champion.max_output_tokens
-        found[CHAMPION] = _Respondent(CHAMPION, model, champion.tuned, champion.prompts, longest)
+        found[CHAMPION] = _Respondent(
+            CHAMPION, champion.base_model, champion.tuned, champion.prompts, champion.generation
+        )
     return found
 
 
@@ -168,7 +189,6 @@ def _checkpoints(run: _Run) -> list[StageCost]:
                 PromptVolume(own.tokens.times(share), own.longest),
                 volume.references.times(share),
                 f"{volume.validation_rows} validation rows x {checkpoints}",
-                grounded=run.respondents[name].grounded,
             )
         )
     return stages
@@ -200,7 +220,6 @@ def _answers(run: _Run, respondent: _Respondent, batch: bool) -> StageCost:
         run.volume.references,
         f"{rows} rows{note}",
         batch=batch,
-        grounded=respondent.grounded,
     )
 
 
@@ -241,7 +260,6 @@ def _suites(run: _Run) -> list[StageCost]:
                     prompts,
                     tokens,
                     basis,
-                    grounded=respondent.grounded,
                 )
                 stages.append(stage)
     return stages
@@ -325,7 +343,6 @@ def _generation(run: _Run) -> list[StageCost]:
             run.volume.sample_prompts,
             TokenTotal(per_row * samples),
             f"{samples} rows",
-            grounded=challenger.grounded,
         )
     ]
 
@@ -340,10 +357,14 @@ def _requests(
     basis: str,
     *,
     batch: bool = False,
-    grounded: bool = False,
 ) -> StageCost:
     """Requests to a respondent, with the expected tokens of all its answers."""
-    longest = respondent.max_output_tokens
+    longest, thinking = respondent.output_limit, respondent.thinking
+    expected = round(answers.tokens) + calls * thinking.expected
+    if thinking.at_most and calls:
+        room = longest - respondent.max_output_tokens
+        level = f" at {thinking.level}" if thinking.level else ""
+        basis = f"{basis}, each with room for {room:,} tokens of thinking{level}"
     return price_requests(
         run.prices,
         stage=stage,
@@ -351,11 +372,11 @@ def _requests(
         model=respondent.model,
         calls=calls,
         prompts=prompts.tokens,
-        output_tokens=min(round(answers.tokens), calls * longest),
+        output_tokens=min(expected, calls * longest),
         maximum_output_tokens=calls * longest,
         longest=(prompts.longest, longest),
         basis=basis,
         tuned=respondent.tuned,
         batch=batch,
-        searches=calls if grounded else 0,
+        searches=calls if respondent.grounded else 0,
     )

@@ -25,7 +25,7 @@ from genaiops_dagster.records.promotion import Champion, served_champion
 from genaiops_dagster.records.prompts import PromptVersion
 from genaiops_dagster.records.record import from_line
 from genaiops_dagster.tuning.recipe import training_data
-from genaiops_dagster.use_case import UseCase
+from genaiops_dagster.use_case import GenerationConfig, UseCase
 from genaiops_dagster.use_case.evaluation import Judge
 
 if TYPE_CHECKING:
@@ -58,7 +58,7 @@ class ChampionVolume:
 
     base_model: str
     tuned: bool
-    max_output_tokens: int
+    generation: GenerationConfig
     prompts: PromptVolume
 
 
@@ -192,7 +192,7 @@ def _champion(
     return ChampionVolume(
         base_model=champion.base_model,
         tuned=is_tuned(champion.model),
-        max_output_tokens=champion.generation.max_output_tokens,
+        generation=champion.generation,
         prompts=measure(champion.prompt),
     )
 

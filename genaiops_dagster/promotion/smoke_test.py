@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import dagster as dg
 
-from genaiops_dagster.evaluation.asking.inference import content_config, read_answer
+from genaiops_dagster.evaluation.asking.inference import Model, content_config, read_answer
 from genaiops_dagster.orchestration.asset_options import asset_key
 from genaiops_dagster.orchestration.plain_text import escape_markdown
 from genaiops_dagster.prompts.rendering import request_contents
@@ -40,14 +40,15 @@ def smoke_test(
     from rolling back.
 
     Returns:
-        The answers, each in full or cut off by the longest that is allowed.
+        The answers, each in full.
 
     Raises:
         SmokeTestError: the model cannot be called, or does not answer in full.
     """
     from google.genai.errors import APIError
 
-    config = content_config(champion.system_instruction, champion.generation)
+    asked = Model(champion.model, champion.base_model, champion.generation)
+    config = content_config(asked, champion.system_instruction)
     questions = [request_contents(champion.prompt, sample) for sample in samples[:_SAMPLES]] or [
         _ANYTHING
     ]
@@ -64,10 +65,12 @@ def smoke_test(
             raise SmokeTestError(
                 f"champion {champion.number} ({champion.model}) cannot be called: {error}"
             ) from error
-        answer = read_answer(response, clock.elapsed() - started)
-        if answer.state not in ("answered", "truncated"):
+        answer = read_answer(
+            response, clock.elapsed() - started, champion.generation.max_output_tokens
+        )
+        if answer.state != "answered":
             raise SmokeTestError(
-                f"champion {champion.number} ({champion.model}) does not answer: "
+                f"champion {champion.number} ({champion.model}) does not answer in full: "
                 f"{answer.state}: {answer.reason}"
             )
         answers.append(answer)

@@ -27,13 +27,27 @@ class GenerationConfig(Section):
     temperature: Annotated[float, Field(ge=0, le=2)] = 0.0
     top_p: Annotated[float, Field(ge=0, le=1)] | None = None
     top_k: PositiveInt | None = None
-    max_output_tokens: PositiveInt = 1024
+    max_output_tokens: PositiveInt = Field(
+        1024, description="Tokens of the visible answer; a request leaves room for thoughts, too."
+    )
     seed: int | None = 0
     stop_sequences: list[str] = Field(default_factory=list)
     thinking_budget: Annotated[int, Field(ge=0)] | None = None
+    thinking_level: Literal["MINIMAL", "LOW", "MEDIUM", "HIGH"] | None = Field(
+        None,
+        exclude_if=lambda level: level is None,  # digests of configs without it stay as they were
+        description="How much the model thinks first; default the model's own, and the lowest for "
+        "a tuned one.",
+    )
     tools: list[Literal["google_search"]] = Field(
         default_factory=list, description="Tools of the model; `google_search` grounds answers."
     )
+
+    @model_validator(mode="after")
+    def _thinks_one_way(self) -> GenerationConfig:
+        if self.thinking_level is not None and self.thinking_budget is not None:
+            raise ValueError("thinking_level and thinking_budget exclude each other")
+        return self
 
     @model_validator(mode="before")
     @classmethod

@@ -22,7 +22,7 @@ def use_case_with(**sections: Any) -> UseCase:
             "candidates": {
                 "flash": {
                     "model": "gemini-3.5-flash",
-                    "generation": {"max_output_tokens": 100},
+                    "generation": {"max_output_tokens": 100, "thinking_level": "MINIMAL"},
                 },
                 "tuned": {"model": "tuned", "generation": {"max_output_tokens": 100}},
             },

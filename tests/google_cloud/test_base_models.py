@@ -8,7 +8,9 @@ import importlib.resources
 import pytest
 
 from genaiops_dagster.google_cloud.base_models import (
+    Published,
     RetiredModelError,
+    ThinkingTokens,
     availability,
     base_model_name,
     concerns,
@@ -30,7 +32,12 @@ def test_the_emulator_has_the_same_facts() -> None:
 
 def test_every_fact_has_a_source() -> None:
     facts = model_facts()
-    published = [facts.tuned_factor, facts.regional_factor, facts.batch_factor]
+    published: list[Published | ThinkingTokens] = [
+        facts.tuned_factor,
+        facts.regional_factor,
+        facts.batch_factor,
+        facts.thinking_tokens,
+    ]
     published += [model.tuning_usd for model in facts.models.values() if model.tuning_usd]
     for model in facts.models.values():
         assert model.sources
@@ -43,7 +50,7 @@ def test_every_source_is_used() -> None:
     used = {source for model in facts.models.values() for source in model.sources}
     used |= {model.tuning_usd.source for model in facts.models.values() if model.tuning_usd}
     factors = (facts.tuned_factor, facts.regional_factor, facts.batch_factor)
-    used |= {factor.source for factor in factors}
+    used |= {factor.source for factor in (*factors, facts.thinking_tokens)}
     assert used == facts.sources.keys()
 
 

@@ -20,7 +20,7 @@ from genaiops_dagster.planning.estimate import estimate_run
 from genaiops_dagster.planning.volume import ChampionVolume, PromptVolume, RunVolume
 from genaiops_dagster.prompts.tokens import TokenTotal
 from genaiops_dagster.records.budget import Stage
-from genaiops_dagster.use_case import UseCase
+from genaiops_dagster.use_case import GenerationConfig, UseCase
 from genaiops_dagster.use_case.budget import Budget
 from tests.budget.conftest import use_case_with
 from tests.values import present
@@ -43,14 +43,17 @@ TUNING = 3 * 10.00  # a million tokens, three epochs, 10 USD a million
 INPUT, OUTPUT = 1.1 * 1.50, 1.1 * 9.00  # a million tokens, outside `global`
 TUNED = 1.5  # what requests to a tuned model cost, in prices of its base
 ONE_CANDIDATE = 0.1 * INPUT + 0.004 * OUTPUT
-ONE_CANDIDATE_AT_MOST = 0.1 * INPUT + 0.02 * OUTPUT  # 200 rows of 100 tokens out
+ROOM = 1_024  # tokens for thoughts at the lowest level
+ONE_CANDIDATE_AT_MOST = 0.1 * INPUT + 200 * (100 + ROOM) / 1e6 * OUTPUT
 SAMPLES = TUNED * (0.001 * INPUT + 0.00004 * OUTPUT)
-SAMPLES_AT_MOST = TUNED * (0.001 * INPUT + 0.0002 * OUTPUT)
+SAMPLES_AT_MOST = TUNED * (0.001 * INPUT + 2 * (100 + ROOM) / 1e6 * OUTPUT)
 
 
 def champion_volume(*, tuned: bool, base_model: str = "gemini-3.1-pro-preview") -> ChampionVolume:
     prompts = PromptVolume(TokenTotal(60_000), longest=400)
-    return ChampionVolume(base_model, tuned=tuned, max_output_tokens=50, prompts=prompts)
+    return ChampionVolume(
+        base_model, tuned=tuned, generation=GenerationConfig(max_output_tokens=50), prompts=prompts
+    )
 
 
 def test_stages_and_their_sum(use_case: UseCase) -> None:
@@ -159,7 +162,7 @@ def test_one_cent_less_than_the_estimate_refuses_and_says_how_to_raise_it(
     with pytest.raises(BudgetExceededError) as caught:
         require_within_budget(estimate, Budget(per_run_usd=estimate.maximum_usd - 0.01))
     message = str(caught.value)
-    for part in ("limit budget.per_run_usd is 30.90 USD", "asked 30.91 USD", "30.92 or more"):
+    for part in ("limit budget.per_run_usd is 36.00 USD", "asked 36.01 USD", "36.02 or more"):
         assert part in message
 
 
@@ -172,11 +175,11 @@ def test_the_raised_limit_that_the_message_names_is_enough(use_case: UseCase) ->
 
 def test_what_was_spent_already_counts(use_case: UseCase) -> None:
     estimate = estimate_run(use_case, VOLUME, NOVEMBER, emulated=False)
-    budget = Budget(per_run_usd=35.0, per_run_tokens=4_000_000)
+    budget = Budget(per_run_usd=40.0, per_run_tokens=4_000_000)
     assert refusals(estimate, budget) == []
     assert len(refusals(estimate, budget, Spent(usd=5.0))) == 1
     assert len(refusals(estimate, budget, Spent(usd=5.0, tokens=1_000_000))) == 2
-    monthly = Budget(per_run_usd=100, per_month_usd=35.0, per_month_tokens=4_000_000)
+    monthly = Budget(per_run_usd=100, per_month_usd=40.0, per_month_tokens=4_000_000)
     spent = Spent(usd=5.0, tokens=1_000_000)
     assert refusals(estimate, monthly, run=spent) == []
     assert len(refusals(estimate, monthly, month=spent)) == 2
@@ -188,17 +191,19 @@ def test_a_request_that_cannot_fit_the_model_is_named(use_case: UseCase) -> None
     prompts = {"": PromptVolume(TokenTotal(100_000), longest=1_048_500)}
     long = RunVolume(**{**vars(VOLUME), "prompts": prompts})
     first, *_ = too_long(estimate_run(use_case, long, NOVEMBER, emulated=False))
-    assert "1,048,600 tokens" in first
+    assert "1,049,624 tokens" in first
     assert "1,048,576" in first
 
 
 def test_the_most_expensive_request_is_limited(use_case: UseCase) -> None:
     estimate = estimate_run(use_case, VOLUME, NOVEMBER, emulated=False)
-    assert estimate.largest_request_tokens == 900 + 100
-    assert estimate.largest_request_usd == pytest.approx(TUNED * (900 * INPUT + 100 * OUTPUT) / 1e6)
-    assert refusals(estimate, Budget(per_run_usd=100, per_request_tokens=1000)) == []
-    (reason,) = refusals(estimate, Budget(per_run_usd=100, per_request_tokens=999))
-    assert "budget.per_request_tokens is 999 tokens" in reason
+    assert estimate.largest_request_tokens == 900 + 100 + ROOM
+    assert estimate.largest_request_usd == pytest.approx(
+        TUNED * (900 * INPUT + (100 + ROOM) * OUTPUT) / 1e6
+    )
+    assert refusals(estimate, Budget(per_run_usd=100, per_request_tokens=2024)) == []
+    (reason,) = refusals(estimate, Budget(per_run_usd=100, per_request_tokens=2023))
+    assert "budget.per_request_tokens is 2,023 tokens" in reason
     (reason,) = refusals(estimate, Budget(per_run_usd=100, per_request_usd=0.003))
     assert "budget.per_request_usd" in reason
 
@@ -233,7 +238,7 @@ def test_the_champion_is_priced_with_its_own_base_and_prompt(use_case: UseCase) 
         .of_stages("evaluation", candidate="champion")
         .stages
     )
-    assert stage.maximum_usd == pytest.approx(0.06 * 2.00 + 200 * 50 * 12e-6)
+    assert stage.maximum_usd == pytest.approx(0.06 * 2.00 + 200 * (50 + 24_576) * 12e-6)
 
 
 def test_batch_jobs_cost_half() -> None:
@@ -251,14 +256,20 @@ def test_searches_that_ground_answers_are_paid() -> None:
     candidates = {
         "grounded": {
             "model": "gemini-3.5-flash",
-            "generation": {"max_output_tokens": 100, "tools": ["google_search"]},
+            "generation": {
+                "max_output_tokens": 100,
+                "thinking_level": "MINIMAL",
+                "tools": ["google_search"],
+            },
         },
         "tuned": {"model": "tuned"},
     }
     estimate = estimate_run(use_case_with(candidates=candidates), VOLUME, NOVEMBER, emulated=False)
     grounded = estimate.of_stages("evaluation", candidate="grounded")
     assert grounded.cost_usd == pytest.approx(ONE_CANDIDATE + 200 * 0.014)
-    assert grounded.largest_request_usd == pytest.approx((900 * INPUT + 100 * OUTPUT) / 1e6 + 0.014)
+    assert grounded.largest_request_usd == pytest.approx(
+        (900 * INPUT + (100 + ROOM) * OUTPUT) / 1e6 + 0.014
+    )
 
 
 def test_searches_are_paid_besides_the_evaluation_set_too() -> None:
@@ -297,10 +308,10 @@ def test_the_shipped_suites_are_as_large_as_the_estimate_takes_them() -> None:
 @pytest.mark.parametrize(
     ("policy", "in_batch"),
     [
-        ({"batch_from_saving_usd": 0.18}, True),
-        ({"batch_from_saving_usd": 0.28}, False),
-        ({"batch_from_saving_usd": 0.18, "batch_from_rows": 200}, True),
-        ({"batch_from_saving_usd": 0.18, "batch_from_rows": 201}, False),
+        ({"batch_from_saving_usd": 1.19}, True),
+        ({"batch_from_saving_usd": 1.8}, False),
+        ({"batch_from_saving_usd": 1.19, "batch_from_rows": 200}, True),
+        ({"batch_from_saving_usd": 1.19, "batch_from_rows": 201}, False),
         ({"batch_from_rows": 200}, True),
         ({}, False),
     ],
@@ -308,8 +319,8 @@ def test_the_shipped_suites_are_as_large_as_the_estimate_takes_them() -> None:
 def test_a_batch_job_is_planned_by_rows_and_by_what_it_saves(
     policy: dict[str, float], in_batch: bool
 ) -> None:
-    """Half of what 200 answers may cost at most: 0.363 USD, and half as much again when tuned."""
-    assert pytest.approx(0.363) == ONE_CANDIDATE_AT_MOST
+    """Half of what 200 answers may cost at most: 2.39 USD, and half as much again when tuned."""
+    assert pytest.approx(2.39052) == ONE_CANDIDATE_AT_MOST
     estimate = estimate_run(use_case_with(evaluation=policy), VOLUME, NOVEMBER, emulated=False)
     stages = [stage for stage in estimate.stages if stage.stage == "evaluation"]
     assert {stage.batch for stage in stages} == {in_batch}

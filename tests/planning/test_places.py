@@ -46,6 +46,38 @@ def test_the_shipped_use_cases_are_in_place() -> None:
             "us, eu",
         ),
         (
+            {
+                "candidates": {
+                    "flash": {
+                        "model": "gemini-3.8-flash",
+                        "generation": {"thinking_level": "MINIMAL"},
+                    },
+                    "tuned": {"model": "tuned"},
+                }
+            },
+            None,
+            "candidates.flash.generation.thinking_level is MINIMAL, and gemini-3.8-flash takes: "
+            "LOW, MEDIUM, HIGH",
+        ),
+        (
+            {"candidates": {"tuned": {"model": "tuned", "generation": {"thinking_budget": 0}}}},
+            None,
+            "candidates.tuned.generation.thinking_budget: gemini-3.5-flash takes thinking_level: "
+            "MINIMAL, LOW, MEDIUM, HIGH",
+        ),
+        (
+            {
+                "candidates": {
+                    "calm": {"model": "gemini-3.8-flash", "generation": "deterministic"},
+                    "wild": {"model": "gemini-3.8-flash", "generation": "random"},
+                    "tuned": {"model": "tuned"},
+                }
+            },
+            None,
+            "candidates calm and wild differ only in temperature, top_p or top_k, which "
+            "gemini-3.8-flash ignores; let them differ in thinking_level",
+        ),
+        (
             {"tuning": {"base_model": "gemini-3.8-flash"}},
             None,
             "tuning.base_model is gemini-3.8-flash, which the service does not tune",
@@ -57,7 +89,7 @@ def test_the_shipped_use_cases_are_in_place() -> None:
             "global",
         ),
     ],
-    ids=["candidate", "judge", "base", "region"],
+    ids=["candidate", "judge", "level", "budget", "presets", "base", "region"],
 )
 def test_what_is_not_there_is_named(
     sections: dict[str, Any], location: str | None, said: str

@@ -39,7 +39,9 @@ def test_answers_with_one_candidate_that_stopped(client: genai.Client) -> None:
 def test_usage_adds_up(client: genai.Client) -> None:
     usage = client.models.generate_content(model=MODEL, contents=PASSAGE).usage_metadata
     assert usage.prompt_token_count > 20
-    assert usage.total_token_count == usage.prompt_token_count + usage.candidates_token_count
+    assert usage.total_token_count == (
+        usage.prompt_token_count + usage.candidates_token_count + usage.thoughts_token_count
+    )
     (details,) = usage.prompt_tokens_details
     assert details.modality == types.MediaModality.TEXT
     assert details.token_count == usage.prompt_token_count
@@ -67,10 +69,54 @@ def test_a_seed_repeats_a_random_answer(client: genai.Client) -> None:
 def test_max_output_tokens_cuts_the_answer(client: genai.Client) -> None:
     # "Maximum number of tokens that can be generated in the response"; finishReason MAX_TOKENS:
     # https://cloud.google.com/vertex-ai/docs/reference/rest/v1/GenerateContentResponse#FinishReason
-    config = types.GenerateContentConfig(max_output_tokens=3)
+    config = types.GenerateContentConfig(
+        max_output_tokens=19, thinking_config=types.ThinkingConfig(thinking_level="MINIMAL")
+    )
     response = client.models.generate_content(model=MODEL, contents=PASSAGE, config=config)
     assert response.candidates[0].finish_reason == types.FinishReason.MAX_TOKENS
-    assert response.usage_metadata.candidates_token_count == 3
+    usage = response.usage_metadata
+    assert (usage.thoughts_token_count, usage.candidates_token_count) == (16, 3)
+
+
+def test_thoughts_may_leave_no_answer(client: genai.Client) -> None:
+    # Thoughts count towards the limit, and a response then has no text:
+    # https://github.com/googleapis/python-genai/issues/811
+    config = types.GenerateContentConfig(max_output_tokens=64)
+    response = client.models.generate_content(model=MODEL, contents=PASSAGE, config=config)
+    assert response.candidates[0].finish_reason == types.FinishReason.MAX_TOKENS
+    assert not response.text
+    assert response.usage_metadata.candidates_token_count is None
+
+
+@pytest.mark.parametrize("model", ["gemini-3.8-flash", "gemini-3.1-pro-preview"])
+def test_a_thinking_level_that_a_model_lacks_is_refused(client: genai.Client, model: str) -> None:
+    # The words: https://github.com/jenslys/opencode-gemini-auth/issues/14
+    config = types.GenerateContentConfig(
+        thinking_config=types.ThinkingConfig(thinking_level="MINIMAL")
+    )
+    with pytest.raises(
+        errors.ClientError, match="thinking_level MINIMAL is not supported by this model"
+    ):
+        client.models.generate_content(model=model, contents=PASSAGE, config=config)
+
+
+def test_what_sampling_a_model_ignores_changes_nothing(client: genai.Client) -> None:
+    # https://docs.cloud.google.com/gemini-enterprise-agent-platform/models/gemini/3-5-flash-lite
+    texts = {
+        client.models.generate_content(
+            model="gemini-3.8-flash",
+            contents=PASSAGE,
+            config=types.GenerateContentConfig(temperature=temperature, seed=5),
+        ).text
+        for temperature in (0.0, 1.0, 2.0)
+    }
+    assert len(texts) == 1
+    with pytest.raises(errors.ClientError, match="presencePenalty is not supported"):
+        client.models.generate_content(
+            model="gemini-3.8-flash",
+            contents=PASSAGE,
+            config=types.GenerateContentConfig(presence_penalty=0.5),
+        )
 
 
 def test_a_stop_sequence_is_not_part_of_the_answer(client: genai.Client) -> None:
@@ -347,6 +393,6 @@ def test_requests_and_tokens_are_in_the_statistics(
     assert count(after, *calls) - count(before, *calls) == 1
     for kind, billed in (
         ("input", usage.prompt_token_count),
-        ("output", usage.candidates_token_count),
+        ("output", usage.candidates_token_count + usage.thoughts_token_count),
     ):
         assert count(after, "tokens", MODEL, kind) - count(before, "tokens", MODEL, kind) == billed

@@ -47,7 +47,7 @@ def test_generate_content(emulator: RunningEmulator, model: str, module: Any) ->
             system_instruction=types.Content(parts=[types.Part(text="Be brief.")]),
             generation_config=types.GenerationConfig(
                 temperature=0.0,
-                max_output_tokens=64,
+                max_output_tokens=512,
                 response_mime_type="application/json",
                 response_schema=types.Schema(
                     type_=types.Type.OBJECT,

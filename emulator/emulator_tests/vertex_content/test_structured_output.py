@@ -125,7 +125,7 @@ def test_text_x_enum_answers_with_one_of_the_values(client: genai.Client) -> Non
 
 
 def test_max_output_tokens_breaks_json(client: genai.Client) -> None:
-    config = as_json(Review, max_output_tokens=5)
+    config = as_json(Review, max_output_tokens=261)
     response = client.models.generate_content(model=MODEL, contents=PROMPT, config=config)
     assert response.candidates[0].finish_reason == types.FinishReason.MAX_TOKENS
     with pytest.raises(json.JSONDecodeError):

@@ -199,11 +199,14 @@ class Malformed(AnyFault):
     Attributes:
         form: `cut` (text that breaks off, so that JSON does not parse), `empty` (no text),
             `no_content` (a candidate without content), `no_candidates`, `prose` (text around the
-            JSON) or `function_call` (finish reason MALFORMED_FUNCTION_CALL).
+            JSON), `function_call` (finish reason MALFORMED_FUNCTION_CALL) or `thoughts` (thinking
+            that takes the whole output limit).
     """
 
     kind: Literal["malformed"]
-    form: Literal["cut", "empty", "no_content", "no_candidates", "prose", "function_call"] = "cut"
+    form: Literal[
+        "cut", "empty", "no_content", "no_candidates", "prose", "function_call", "thoughts"
+    ] = "cut"
 
 
 class Judge(AnyFault):

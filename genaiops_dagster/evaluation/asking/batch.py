@@ -73,7 +73,7 @@ def answer_in_batch(
         BatchFailedError: the job failed, is still running after `wait_seconds`, or it is not known
             whether there is one.
     """
-    shared = request_body([], system_instruction, model.generation, model.filters)
+    shared = request_body([], model, system_instruction)
     requests = _request_lines(shared, questions)
     name = (
         f"answers-{fingerprint(location.address, model.address, sha256(requests).hexdigest())[:40]}"
@@ -96,7 +96,8 @@ def answer_in_batch(
                 f"batch job {name}: {error}; materialize again, which looks for it first"
             ) from error
     del requests
-    yield from _read(location, _wait(client, job, wait_seconds, right.clock, log))
+    ended_job = _wait(client, job, wait_seconds, right.clock, log)
+    yield from _read(location, ended_job, model.generation.max_output_tokens)
 
 
 def _request_lines(shared: Mapping[str, Any], questions: Iterable[Contents]) -> bytes:
@@ -166,8 +167,10 @@ def _state(job: types.BatchJob) -> str:
     return job.state.name if job.state else "JOB_STATE_UNSPECIFIED"
 
 
-def _read(location: BatchLocation, job: types.BatchJob) -> Iterator[tuple[str, Answer]]:
-    """Answers of all rows of the job's output that have one."""
+def _read(
+    location: BatchLocation, job: types.BatchJob, longest: int
+) -> Iterator[tuple[str, Answer]]:
+    """Answers of all rows of the job's output that have one; `longest` as in `read_answer`."""
     from google.genai import types
 
     try:
@@ -175,7 +178,7 @@ def _read(location: BatchLocation, job: types.BatchJob) -> Iterator[tuple[str, A
             if row.get("status") or not row.get("response"):
                 continue
             response = types.GenerateContentResponse.model_validate(row["response"])
-            answer = read_answer(response, latency_seconds=0.0)
+            answer = read_answer(response, 0.0, longest)
             yield (
                 contents_key(row["request"]["contents"]),
                 answer.model_copy(update={"batch": True}),

@@ -66,7 +66,10 @@ class JudgementCounter:
         paid = self.answers.total if self.answers else None
         if paid is None:
             return 0
-        return paid.output_tokens // paid.requests if paid.requests else self.longest_answer
+        if not paid.requests:
+            return self.longest_answer
+        # Thoughts are counted as output, too, and a judge does not read them.
+        return min(paid.output_tokens // paid.requests, self.longest_answer)
 
 
 @dataclass(frozen=True)

@@ -11,7 +11,14 @@ from typing import TYPE_CHECKING, Any
 
 from pydantic import BaseModel
 
+from genaiops_dagster.budget.pricing import is_tuned
 from genaiops_dagster.evaluation.asking.concurrency import PaidService, RequestFailedError
+from genaiops_dagster.google_cloud.thinking import (
+    Thinking,
+    ignores_sampling,
+    output_limit,
+    thinking_of,
+)
 from genaiops_dagster.records.evaluation import Answer
 from genaiops_dagster.records.fingerprint import fingerprint
 from genaiops_dagster.use_case import GenerationConfig
@@ -40,25 +47,37 @@ _BLOCKED = {
 }
 
 
-def content_config(
-    system_instruction: str, generation: GenerationConfig, filters: Filters | None = None
-) -> types.GenerateContentConfig:
-    """The request's config: the same for evaluation and serving; no instruction if it is empty."""
+def content_config(model: Model, system_instruction: str) -> types.GenerateContentConfig:
+    """The request's config: the same for evaluation and serving.
+
+    Sampling parameters that the model would ignore are not sent, and the output limit leaves room
+    for thoughts.
+
+    Args:
+        model: Who is asked.
+        system_instruction: Part of the request; left out if empty.
+    """
     from google.genai import types
 
-    thinking = generation.thinking_budget
-    armor = filters.model_armor if filters else None
-    safety = filters.safety if filters else {}
+    generation, thinking = model.generation, model.thinking
+    armor = model.filters.model_armor if model.filters else None
+    safety = model.filters.safety if model.filters else {}
+    sampled = not ignores_sampling(model.base_model)
     return types.GenerateContentConfig(
         system_instruction=system_instruction or None,
-        temperature=generation.temperature,
-        top_p=generation.top_p,
-        top_k=generation.top_k,
-        max_output_tokens=generation.max_output_tokens,
+        temperature=generation.temperature if sampled else None,
+        top_p=generation.top_p if sampled else None,
+        top_k=generation.top_k if sampled else None,
+        max_output_tokens=model.output_limit,
         seed=generation.seed,
         stop_sequences=generation.stop_sequences or None,
         thinking_config=(
-            None if thinking is None else types.ThinkingConfig(thinking_budget=thinking)
+            None
+            if thinking.level is None and thinking.budget is None
+            else types.ThinkingConfig(
+                thinking_budget=thinking.budget,
+                thinking_level=thinking.level and types.ThinkingLevel(thinking.level),
+            )
         ),
         tools=(
             [types.Tool(google_search=types.GoogleSearch())]
@@ -81,16 +100,11 @@ def content_config(
     )
 
 
-def request_body(
-    contents: Contents,
-    system_instruction: str,
-    generation: GenerationConfig,
-    filters: Filters | None = None,
-) -> dict[str, Any]:
+def request_body(contents: Contents, model: Model, system_instruction: str) -> dict[str, Any]:
     """The same request as a `GenerateContentRequest` in JSON, for jobs that read it from files."""
     from google.genai import types
 
-    config = content_config(system_instruction, generation, filters)
+    config = content_config(model, system_instruction)
     shared = types.GenerationConfig.model_fields.keys() & config.model_fields_set
     body: dict[str, Any] = {
         "contents": list(contents),
@@ -141,6 +155,13 @@ def contents_text(contents: Contents) -> str:
     return "\n".join(part["text"] for part in parts if "text" in part)
 
 
+def thinking_for(base_model: str, generation: GenerationConfig, *, tuned: bool) -> Thinking:
+    """How much a model thinks that generates so."""
+    return thinking_of(
+        base_model, generation.thinking_level, generation.thinking_budget, tuned=tuned
+    )
+
+
 @dataclass(frozen=True)
 class Model:
     """A model that answers.
@@ -156,6 +177,21 @@ class Model:
     base_model: str
     generation: GenerationConfig
     filters: Filters | None = None
+
+    @property
+    def tuned(self) -> bool:
+        """Whether it was tuned from `base_model`."""
+        return is_tuned(self.address)
+
+    @property
+    def thinking(self) -> Thinking:
+        """How much it thinks before it answers."""
+        return thinking_for(self.base_model, self.generation, tuned=self.tuned)
+
+    @property
+    def output_limit(self) -> int:
+        """Tokens out that a request to it allows: the visible answer, and room for thoughts."""
+        return output_limit(self.base_model, self.generation.max_output_tokens, self.thinking)
 
     def configuration(self, system_instruction: str) -> str:
         """sha256 over all that decides an answer but the message."""
@@ -207,7 +243,8 @@ class Responder:
     ) -> None:
         self._client = client
         self._address = model.address
-        self._config = content_config(system_instruction, model.generation, model.filters)
+        self._config = content_config(model, system_instruction)
+        self._longest = model.generation.max_output_tokens
         self._service = service
         self._prefix = prefix
         if prefix:  # the cached content has instruction and tools; a request must not repeat them
@@ -240,11 +277,20 @@ class Responder:
             contents=self._prefix.rest(contents) if self._prefix else list(contents),
             config=self._config.model_copy(update={"http_options": timeout}),
         )
-        return read_answer(response, loop.time() - started)
+        return read_answer(response, loop.time() - started, self._longest)
 
 
-def read_answer(response: types.GenerateContentResponse, latency_seconds: float) -> Answer:
-    """How a response ended: answered, blocked, truncated, or failed because it says nothing."""
+def read_answer(
+    response: types.GenerateContentResponse, latency_seconds: float, longest: int | None = None
+) -> Answer:
+    """How a response ended: answered, blocked, truncated, or failed because it says nothing.
+
+    Args:
+        response: As the service gave it.
+        latency_seconds: How long it took.
+        longest: Tokens that the visible answer may have; the request's own limit leaves room for
+            thoughts, too, so that an answer may be longer.
+    """
     candidate = response.candidates[0] if response.candidates else None
     feedback = response.prompt_feedback
     ratings = (
@@ -287,6 +333,9 @@ def read_answer(response: types.GenerateContentResponse, latency_seconds: float)
         return answer.model_copy(update={"state": "blocked", "reason": reason})
     if finish == "MAX_TOKENS":
         return answer.model_copy(update={"state": "truncated", "reason": finish})
+    if longest is not None and (length := _tokens(response, "candidates_token_count")) > longest:
+        reason = f"{length} tokens, of which max_output_tokens allows {longest}"
+        return answer.model_copy(update={"state": "truncated", "reason": reason})
     if finish not in {"STOP", None}:
         return answer.model_copy(update={"state": "failed", "reason": finish})
     if not texts and not calls:

@@ -45,7 +45,7 @@ class Question:
 
     def config(self) -> types.GenerateContentConfig:
         """The request's config."""
-        found = content_config(self.system_instruction, self.model.generation, self.model.filters)
+        found = content_config(self.model, self.system_instruction)
         changes: dict[str, Any] = {}
         if self.candidates > 1:
             changes["candidate_count"] = self.candidates

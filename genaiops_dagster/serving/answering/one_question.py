@@ -124,7 +124,7 @@ def ask(
         stage="generation",
         candidate=champion.candidate if champion else "",
         model=base,
-        max_output_tokens=generation.max_output_tokens,
+        max_output_tokens=question.model.output_limit,
         tuned=is_tuned(question.model.address),
         grounded="google_search" in generation.tools,
         emulated=models.emulated,

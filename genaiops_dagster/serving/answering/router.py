@@ -19,7 +19,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
-from genaiops_dagster.evaluation.asking.inference import content_config, read_answer
+from genaiops_dagster.evaluation.asking.inference import Model, content_config, read_answer
 from genaiops_dagster.google_cloud.object_store import ObjectStore
 from genaiops_dagster.google_cloud.settings import GoogleCloudSettings
 from genaiops_dagster.google_cloud.vertex_ai import VertexAI
@@ -390,15 +390,17 @@ class Router:
 
     def _ask(self, served: Champion, arm: Arm, prompt: _Prompt) -> Response:
         contents = request_contents(prompt_of(served), prompt.variables)
-        guardrails = self._use_case.serving.guardrails
-        config = content_config(served.system_instruction, served.generation, guardrails.filters)
+        filters = self._use_case.serving.guardrails.filters
+        model = Model(served.model, served.base_model, served.generation, filters)
+        config = content_config(model, served.system_instruction)
         client, address = self._connected(served)
         started, before = self._clock.now().timestamp(), self._clock.elapsed()
         try:
             response = client.models.generate_content(
                 model=address, contents=contents, config=config
             )
-            answer = read_answer(response, self._clock.elapsed() - before)
+            longest = served.generation.max_output_tokens
+            answer = read_answer(response, self._clock.elapsed() - before, longest)
         except Exception as raised:
             error = f"{type(raised).__name__} {getattr(raised, 'code', '')}".strip()
             seconds = self._clock.elapsed() - before

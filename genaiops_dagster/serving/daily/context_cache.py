@@ -197,7 +197,7 @@ class CacheBook:
         """Ask once: asked twice, the service keeps two, and both are paid for."""
         from google.genai import types
 
-        shared = content_config(self.system_instruction, self.model.generation)
+        shared = content_config(self.model, self.system_instruction)
         return self.client.caches.create(
             model=self.model.address,
             config=types.CreateCachedContentConfig(

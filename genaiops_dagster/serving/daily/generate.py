@@ -15,7 +15,6 @@ from typing import TYPE_CHECKING
 
 from genaiops_dagster.budget.admission import Requests
 from genaiops_dagster.budget.payment import Purse
-from genaiops_dagster.budget.pricing import is_tuned
 from genaiops_dagster.evaluation.asking.concurrency import PaidService, Progress, map_in_order
 from genaiops_dagster.evaluation.asking.counting import AnswerCounter
 from genaiops_dagster.evaluation.asking.inference import (
@@ -147,7 +146,9 @@ def generate(
         least = use_case.serving.daily.batch_from_rows
         generation.batch = least is not None and len(missing) >= least
         count = api_counter(models, champion.base_model)
-        requests = _requests(use_case, champion, emulated=models.emulated, batch=generation.batch)
+        requests = _requests(
+            use_case, champion, model, emulated=models.emulated, batch=generation.batch
+        )
         work = f"generation/{fingerprint(model.configuration(system), str(of))}"
         tokens = count_prompts(count, system, missing)
         with paying(purse, work, requests, tokens) as (payment, refused):
@@ -203,14 +204,16 @@ def prepare(use_case: UseCase, prompt: PromptVersion, source: DayPrompt) -> Prep
     return Prepared(source, contents, key, screened.findings)
 
 
-def _requests(use_case: UseCase, champion: Champion, *, emulated: bool, batch: bool) -> Requests:
+def _requests(
+    use_case: UseCase, champion: Champion, model: Model, *, emulated: bool, batch: bool
+) -> Requests:
     return Requests(
         use_case=use_case.name,
         stage="generation",
         candidate=champion.candidate,
         model=champion.base_model,
-        max_output_tokens=champion.generation.max_output_tokens,
-        tuned=is_tuned(champion.model),
+        max_output_tokens=model.output_limit,
+        tuned=model.tuned,
         batch=batch,
         grounded="google_search" in champion.generation.tools,
         emulated=emulated,

@@ -90,7 +90,8 @@ def estimate_load(
     prompts = [
         count([dict(turn) for turn in question]) + instruction for question in task.questions
     ]
-    calls, longest = task.policy.expected_requests + 1, task.model.generation.max_output_tokens
+    calls, longest = task.policy.expected_requests + 1, task.model.output_limit
+    answer = min(task.model.generation.max_output_tokens + task.model.thinking.expected, longest)
     stage = price_requests(
         prices,
         stage="load_test",
@@ -98,7 +99,7 @@ def estimate_load(
         model=task.model.base_model,
         calls=calls,
         prompts=TokenTotal(sum(prompts) / len(prompts) * calls),
-        output_tokens=longest * calls,
+        output_tokens=answer * calls,
         maximum_output_tokens=longest * calls,
         longest=(max(prompts), longest),
         basis=f"at most {calls} requests",
@@ -118,7 +119,7 @@ def generate_load(task: LoadTask, settings: GoogleCloudSettings) -> list[Sample]
         raise LoadTestError(
             "the load generator is not installed: pip install 'genaiops-dagster[load-test]'"
         )
-    config = content_config(task.prompt.system_instruction, task.model.generation)
+    config = content_config(task.model, task.prompt.system_instruction)
     plan = {
         "google_cloud": {
             "project": settings.project,

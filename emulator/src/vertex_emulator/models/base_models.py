@@ -25,6 +25,9 @@ class BaseModel:
         capacity: 0 for the least capable to 1 for the most capable.
         locations: Where it is served.
         refuses_model_turn: Whether a conversation may not end with a turn of the model.
+        thinking_levels: Levels that it takes, from the least.
+        thinking_default: The level at which it thinks unless told otherwise.
+        ignores_sampling: Whether temperature, top-p and top-k have no effect.
         cache_tokens: The least that a cache may hold.
         tuned_in: Regions in which it is tuned.
         tuning_methods: How it may be tuned: `supervised`, `preference`.
@@ -34,6 +37,9 @@ class BaseModel:
     capacity: float
     locations: tuple[str, ...] = ()
     refuses_model_turn: bool = False
+    thinking_levels: tuple[str, ...] = ()
+    thinking_default: str = ""
+    ignores_sampling: bool = False
     cache_tokens: int = CACHE_TOKENS
     tuned_in: tuple[str, ...] = ()
     tuning_methods: tuple[str, ...] = ()
@@ -75,6 +81,11 @@ def _base_models() -> dict[str, BaseModel]:
             capacity,
             locations=tuple(facts[name]["locations"]),
             refuses_model_turn=facts[name]["model_turn"] == "refused",
+            thinking_levels=tuple(facts[name].get("thinking_levels", ())),
+            thinking_default=facts[name].get(
+                "thinking_default", facts[name].get("thinking_levels", [""])[-1]
+            ),
+            ignores_sampling=facts[name].get("sampling") == "ignored",
             cache_tokens=facts[name].get("cache_tokens", CACHE_TOKENS),
             tuned_in=tuple(facts[name].get("tuned_in", ())),
             tuning_methods=tuple(facts[name].get("tuning_methods", ())),
@@ -84,6 +95,12 @@ def _base_models() -> dict[str, BaseModel]:
 
 
 BASE_MODELS = _base_models()
+
+
+def base_of(version: str) -> BaseModel | None:
+    """The base model of a model version, as a response names it; None for any other."""
+    return BASE_MODELS.get(version.removesuffix("-emulated"))
+
 
 EMBEDDING_DIMENSIONS = {
     "gemini-embedding-001": 3072,

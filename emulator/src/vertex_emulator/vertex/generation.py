@@ -14,10 +14,11 @@ from random import Random
 from typing import Any
 
 from vertex_emulator.fault_kinds import Block, Malformed
+from vertex_emulator.models.base_models import BaseModel, base_of
 from vertex_emulator.models.language_model import LanguageModel, Turn
 from vertex_emulator.vertex import functions, grounding, safety, tokens
 from vertex_emulator.vertex.json_schema import Choose, Filler, plain_schema, problem
-from vertex_emulator.vertex.limits import check_length
+from vertex_emulator.vertex.limits import OUTPUT_TOKENS, check_length
 from vertex_emulator.vertex.messages import Document, timestamp
 from vertex_emulator.vertex.prompt import Prompt
 
@@ -69,7 +70,10 @@ def generate(
     if feedback:
         return {"promptFeedback": feedback, "usageMetadata": _usage(prompt, 0, 0), **response}
     config = request.get("generationConfig", {})
-    thoughts = _thought_count(config.get("thinkingConfig", {}), prompt)
+    base = base_of(model.version)
+    thoughts = _thought_count(config.get("thinkingConfig", {}), prompt, base)
+    if misbehaviour.output_is("thoughts"):
+        thoughts = config.get("maxOutputTokens", OUTPUT_TOKENS)
     answers = [
         _Answer(request, prompt, model, index, thoughts, misbehaviour)
         for index in range(config.get("candidateCount", 1))
@@ -101,12 +105,16 @@ def _prompt_feedback(request: Document, prompt: Prompt, block: Block | None) -> 
     }
 
 
-def _thought_count(config: Document, prompt: Prompt) -> int:
-    """Tokens of emulated thinking: only where the request asks for it, and within its budget."""
+def _thought_count(config: Document, prompt: Prompt, base: BaseModel | None) -> int:
+    """Tokens of emulated thinking: at the level asked for, within a budget, or by default."""
+    budget = config.get("thinkingBudget")
     level = config.get("thinkingLevel")
-    budget = config.get("thinkingBudget", -1 if config.get("includeThoughts") else 0)
+    if budget is None and base is not None:
+        level = level or base.thinking_default
     if level:
         return _THOUGHTS_OF_LEVEL.get(level, 0)
+    if budget is None:
+        budget = -1 if config.get("includeThoughts") else 0
     most = _MOST_THOUGHTS if budget < 0 else budget
     return min(most, 32 + prompt.token_count // 2) if most else 0
 
@@ -132,7 +140,9 @@ class _Answer:
         self._config = config
         self._thoughts = thoughts
         self._misbehaviour = misbehaviour
-        self._temperature = config.get("temperature", 1.0)
+        base = base_of(model.version)
+        asked = {} if base and base.ignores_sampling else config
+        self._temperature = asked.get("temperature", 1.0)
         self._seed = (secrets.randbits(31) if seed is None else seed) + 7919 * index
         self.token_count = 0
 

@@ -7,7 +7,7 @@ Ranges: https://cloud.google.com/vertex-ai/generative-ai/docs/model-reference/in
 from __future__ import annotations
 
 from vertex_emulator.errors import ApiError, not_served
-from vertex_emulator.models.base_models import BASE_MODELS
+from vertex_emulator.models.base_models import base_of
 from vertex_emulator.vertex.messages import Document
 
 INPUT_TOKENS = 1_048_576
@@ -25,6 +25,11 @@ _RANGES: dict[str, tuple[float, float]] = {
     "frequencyPenalty": (-2.0, 2.0),
 }
 _THINKING_RANGES = {"pro": (128, 32_769), "flash": (1, 24_577), "flash-lite": (512, 24_577)}
+_PENALTIES = ("presencePenalty", "frequencyPenalty")
+"""Models that ignore sampling answer these with an error; its words are not known.
+
+Source: https://docs.cloud.google.com/gemini-enterprise-agent-platform/models/gemini/3-5-flash-lite
+"""
 _NOT_SERVED = (
     *("responseLogprobs", "logprobs", "speechConfig", "imageConfig", "routingConfig"),
     *("modelConfig", "audioTranscriptionConfig", "translationConfig", "enableAffectiveDialog"),
@@ -64,6 +69,12 @@ def check_request(request: Document, version: str) -> None:
             f" {_MOST_STOP_SEQUENCES} stopSequences. Update the value and try again.",
         )
     _check_thinking(config.get("thinkingConfig", {}), version)
+    base = base_of(version)
+    for name in _PENALTIES:
+        if base and base.ignores_sampling and config.get(name):
+            raise ApiError(
+                400, f"Unable to submit request because {name} is not supported by this model."
+            )
 
 
 def check_last_turn(request: Document, version: str) -> None:
@@ -73,7 +84,7 @@ def check_last_turn(request: Document, version: str) -> None:
         ApiError: 400 in the words of the service.
     """
     contents = request.get("contents", [])
-    base = BASE_MODELS.get(version.removesuffix("-emulated"))
+    base = base_of(version)
     if base and base.refuses_model_turn and contents and contents[-1].get("role") == "model":
         raise ApiError(400, "Requests ending with a model turn are not supported.")
 
@@ -102,9 +113,21 @@ def _check_range(name: str, value: float | None, lowest: float, end: float) -> N
 
 
 def _check_thinking(config: Document, version: str) -> None:
+    """Refuse a level that the model does not have, or a budget out of range.
+
+    Source of the words: https://github.com/jenslys/opencode-gemini-auth/issues/14
+    """
     budget = config.get("thinkingBudget")
     if config.get("thinkingLevel") and budget is not None:
         raise ApiError(400, "Only one of thinking budget and thinking level may be set.")
+    base, level = base_of(version), config.get("thinkingLevel")
+    if level and base and base.thinking_levels and level not in base.thinking_levels:
+        raise ApiError(
+            400,
+            f"Unable to submit request because thinking_level {level} is not supported by this"
+            " model. Learn more:"
+            " https://cloud.google.com/vertex-ai/generative-ai/docs/model-reference/gemini",
+        )
     if budget is None or budget == -1:
         return
     kind = "pro" if "-pro" in version else "flash-lite" if "-lite" in version else "flash"
