@@ -10,6 +10,7 @@ from genaiops_dagster.budget.pricing import (
     computed_metrics_cost,
     token_cost,
 )
+from genaiops_dagster.google_cloud.thinking import output_limit, thinking_of
 from genaiops_dagster.prompts.tokens import TokenTotal
 from genaiops_dagster.records.budget import CostEstimate, Stage, StageCost, totals
 from genaiops_dagster.use_case.evaluation import Evaluation
@@ -17,12 +18,8 @@ from genaiops_dagster.use_case.evaluation import Evaluation
 JUDGE_INSTRUCTION_TOKENS = 400
 """Tokens that a judge's own instruction adds to prompt and answer."""
 
-JUDGE_ANSWER_TOKENS = 150
-"""Tokens of a rating with its explanation."""
-
 JUDGE_MAXIMUM_ANSWER_TOKENS = 1024
-"""Tokens that a judge writes at most. The service does not tell what a judge read and wrote, so
-that what is recorded as spent on it rests on these figures, too."""
+"""Tokens that a judge writes at most, besides its thoughts."""
 
 MOST_CHARACTERS_PER_TOKEN = 8
 """Characters of a token at most, on the mean of an answer; English text has about 4.
@@ -109,6 +106,15 @@ def price_requests(
     )
 
 
+def judge_output_limit(model: str) -> int:
+    """Tokens out that a judge is allowed for one judgement, thoughts included.
+
+    The service does not tell what a judge read and wrote: this is what is recorded as spent.
+    """
+    thinking = thinking_of(model, None, None, tuned=False)
+    return output_limit(model, JUDGE_MAXIMUM_ANSWER_TOKENS, thinking)
+
+
 def price_judgements(
     prices: PriceList,
     model: str,
@@ -125,7 +131,7 @@ def price_judgements(
     `shown` are the tokens of everything that the judge reads besides its own instruction, and
     `longest` those of one judgement at most. `candidate` is empty if several are judged, or none.
     """
-    instructions = calls * JUDGE_INSTRUCTION_TOKENS
+    instructions, limit = calls * JUDGE_INSTRUCTION_TOKENS, judge_output_limit(model)
     return price_requests(
         prices,
         stage="judging",
@@ -134,11 +140,9 @@ def price_judgements(
         calls=calls,
         prompts=TokenTotal(instructions) + shown,
         maximum_input_tokens=None if shown_at_most is None else instructions + shown_at_most,
-        output_tokens=calls * JUDGE_ANSWER_TOKENS,
-        maximum_output_tokens=calls * JUDGE_MAXIMUM_ANSWER_TOKENS,
-        longest=(longest + JUDGE_INSTRUCTION_TOKENS, JUDGE_MAXIMUM_ANSWER_TOKENS)
-        if calls
-        else (0, 0),
+        output_tokens=calls * limit,
+        maximum_output_tokens=calls * limit,
+        longest=(longest + JUDGE_INSTRUCTION_TOKENS, limit) if calls else (0, 0),
         basis=basis,
     )
 

@@ -18,7 +18,7 @@ from genaiops_dagster.orchestration.plain_text import visible
 from genaiops_dagster.prompts.rendering import CONTENTS
 
 MODELS = {
-    "flash_lite": "gemini-3.5-flash-lite",
+    "flash_lite": "gemini-3.1-flash-lite",
     "flash": "gemini-3.5-flash",
     "pro": "gemini-3.1-pro-preview",
     "tuned": "tuned",

@@ -19,11 +19,12 @@ from genaiops_dagster.evaluation.checkpoints import (
 )
 from genaiops_dagster.evaluation.checks import REPORT, check_results, check_specs
 from genaiops_dagster.evaluation.evaluate import evaluate
+from genaiops_dagster.evaluation.first_answer_checks import build_first_answer_checks
 from genaiops_dagster.evaluation.judge_assets import CALIBRATION, build_judge_assets
 from genaiops_dagster.evaluation.page import experiment_run, report_metadata
 from genaiops_dagster.evaluation.report import read_rows
 from genaiops_dagster.evaluation.run_config import POOL, EvaluationConfig, purse_of
-from genaiops_dagster.evaluation.task import VERSION, EvaluationTask
+from genaiops_dagster.evaluation.task import VERSION, EvaluationTask, candidate_task
 from genaiops_dagster.google_cloud.experiments import record_experiment_run
 from genaiops_dagster.google_cloud.vertex_ai import VertexAI
 from genaiops_dagster.orchestration.asset_options import (
@@ -36,7 +37,6 @@ from genaiops_dagster.orchestration.metadata import chart_image
 from genaiops_dagster.orchestration.plain_text import escape_markdown
 from genaiops_dagster.orchestration.workspace import Workspace, open_workspace
 from genaiops_dagster.prompts.parity import require_parity
-from genaiops_dagster.prompts.rendering import candidate_prompt
 from genaiops_dagster.records.data import DatasetSplit
 from genaiops_dagster.records.evaluation import ChampionEvaluation, EvaluationReport
 from genaiops_dagster.records.promotion import Champion, served_champion
@@ -50,8 +50,13 @@ R = TypeVar("R", bound=Record)
 _INPUTS = {"evaluation_set": DatasetSplit, "prompt": PromptVersion, "tuned_model": TunedModel}
 
 
-def build_assets(use_case: UseCase) -> list[dg.AssetsDefinition]:
-    """Reports of the candidates and the champion, and what the judge does besides."""
+def build_assets(
+    use_case: UseCase,
+) -> list[dg.AssetsDefinition | dg.AssetChecksDefinition]:
+    """Reports of the candidates and the champion, and what the judge does besides.
+
+    With them come checks of what is upstream: that each candidate answers its first row.
+    """
     chosen = {
         candidate.variant: name
         for name, candidate in use_case.candidates.items()
@@ -62,6 +67,7 @@ def build_assets(use_case: UseCase) -> list[dg.AssetsDefinition]:
         *(_report(use_case, name) for name in use_case.candidates),
         _champion_report(use_case),
         *build_judge_assets(use_case),
+        *build_first_answer_checks(use_case),
     ]
 
 
@@ -120,24 +126,7 @@ def _report(use_case: UseCase, candidate: str) -> dg.AssetsDefinition:
         require_parity(prompt, evaluation_set=evaluation_set.prompt_digest, **made_with)
         with open_workspace(context, use_case) as here:
             scope = read_scope(here.store, use_case, evaluation_set)
-            tuned_model = tuned.get("tuned_model")
-            base_model = tuned_model.base_model if tuned_model else chosen.model
-            address = here.models.model_address(base_model, chosen.location)
-            base = Model(address, base_model, chosen.generation)
-            model = base
-            if tuned_model:
-                endpoint = tuned_model.endpoint_after(chosen.checkpoint)
-                model = Model(endpoint, base_model, chosen.generation)
-            task = EvaluationTask(
-                use_case=use_case.name,
-                evaluation=scope.use_case.evaluation,
-                candidate=candidate,
-                model=model,
-                prompt=candidate_prompt(use_case, candidate, prompt),
-                evaluation_set=scope.evaluation_set,
-                base=base if tuned_model else None,
-                degradation=scope.degradation,
-            )
+            task = candidate_task(scope, candidate, prompt, tuned.get("tuned_model"), here.models)
             made = _evaluate(context, config, task, here)
             return _result(here, made, made)
 

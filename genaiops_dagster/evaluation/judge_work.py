@@ -96,7 +96,7 @@ def paid_judge(
     with purse.paying(
         f"judging/{work}", stage="judging", model=judge_model, estimate=estimate
     ) as payment:
-        yield services.paid(cache, JudgementCounter(payment, read))
+        yield services.paid(cache, JudgementCounter(payment, judge_model, read))
 
 
 def pairs_of(

@@ -196,6 +196,7 @@ def reserve(
             metrics=ScoreCounter(pay(plan.metrics), purse.prices()) if plan.metrics else None,
             judging=JudgementCounter(
                 pay(plan.judging),
+                plan.judging.model,
                 plan.prompt_tokens + JUDGE_INSTRUCTION_TOKENS,
                 answers,
                 task.model.generation.max_output_tokens,

@@ -21,7 +21,9 @@ class EvaluationConfig(dg.Config):
     cache: CacheMode = "reuse"
 
 
-def purse_of(here: Workspace, context: dg.AssetExecutionContext) -> Purse:
+def purse_of(
+    here: Workspace, context: dg.AssetExecutionContext | dg.AssetCheckExecutionContext
+) -> Purse:
     """The purse of the run of `context`."""
     use_case = here.use_case
     return Purse(

@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 
+from genaiops_dagster.budget.degrade import EvaluationScope
 from genaiops_dagster.evaluation.asking.inference import Model
 from genaiops_dagster.evaluation.judging.judge import judge_digest
 from genaiops_dagster.evaluation.scoring.metrics import metrics_digest
 from genaiops_dagster.evaluation.suites.cases import suites_digest
+from genaiops_dagster.google_cloud.vertex_ai import VertexAI
+from genaiops_dagster.prompts.rendering import candidate_prompt
 from genaiops_dagster.records.budget import Degradation
 from genaiops_dagster.records.data import DatasetSplit
 from genaiops_dagster.records.fingerprint import fingerprint
 from genaiops_dagster.records.prompts import PromptVersion
+from genaiops_dagster.records.tuning import TunedModel
 from genaiops_dagster.use_case.evaluation import Evaluation
 
 VERSION = 4
@@ -62,3 +66,38 @@ class EvaluationTask:
             judge_digest(self.evaluation.judge),
             suites_digest(self.evaluation, self.prompt),
         )
+
+
+def candidate_task(
+    scope: EvaluationScope,
+    candidate: str,
+    prompt: PromptVersion,
+    tuned: TunedModel | None,
+    models: VertexAI,
+) -> EvaluationTask:
+    """The evaluation of a candidate.
+
+    Args:
+        scope: The use case and its evaluation set, as far as the budget allows.
+        candidate: Its name.
+        prompt: The use case's own prompt; the candidate may have another.
+        tuned: The tuned model; None for a candidate that is a base model.
+        models: Says where a base model is asked.
+    """
+    use_case = scope.use_case
+    chosen = use_case.candidates[candidate]
+    base_model = tuned.base_model if tuned else chosen.model
+    address = models.model_address(base_model, chosen.location)
+    base = Model(address, base_model, chosen.generation)
+    if tuned:
+        address = tuned.endpoint_after(chosen.checkpoint)
+    return EvaluationTask(
+        use_case=use_case.name,
+        evaluation=use_case.evaluation,
+        candidate=candidate,
+        model=replace(base, address=address),
+        prompt=candidate_prompt(use_case, candidate, prompt),
+        evaluation_set=scope.evaluation_set,
+        base=base if tuned else None,
+        degradation=scope.degradation,
+    )

@@ -10,6 +10,10 @@ from genaiops_dagster.google_cloud.thinking import ignores_sampling
 from genaiops_dagster.use_case import TUNED, UseCase
 from genaiops_dagster.use_case.candidates import Candidate
 
+_NEWER_METRICS_BY = "gemini-3.5-flash"
+_FIRST_VERSIONS = {"final_response_match": 2}
+"""First versions of the service's metrics that are not 1."""
+
 
 class MisplacedModelError(RuntimeError):
     """A model is not where, or not as, the use case wants it; the message says how it is."""
@@ -22,9 +26,15 @@ def misplaced(use_case: UseCase, location: str | None = None) -> list[str]:
 
     Args:
         use_case: Whose file is looked at.
-        location: Where it is tuned, `GOOGLE_CLOUD_LOCATION`; not looked at if None.
+        location: Where it is tuned and evaluated, `GOOGLE_CLOUD_LOCATION`; not looked at if None.
     """
-    return [*_asked(use_case), *_thinking(use_case), *_same(use_case), *_tuned(use_case, location)]
+    return [
+        *_asked(use_case),
+        *_thinking(use_case),
+        *_same(use_case),
+        *_metrics(use_case, location),
+        *_tuned(use_case, location),
+    ]
 
 
 def require_in_place(use_case: UseCase, location: str) -> None:
@@ -53,6 +63,25 @@ def _asked(use_case: UseCase) -> Iterator[str]:
         if place and facts and facts.locations and place not in facts.locations:
             served = ", ".join(facts.locations)
             yield f"{field} is {place}, and {facts.name} is served in: {served}"
+
+
+def _metrics(use_case: UseCase, location: str | None) -> Iterator[str]:
+    """Versions of the service's metrics that need a model which is not served there.
+
+    Source: agentplatform/_genai/_evals_constant.py of google-cloud-aiplatform 2.7.0: those after
+    the first versions are backed by Gemini 3.5 Flash.
+    """
+    judge, behind = use_case.evaluation.judge, facts_of(_NEWER_METRICS_BY)
+    if judge is None or location is None or behind is None or location in behind.locations:
+        return
+    for name, metric in judge.metrics.items():
+        family, _, version = (metric.predefined or "").rpartition("_v")
+        first = _FIRST_VERSIONS.get(family, 1)
+        if family and int(version) > first:
+            yield (
+                f"evaluation.judge.metrics.{name}.predefined is {metric.predefined}, which "
+                f"{_NEWER_METRICS_BY} computes; {location} has {family}_v{first}"
+            )
 
 
 def _base(use_case: UseCase, candidate: Candidate) -> str:

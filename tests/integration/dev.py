@@ -40,7 +40,10 @@ def write_use_case(folder: Path, name: str, **sections: Any) -> None:
         "prompt": {"template": "Which colour is {{ thing }}? One of: red, green, blue."},
         "split": {"training": 0.5, "validation": 0.1, "evaluation": 0.4},
         "candidates": {
-            "flash": {"model": "gemini-3.5-flash", "generation": {"max_output_tokens": 8}},
+            "flash": {
+                "model": "gemini-3.5-flash",
+                "generation": {"max_output_tokens": 8, "thinking_level": "MINIMAL"},
+            },
             "tuned": {"model": "tuned", "generation": {"max_output_tokens": 8}},
         },
         "tuning": {"base_model": "gemini-3.5-flash", "epochs": 2},

@@ -39,7 +39,10 @@ def use_case_of(candidates: dict[str, Any] | None = None, **evaluation: Any) -> 
             },
             "candidates": candidates
             or {
-                "flash": {"model": "gemini-3.5-flash", "generation": {"max_output_tokens": 16}},
+                "flash": {
+                    "model": "gemini-3.5-flash",
+                    "generation": {"max_output_tokens": 16, "thinking_level": "MINIMAL"},
+                },
                 "tuned": {"model": "tuned"},
             },
             "tuning": {"base_model": "gemini-3.5-flash"},

@@ -45,7 +45,7 @@ def colours_use_case(**sections: Any) -> UseCase:
             "candidates": {
                 "flash": {
                     "model": "gemini-3.5-flash",
-                    "generation": {"max_output_tokens": 8},
+                    "generation": {"max_output_tokens": 8, "thinking_level": "MINIMAL"},
                 },
                 "tuned": {"model": "tuned", "generation": {"max_output_tokens": 8}},
             },

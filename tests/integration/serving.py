@@ -36,7 +36,7 @@ def crown(store: ObjectStore, use_case: UseCase, **changes: Any) -> Champion:
             "model": "gemini-3.5-flash",
             "base_model": "gemini-3.5-flash",
             "registered_model": None,
-            "generation": GenerationConfig(max_output_tokens=8),
+            "generation": GenerationConfig(max_output_tokens=8, thinking_level="MINIMAL"),
             "prompt_digest": prompt.digest,
             "prompt_template": prompt.template,
             "system_instruction": prompt.system_instruction,

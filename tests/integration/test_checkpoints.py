@@ -24,7 +24,10 @@ from tests.integration.lifecycle import (
 from vertex_emulator.testing import RunningEmulator
 
 BEST = {
-    "flash": {"model": "gemini-3.5-flash", "generation": {"max_output_tokens": 8}},
+    "flash": {
+        "model": "gemini-3.5-flash",
+        "generation": {"max_output_tokens": 8, "thinking_level": "MINIMAL"},
+    },
     "tuned": {
         "model": "tuned",
         "checkpoint": "best",
@@ -74,7 +77,7 @@ def build(use_case: UseCase) -> list[dg.AssetsDefinition | dg.AssetChecksDefinit
     reports = [
         asset
         for asset in evaluation_assets(use_case)
-        if isinstance(asset, dg.AssetsDefinition) and asset.key.path[-1] in mine
+        if not isinstance(asset, dg.AssetChecksDefinition) and asset.key.path[-1] in mine
     ]
     return [*budget_assets(use_case), *tuning_assets(use_case), *reports]
 

@@ -59,7 +59,10 @@ def towns() -> UseCase:
             "prompt": {"template": "Which place is this about? {{ note }}"},
             "split": {"training": 0.6, "validation": 0.1, "evaluation": 0.3},
             "candidates": {
-                "flash": {"model": "gemini-3.5-flash", "generation": {"max_output_tokens": 256}},
+                "flash": {
+                    "model": "gemini-3.5-flash",
+                    "generation": {"max_output_tokens": 256, "thinking_level": "MINIMAL"},
+                },
                 "tuned": {"model": "tuned", "generation": {"max_output_tokens": 8}},
             },
             "tuning": {"base_model": "gemini-3.5-flash", "epochs": 4},

@@ -66,7 +66,7 @@ def test_a_second_evaluation_pays_nothing_and_is_identical(
     emulator: RunningEmulator, store: ObjectStore
 ) -> None:
     criteria = {"criteria": "The response names the right module."}
-    judge = {"model": "gemini-3.1-pro-preview", "metrics": {"quality": criteria}, "repeats": 2}
+    judge = {"model": "gemini-3.5-flash-lite", "metrics": {"quality": criteria}, "repeats": 2}
     use_case = use_case_of(judge=judge, suites=["safety", "off_task"])
     put_inputs(store, use_case)
 

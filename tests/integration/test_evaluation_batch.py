@@ -63,9 +63,9 @@ def test_a_batch_job_gives_the_same_report(
     ("model", "policy", "in_batch"),
     [
         ("gemini-3.1-pro-preview", {"batch_from_saving_usd": 0.01}, True),
-        ("gemini-3.1-pro-preview", {"batch_from_saving_usd": 1.0}, False),
+        ("gemini-3.1-pro-preview", {"batch_from_saving_usd": 9.0}, False),
         ("gemini-3.1-pro-preview", {"batch_from_saving_usd": 0.01, "batch_from_rows": 25}, False),
-        ("gemini-3.1-flash-lite", {"batch_from_saving_usd": 0.01}, False),
+        ("gemini-3.1-flash-lite", {"batch_from_saving_usd": 0.1}, False),
     ],
 )
 def test_a_batch_job_is_chosen_by_what_it_saves(
@@ -75,9 +75,9 @@ def test_a_batch_job_is_chosen_by_what_it_saves(
     policy: dict[str, float],
     in_batch: bool,
 ) -> None:
-    """24 answers of `pro` with 256 tokens cost 8 cents at most, and half of that in a batch.
+    """24 answers of `pro`, which thinks as much as it likes, cost 7 USD at most.
 
-    Those of `flash-lite` cost a cent at most.
+    Those of `flash-lite` cost 5 cents at most; a batch job costs half.
     """
     candidates = {"flash": {"model": model, "generation": {"max_output_tokens": 256}}}
     use_case = use_case_of(candidates, **policy)
@@ -136,7 +136,7 @@ def test_a_batch_job_whose_creation_got_no_answer_is_found_and_paid_once(
 ) -> None:
     use_case = use_case_of(batch_from_rows=10)
     put_inputs(store, use_case)
-    client = genai.Client()
+    client = genai.Client(location="us")  # where its model is served
     before = {job.name for job in client.batches.list()}
     faults({**lost, "method": "batchPredictionJobs.create", "times": 1})
     report = report_of(materialize(use_case, "flash"))

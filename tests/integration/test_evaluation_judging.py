@@ -31,7 +31,7 @@ __all__ = ["faults", "store"]  # fixtures
 
 
 JUDGE = {
-    "model": "gemini-3.1-pro-preview",
+    "model": "gemini-3.5-flash-lite",
     "metrics": {"quality": {"criteria": "The response names the right module."}},
 }
 
@@ -111,7 +111,10 @@ def test_repeated_judging_shows_the_judges_noise(
 
 PAIRWISE = JUDGE | {"pairwise": {"criteria": "It names the module.", "baseline": "lite"}}
 CANDIDATES = {
-    "flash": {"model": "gemini-3.1-pro-preview", "generation": {"max_output_tokens": 16}},
+    "flash": {
+        "model": "gemini-3.1-pro-preview",
+        "generation": {"max_output_tokens": 16, "thinking_level": "LOW"},
+    },
     "lite": {"model": "gemini-3.1-flash-lite", "generation": {"max_output_tokens": 16}},
 }
 

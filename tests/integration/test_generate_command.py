@@ -251,7 +251,7 @@ def test_a_budget_that_does_not_reach_refuses_with_figures(
     before = emulator.stats()["requests"]["vertex"].get("streamGenerateContent", 0)
     result = generate(name, "the sky", "--model", "gemini-3.5-flash")
     assert result.exit_code == 1
-    assert "budget.per_request_tokens is 100 tokens; asked 1,0" in " ".join(result.output.split())
+    assert "budget.per_request_tokens is 100 tokens; asked 9,2" in " ".join(result.output.split())
     assert emulator.stats()["requests"]["vertex"].get("streamGenerateContent", 0) == before
 
 

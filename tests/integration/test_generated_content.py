@@ -45,7 +45,7 @@ def test_every_prompt_of_a_day_has_a_row_that_says_how_it_ended(
     emulator: RunningEmulator, store: ObjectStore
 ) -> None:
     use_case = colours_use_case(
-        budget={"per_request_tokens": 200},
+        budget={"per_request_tokens": 1200},
         serving={"guardrails": {"input": {"blocked_topics": {"war": ["tank"]}}}},
     )
     champion = crown(store, use_case)
@@ -78,7 +78,7 @@ def test_every_prompt_of_a_day_has_a_row_that_says_how_it_ended(
         "c.xlsx#0": "failed",
     }
     assert found["war"].reason == "guardrails.input.blocked_topics.war: 1 of its terms found"
-    assert "budget.per_request_tokens is 200 tokens; asked" in str(found["long"].reason)
+    assert "budget.per_request_tokens is 1,200 tokens; asked" in str(found["long"].reason)
     assert "'thing' is undefined" in str(found["lacks"].reason)
     assert found["a.jsonl#5"].reason == "not readable: not_json"
     assert "unknown format" in str(found["c.xlsx#0"].reason)
@@ -184,8 +184,10 @@ def test_parquet_prompts(emulator: RunningEmulator, store: ObjectStore) -> None:
 def test_a_run_budget_answers_as_many_as_it_reaches(
     emulator: RunningEmulator, store: ObjectStore
 ) -> None:
-    prices = {"gemini-3.5-flash": {"input": 0.0, "output": 1000.0}}  # 8 tokens out: 0.008 USD
-    use_case = colours_use_case(budget={"per_run_usd": 0.033, "prices": prices})
+    prices = {
+        "gemini-3.5-flash": {"input": 0.0, "output": 1000.0}
+    }  # 8 tokens and 1,024 of thoughts: 1.032 USD
+    use_case = colours_use_case(budget={"per_run_usd": 4.2, "prices": prices})
     crown(store, use_case)
     drop(store, use_case, "a.jsonl", *({"thing": f"thing {n}"} for n in range(10)))
     before = asked(emulator)
@@ -316,7 +318,7 @@ def test_a_cache_whose_creation_got_no_answer_is_found_and_paid_once(
         emulator.clear_faults()
     assert result.success, error_text(result)
     assert made(store, use_case, DAY).caching.action == "created, kept"
-    client = genai.Client()
+    client = genai.Client(location="us")  # where its model is served
     listed = [cache.display_name or "" for cache in client.caches.list()]
     assert len([name for name in listed if name.startswith(use_case.name)]) == 1
 

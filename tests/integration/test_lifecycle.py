@@ -195,8 +195,17 @@ def question_table(project: Project, monkeypatch: pytest.MonkeyPatch) -> bigquer
         CREATE OR REPLACE TABLE mine.questions AS
         SELECT CAST(q.id AS STRING) AS id, q.title, q.body, SPLIT(q.tags, '|')[OFFSET(1)] AS module
         FROM `bigquery-public-data.stackoverflow.posts_questions` AS q
+        WHERE SPLIT(q.tags, '|')[OFFSET(1)] IN UNNEST(@modules)
         ORDER BY q.id
-        """
+        LIMIT 800
+        """,
+        job_config=bigquery.QueryJobConfig(
+            query_parameters=[
+                bigquery.ArrayQueryParameter(
+                    "modules", "STRING", _default()["source"]["parameters"]["modules"]
+                )
+            ]
+        ),
     ).result()
     return client
 

@@ -40,6 +40,7 @@ def store(emulator: RunningEmulator) -> ObjectStore:
 
 def loaded(store: ObjectStore, *steps: dict[str, Any], **policy: Any) -> UseCase:
     use_case = colours_use_case(
+        budget={"per_run_usd": 30.0},
         serving={"load_test": {"steps": list(steps), **policy}},
         gate={
             "challenger": "flash",

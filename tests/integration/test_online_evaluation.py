@@ -31,7 +31,7 @@ from vertex_emulator.testing import RunningEmulator
 DAY = dt.date(2026, 11, 20)
 KNOWN = ["json", "threads", "dates"]
 JUDGE = {
-    "model": "gemini-3.1-pro-preview",
+    "model": "gemini-3.5-flash-lite",
     "metrics": {"helpful": {"criteria": "The answer helps."}},
 }
 

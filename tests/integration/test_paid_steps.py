@@ -35,7 +35,7 @@ from tests.values import present
 from vertex_emulator.testing import RunningEmulator
 
 JUDGE = {
-    "model": "gemini-3.8-flash",
+    "model": "gemini-3.5-flash-lite",
     "metrics": {"kind": {"criteria": "The answer is kind."}},
 }
 

@@ -32,11 +32,14 @@ __all__ = ["faults", "store"]
 
 ROWS = 40
 CANDIDATES = {
-    "flash": {"model": "gemini-3.1-pro-preview", "generation": {"max_output_tokens": 16}},
+    "flash": {
+        "model": "gemini-3.1-pro-preview",
+        "generation": {"max_output_tokens": 16, "thinking_level": "LOW"},
+    },
     "lite": {"model": "gemini-3.1-flash-lite", "generation": {"max_output_tokens": 16}},
 }
 JUDGE = {
-    "model": "gemini-3.1-pro-preview",
+    "model": "gemini-3.5-flash-lite",
     "metrics": {"quality": {"criteria": "It names the module."}},
     "pairwise": {"criteria": "It names the module.", "baseline": "lite"},
 }

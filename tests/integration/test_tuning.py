@@ -137,7 +137,9 @@ def test_the_estimate_is_what_is_billed(emulator: RunningEmulator, store: Object
 
 
 def test_one_cent_too_little_pays_nothing(emulator: RunningEmulator, store: ObjectStore) -> None:
-    generous = colours_use_case(tuning={"base_model": "gemini-3.5-flash", "epochs": 100})
+    generous = colours_use_case(
+        tuning={"base_model": "gemini-3.5-flash", "epochs": 100}, budget={"per_run_usd": 50.0}
+    )
     store_data(store, generous, rows=600)
     assert run(generous, only=["cost_estimate"]).success
     estimate = from_row(CostEstimate, present(record_of(store, generous, "cost_estimate")))

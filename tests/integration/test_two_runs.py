@@ -103,7 +103,7 @@ def calls(emulator: RunningEmulator, method: str) -> int:
 def test_two_runs_that_start_together_create_one_job(
     emulator: RunningEmulator, store: ObjectStore, tmp_path: Path
 ) -> None:
-    use_case = colours_use_case()
+    use_case = colours_use_case(candidates={"tuned": {"model": "tuned"}})
     store_data(store, use_case)
     assert materialize(use_case, budget_assets(use_case)).success
     before = calls(emulator, "tuningJobs.create")
@@ -111,8 +111,11 @@ def test_two_runs_that_start_together_create_one_job(
         assert ended.returncode == 0, ended.stdout + ended.stderr[-2000:]
     assert calls(emulator, "tuningJobs.create") == before + 1
     model: Any = record_of(store, use_case, "tuned_model")
-    taken = Ledger(store, use_case.name, use_case.budget, SYSTEM_CLOCK).read().taken()
-    assert taken.usd == pytest.approx(model["cost_usd"])
+    month = Ledger(store, use_case.name, use_case.budget, SYSTEM_CLOCK).read()
+    [tuned, *asked_first] = sorted(month.entries, key=lambda entry: -entry.spent_usd)
+    assert tuned.spent_usd == pytest.approx(model["cost_usd"])
+    assert sum(entry.requests for entry in asked_first) == 1, "the tuned model's first answer"
+    assert not any(entry.reserved_usd for entry in month.entries)
 
 
 @pytest.mark.usefixtures("slow_answers")

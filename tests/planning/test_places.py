@@ -47,6 +47,22 @@ def test_the_shipped_use_cases_are_in_place() -> None:
         ),
         (
             {
+                "evaluation": {
+                    "judge": {
+                        "model": "gemini-3.8-flash",
+                        "metrics": {
+                            "match": {"predefined": "final_response_match_v2"},
+                            "safe": {"predefined": "safety_v3"},
+                        },
+                    }
+                }
+            },
+            "us-central1",
+            "evaluation.judge.metrics.safe.predefined is safety_v3, which gemini-3.5-flash "
+            "computes; us-central1 has safety_v1",
+        ),
+        (
+            {
                 "candidates": {
                     "flash": {
                         "model": "gemini-3.8-flash",
@@ -89,7 +105,7 @@ def test_the_shipped_use_cases_are_in_place() -> None:
             "global",
         ),
     ],
-    ids=["candidate", "judge", "level", "budget", "presets", "base", "region"],
+    ids=["candidate", "judge", "metric", "level", "budget", "presets", "base", "region"],
 )
 def test_what_is_not_there_is_named(
     sections: dict[str, Any], location: str | None, said: str

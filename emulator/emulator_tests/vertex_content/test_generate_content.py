@@ -70,12 +70,12 @@ def test_max_output_tokens_cuts_the_answer(client: genai.Client) -> None:
     # "Maximum number of tokens that can be generated in the response"; finishReason MAX_TOKENS:
     # https://cloud.google.com/vertex-ai/docs/reference/rest/v1/GenerateContentResponse#FinishReason
     config = types.GenerateContentConfig(
-        max_output_tokens=19, thinking_config=types.ThinkingConfig(thinking_level="MINIMAL")
+        max_output_tokens=3, thinking_config=types.ThinkingConfig(thinking_level="MINIMAL")
     )
     response = client.models.generate_content(model=MODEL, contents=PASSAGE, config=config)
     assert response.candidates[0].finish_reason == types.FinishReason.MAX_TOKENS
     usage = response.usage_metadata
-    assert (usage.thoughts_token_count, usage.candidates_token_count) == (16, 3)
+    assert (usage.thoughts_token_count, usage.candidates_token_count) == (None, 3)
 
 
 def test_thoughts_may_leave_no_answer(client: genai.Client) -> None:

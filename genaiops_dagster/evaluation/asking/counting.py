@@ -9,7 +9,7 @@ from typing import Protocol, TypeVar
 from genaiops_dagster.budget.ledger import Usage
 from genaiops_dagster.budget.payment import Payment
 from genaiops_dagster.budget.pricing import PriceList, computed_metrics_cost
-from genaiops_dagster.budget.stage_costs import JUDGE_ANSWER_TOKENS
+from genaiops_dagster.budget.stage_costs import judge_output_limit
 from genaiops_dagster.records.evaluation import Answer
 from genaiops_dagster.records.record import Record
 
@@ -47,6 +47,7 @@ class JudgementCounter:
 
     Attributes:
         payment: Of the judge.
+        judge: Its model, of whose output the limit is booked.
         input_tokens: What a judgement reads, without answer and reference.
         answers: Their mean length is that of answer and reference; None if `input_tokens` holds
             them.
@@ -54,13 +55,15 @@ class JudgementCounter:
     """
 
     payment: Payment
+    judge: str
     input_tokens: int
     answers: Payment | None = None
     longest_answer: int = 0
 
     def used(self, _: Record) -> Usage:
         """The usage of a judgement."""
-        return Usage(1, self.input_tokens + 2 * self._answer_tokens(), JUDGE_ANSWER_TOKENS)
+        read = self.input_tokens + 2 * self._answer_tokens()
+        return Usage(1, read, judge_output_limit(self.judge))
 
     def _answer_tokens(self) -> int:
         paid = self.answers.total if self.answers else None

@@ -14,6 +14,7 @@ from collections.abc import Callable, Mapping, Set
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
+from genaiops_dagster.budget.stage_costs import judge_output_limit
 from genaiops_dagster.evaluation.asking.concurrency import PaidService, RequestFailedError
 from genaiops_dagster.evaluation.asking.threads import in_thread
 from genaiops_dagster.google_cloud.vertex_ai import message_types
@@ -169,7 +170,9 @@ class ServiceJudge(Generic[R]):
         return types.AutoraterConfig(
             autorater_model=self._models.served_address(address),
             sampling_count=1,
-            generation_config=types.GenerationConfig(seed=repeat),
+            generation_config=types.GenerationConfig(
+                seed=repeat, max_output_tokens=judge_output_limit(self._judge.model)
+            ),
             **options,
         )
 

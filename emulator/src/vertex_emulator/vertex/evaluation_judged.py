@@ -13,8 +13,10 @@ from typing import Any
 
 from vertex_emulator.errors import ApiError
 from vertex_emulator.models import judge
+from vertex_emulator.models.base_models import BASE_MODELS
 from vertex_emulator.vertex import tokens
 from vertex_emulator.vertex.context import VertexContext
+from vertex_emulator.vertex.generation import THOUGHTS_OF_LEVEL
 
 Document = dict[str, Any]
 
@@ -22,16 +24,24 @@ _PLACEHOLDER = re.compile(r"\{([A-Za-z_]\w*)\}")
 _DEFAULT_JUDGE = "gemini-3.5-flash"
 _DEFAULT_SAMPLES = 4
 _MOST_SAMPLES = 32
+_NO_SCORE = "Failed to parse the judge's answer: it has no score."
 
 
 @dataclass(frozen=True)
 class Autorater:
-    """The judge model of a request, how often it is asked, and the seed that it is asked with."""
+    """The judge of a request: its model, how often it is asked, its seed and its output limit."""
 
     model: str
     samples: int
     seed: int
     flip: bool
+    output_limit: int | None = None
+
+    @property
+    def thoughts(self) -> int:
+        """Tokens of emulated thinking before each judgement."""
+        base = BASE_MODELS.get(self.model)
+        return THOUGHTS_OF_LEVEL.get(base.thinking_default, 0) if base else 0
 
 
 def read_autorater(context: VertexContext, config: Document) -> Autorater:
@@ -48,9 +58,14 @@ def read_autorater(context: VertexContext, config: Document) -> Autorater:
         )
     model = config.get("autoraterModel") or _DEFAULT_JUDGE
     version = context.catalog.resolve(model).version
-    seed = config.get("generationConfig", {}).get("seed", 0)
-    model = version.removesuffix("-emulated")
-    return Autorater(model, samples, seed, config.get("flipEnabled", True))
+    generation = config.get("generationConfig", {})
+    return Autorater(
+        version.removesuffix("-emulated"),
+        samples,
+        generation.get("seed", 0),
+        config.get("flipEnabled", True),
+        generation.get("maxOutputTokens"),
+    )
 
 
 def judge_pointwise(context: VertexContext, body: Document, autorater: Autorater) -> Document:
@@ -197,14 +212,21 @@ def judge_fault(
             None,
         )
     if dice.random() < fault.malformed_probability:
-        return ApiError(400, "Failed to parse the judge's answer: it has no score."), 0.0, None
+        return ApiError(400, _NO_SCORE), 0.0, None
     return None, fault.position_bias if pairwise else fault.noise, dice
 
 
 def bill(context: VertexContext, autorater: Autorater, prompt: str, answer: str) -> None:
-    """Count the tokens of a judgement, once for each sample."""
+    """Count the tokens of a judgement, once for each sample.
+
+    Raises:
+        ApiError: 400 when the judge's output limit leaves too little for its judgement.
+    """
+    output = tokens.count(answer) + autorater.thoughts
     context.stats.bill(
         autorater.model,
         input=tokens.count(prompt) * autorater.samples,
-        output=tokens.count(answer) * autorater.samples,
+        output=output * autorater.samples,
     )
+    if autorater.output_limit is not None and output > autorater.output_limit:
+        raise ApiError(400, _NO_SCORE)

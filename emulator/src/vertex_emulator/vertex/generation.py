@@ -23,7 +23,13 @@ from vertex_emulator.vertex.messages import Document, timestamp
 from vertex_emulator.vertex.prompt import Prompt
 
 _PIECES_PER_CHUNK = 12
-_THOUGHTS_OF_LEVEL = {"MINIMAL": 16, "LOW": 64, "MEDIUM": 256, "HIGH": 1024}
+THOUGHTS_OF_LEVEL = {"MINIMAL": 0, "LOW": 64, "MEDIUM": 256, "HIGH": 1024}
+"""Tokens of emulated thinking; how much Google's models think is not published.
+
+At the lowest level they do not think about most questions.
+Source: https://ai.google.dev/gemini-api/docs/generate-content/thinking#thinking-levels
+"""
+
 _MOST_THOUGHTS = 1024
 
 
@@ -112,7 +118,7 @@ def _thought_count(config: Document, prompt: Prompt, base: BaseModel | None) -> 
     if budget is None and base is not None:
         level = level or base.thinking_default
     if level:
-        return _THOUGHTS_OF_LEVEL.get(level, 0)
+        return THOUGHTS_OF_LEVEL.get(level, 0)
     if budget is None:
         budget = -1 if config.get("includeThoughts") else 0
     most = _MOST_THOUGHTS if budget < 0 else budget
