@@ -100,7 +100,9 @@ def check_query(use_case: UseCase, warehouse: Warehouse) -> QueryEstimate:
         SourceError: it would read more than the use case allows, or lacks a column.
     """
     source = use_case.source
-    estimate = warehouse.estimate(source.sql or "", source.parameters)
+    estimate = warehouse.estimate(
+        source.sql or "", source.parameters, location=source.location
+    )
     if estimate.bytes > source.maximum_bytes_billed:
         raise SourceError(
             f"{use_case.name}: source.sql would read {estimate.bytes:,} bytes, more than "
@@ -136,6 +138,7 @@ def export_query(
             source.parameters,
             store.uri(f"{prefix}*.parquet"),
             maximum_bytes_billed=source.maximum_bytes_billed,
+            location=source.location,
         )
         for found in store.list(prefix):
             _convert(connection, store, found, folder, origin=origin)

@@ -228,7 +228,12 @@ def _champion_task(scope: EvaluationScope, champion: Champion, models: VertexAI)
         use_case=use_case.name,
         evaluation=use_case.evaluation,
         candidate=CHAMPION,
-        model=Model(models.model_address(champion.model), base, champion.generation),
+        model=Model(
+            models.model_address(champion.model),
+            base,
+            champion.generation,
+            registered=champion.registered_model,
+        ),
         prompt=champion.prompt,
         evaluation_set=scope.evaluation_set,
         base=Model(address, base, champion.generation) if tuned else None,

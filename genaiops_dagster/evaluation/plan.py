@@ -142,7 +142,9 @@ def plan_evaluation(
         questions=questions,
         missing=missing,
         prompt_tokens=round(prompts.tokens / max(rows, 1)),
-        answers=cheaper_way(evaluation, len(missing), answers(False), answers(True)),
+        answers=cheaper_way(evaluation, len(missing), answers(False), answers(True))
+        if task.model.in_batch
+        else answers(False),
         suites=suites(own, of_base=False),
         base_suites=suites(of_base, of_base=True),
         metrics=price_computed(

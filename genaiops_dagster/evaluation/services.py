@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import logging
 import threading
 from collections.abc import Collection, Iterable
@@ -11,7 +12,7 @@ from functools import cached_property
 from typing import Any, TypeVar
 
 from genaiops_dagster.budget.payment import Purse
-from genaiops_dagster.evaluation.asking.batch import answer_in_batch
+from genaiops_dagster.evaluation.asking.batch import BatchFailedError, answer_in_batch
 from genaiops_dagster.evaluation.asking.batch_locations import (
     BatchLocation,
     BigQuery,
@@ -143,20 +144,23 @@ class Services:
         service: PaidService[Answer],
         log: logging.Logger,
     ) -> None:
-        """Cache what a batch job answers to `questions`.
+        """Cache what a batch job answers to `questions`, asked where the model is registered.
 
         Requests and answers pass through the bucket, or through BigQuery if the use case says so.
 
         Raises:
-            BatchFailedError: the job failed, or is not done in the use case's time.
+            BatchFailedError: the job failed, or is not done in the use case's time; or the model
+                is a checkpoint, which no batch job can ask.
         """
+        if model.in_batch is None:
+            raise BatchFailedError(f"{model.address} is in no registry: no batch job can ask it")
         location: BatchLocation = CloudStorage(self.purse.store, self._layout.batches)
         if self.evaluation.batch_through == "bigquery":
             location = BigQuery(self.purse.warehouse, self._layout.batch_tables)
         found = answer_in_batch(
-            self.models.serving(model.address).genai,
+            self.models.serving(model.in_batch).genai,
             location,
-            model.as_served(self.models),
+            dataclasses.replace(model, address=self.models.served_address(model.in_batch)),
             system_instruction,
             questions,
             self.evaluation.batch_wait_seconds,

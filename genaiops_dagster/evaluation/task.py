@@ -88,14 +88,15 @@ def candidate_task(
     chosen = use_case.candidates[candidate]
     base_model = tuned.base_model if tuned else chosen.model
     address = models.model_address(base_model, chosen.location)
-    base = Model(address, base_model, chosen.generation)
+    base, registered = Model(address, base_model, chosen.generation), None
     if tuned:
         address = tuned.endpoint_after(chosen.checkpoint)
+        registered = None if chosen.checkpoint else tuned.model
     return EvaluationTask(
         use_case=use_case.name,
         evaluation=use_case.evaluation,
         candidate=candidate,
-        model=replace(base, address=address),
+        model=replace(base, address=address, registered=registered),
         prompt=candidate_prompt(use_case, candidate, prompt),
         evaluation_set=scope.evaluation_set,
         base=base if tuned else None,

@@ -157,14 +157,25 @@ class Warehouse:
         config = _job_config(parameters, maximum_bytes_billed)
         return self._patiently(lambda: self._client.query(sql, job_config=config).result())
 
-    def estimate(self, sql: str, parameters: Mapping[str, Any] | None = None) -> QueryEstimate:
+    def estimate(
+        self,
+        sql: str,
+        parameters: Mapping[str, Any] | None = None,
+        *,
+        location: str | None = None,
+    ) -> QueryEstimate:
         """A dry run: what a query would read and return, free of charge.
+
+        Args:
+            sql: Standard SQL with `@name` parameters.
+            parameters: Values by name; a list is an ARRAY.
+            location: Where it runs; default where the dataset is.
 
         Source: https://cloud.google.com/bigquery/docs/running-queries#dry-run
         """
         config = _job_config(parameters)
         config.dry_run, config.use_query_cache = True, False
-        job = self._client.query(sql, job_config=config)
+        job = self._client.query(sql, job_config=config, location=location)
         return QueryEstimate(
             bytes=int(job.total_bytes_processed),
             columns={field.name: field.field_type for field in job.schema or ()},
@@ -177,6 +188,7 @@ class Warehouse:
         uri: str,
         *,
         maximum_bytes_billed: int,
+        location: str | None = None,
     ) -> int:
         """Write the result of a query to Parquet objects; how many bytes were billed.
 
@@ -185,6 +197,7 @@ class Warehouse:
             parameters: Values by name; a list is an ARRAY.
             uri: `gs://` address with one `*`, which becomes the number of each file.
             maximum_bytes_billed: The query fails, unbilled, if it would read more.
+            location: Where it runs; default where the dataset is.
 
         Source: https://cloud.google.com/bigquery/docs/reference/standard-sql/export-statements
         """
@@ -193,7 +206,9 @@ class Warehouse:
             f"{sql.strip().rstrip(';')}\n"
         )
         job = self._client.query(
-            statement, job_config=_job_config(parameters, maximum_bytes_billed)
+            statement,
+            job_config=_job_config(parameters, maximum_bytes_billed),
+            location=location,
         )
         job.result()
         return int(job.total_bytes_billed or 0)

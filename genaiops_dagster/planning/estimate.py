@@ -197,15 +197,18 @@ def _checkpoints(run: _Run) -> list[StageCost]:
 def _evaluation(run: _Run) -> list[StageCost]:
     """Every candidate's answers, and the champion's."""
     evaluation, rows = run.use_case.evaluation, run.volume.evaluation_rows
-    return [
-        cheaper_way(
-            evaluation, rows, *(_answers(run, respondent, batch) for batch in (False, True))
-        )
-        for respondent in run.respondents.values()
-    ]
+
+    def cheapest(respondent: _Respondent) -> StageCost:
+        singly = _answers(run, respondent, batch=False)
+        candidate = run.use_case.candidates.get(respondent.name)
+        if candidate and candidate.checkpoint:  # no batch job can ask a checkpoint
+            return singly
+        return cheaper_way(evaluation, rows, singly, _answers(run, respondent, batch=True))
+
+    return [cheapest(respondent) for respondent in run.respondents.values()]
 
 
-def _answers(run: _Run, respondent: _Respondent, batch: bool) -> StageCost:
+def _answers(run: _Run, respondent: _Respondent, *, batch: bool) -> StageCost:
     """One respondent's answers to the evaluation set, asked for singly or in a batch job."""
     rows = run.volume.evaluation_rows
     note = " in a batch job" if batch else ""

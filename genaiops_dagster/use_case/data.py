@@ -22,6 +22,12 @@ class Source(Section):
     maximum_bytes_billed: PositiveInt = Field(
         100_000_000_000, description="The query is refused if it would read more, in bytes."
     )
+    location: str | None = Field(
+        None,
+        min_length=1,
+        description="BigQuery location in which the query runs, that of what it reads; default "
+        "GENAIOPS_BIGQUERY_LOCATION.",
+    )
     dataset: str | None = Field(
         None,
         pattern=r"^[^.`\s]+\.[^.`\s]+$",

@@ -12,7 +12,7 @@ import pyarrow as pa
 import pyarrow.csv
 import pyarrow.parquet as pq
 import pytest
-from google.cloud import storage
+from google.cloud import bigquery, storage
 
 from genaiops_dagster.data.assets import build_assets
 from genaiops_dagster.data.sources import SourceError
@@ -256,6 +256,19 @@ def test_a_query_is_checked_before_it_is_paid_for(
         ):
             store_source_rows(use_case, store, warehouse, SYSTEM_CLOCK.now().timestamp())
         assert list(store.list(f"{use_case.name}/exports/")) == []
+
+
+def test_a_query_runs_where_its_source_is(bucket: storage.Bucket) -> None:
+    rows = ", ".join(f"STRUCT('{n}' AS id, 'Q{n}' AS question, 'A' AS answer)" for n in range(40))
+    name = f"there_{uuid4().hex[:8]}"
+    sql = f"SELECT * FROM UNNEST([{rows}]) /* {name} */"
+    use_case = use_case_of(
+        name=name, columns={"output": "answer"}, source={"sql": sql, "location": "EU"}
+    )
+    training_digest(use_case)
+    jobs = bigquery.Client().list_jobs(max_results=50)
+    found = {job.location for job in jobs if name in (getattr(job, "query", None) or "")}
+    assert found == {"EU"}
 
 
 def test_a_source_dataset_is_shown(emulator: RunningEmulator) -> None:

@@ -46,6 +46,13 @@ def test_the_rows_of_a_query_can_be_listed_from_its_destination(client: bigquery
     assert [row.x for row in client.list_rows(job.destination, job.schema)] == [1, 2, 3]
 
 
+def test_a_job_keeps_the_location_asked_for(client: bigquery.Client) -> None:
+    # "jobReference.location": https://cloud.google.com/bigquery/docs/reference/rest/v2/JobReference
+    job = client.query("SELECT 1", location="EU")
+    job.result()
+    assert (job.location, client.get_job(job.job_id, location="EU").location) == ("EU", "EU")
+
+
 def test_a_job_id_is_used_once(client: bigquery.Client, dataset: str, rows: Rows) -> None:
     client.query_and_wait(f"CREATE TABLE {dataset}.t (x INT64)")
     job_id = f"once_{uuid.uuid4().hex}"

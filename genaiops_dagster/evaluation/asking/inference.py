@@ -171,12 +171,24 @@ class Model:
         base_model: The model itself, or what it was tuned from: its prices and quota apply.
         generation: How it generates.
         filters: What the service is to block.
+        registered: Name and version of a tuned model in the registry, by which batch jobs ask it;
+            None for a base model, and for a checkpoint, which has none.
     """
 
     address: str
     base_model: str
     generation: GenerationConfig
     filters: Filters | None = None
+    registered: str | None = None
+
+    @property
+    def in_batch(self) -> str | None:
+        """The resource name by which a batch job asks it; None if it cannot be asked so.
+
+        Source: https://docs.cloud.google.com/gemini-enterprise-agent-platform/models/capabilities/\
+batch-inference (a tuned model is named as in the registry)
+        """
+        return self.registered if self.tuned else self.address
 
     @property
     def tuned(self) -> bool:

@@ -100,6 +100,7 @@ def model_of(use_case: UseCase, champion: Champion, models: VertexAI) -> Model:
         champion.base_model,
         champion.generation,
         use_case.serving.guardrails.filters,
+        champion.registered_model,
     )
 
 
@@ -144,7 +145,8 @@ def generate(
         cache = services.answers(model, system, prompts.values())
         missing = {key: contents for key, contents in prompts.items() if cache.lacks(key)}
         least = use_case.serving.daily.batch_from_rows
-        generation.batch = least is not None and len(missing) >= least
+        many = least is not None and len(missing) >= least
+        generation.batch = many and model.in_batch is not None
         count = api_counter(models, champion.base_model)
         requests = _requests(
             use_case, champion, model, emulated=models.emulated, batch=generation.batch

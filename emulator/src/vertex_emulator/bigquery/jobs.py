@@ -315,11 +315,14 @@ def _new_document(project: str, body: Mapping[str, Any]) -> dict[str, Any]:
         or not all(char.isalnum() or char in "_-" for char in job_id)
     ):
         raise ApiError(400, f"Invalid job ID {str(job_id)[:120]!r}.")
+    location = (reference.get("location") if isinstance(reference, dict) else None) or "US"
+    if not isinstance(location, str) or not location.replace("-", "").isalnum():
+        raise ApiError(400, f"Invalid location {str(location)[:120]!r}.")
     return {
         "kind": "bigquery#job",
-        "id": f"{project}:US.{job_id}",
-        "selfLink": f"/bigquery/v2/projects/{project}/jobs/{job_id}?location=US",
-        "jobReference": {"projectId": project, "jobId": job_id, "location": "US"},
+        "id": f"{project}:{location}.{job_id}",
+        "selfLink": f"/bigquery/v2/projects/{project}/jobs/{job_id}?location={location}",
+        "jobReference": {"projectId": project, "jobId": job_id, "location": location},
         "configuration": {**configuration, "jobType": kinds[0].upper()},
         "status": {"state": "PENDING"},
         "statistics": {"creationTime": str(now_ms())},

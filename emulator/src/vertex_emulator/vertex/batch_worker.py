@@ -39,6 +39,12 @@ def answering(context: VertexContext, model: str) -> str:
     Raises:
         ApiError: 404 when there is none.
     """
+    if "/endpoints/" in model:
+        raise ApiError(
+            400,
+            f"The model {model} is an endpoint; a batch prediction job takes a publisher's model"
+            " or the name of a model in the registry.",
+        )
     if model.startswith("projects/") and "/publishers/" not in model and "/models/" in model:
         model = find_version(context.resources, model)["deployedModels"][-1]["endpoint"]
     context.catalog.resolve(model)
