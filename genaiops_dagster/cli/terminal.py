@@ -147,6 +147,11 @@ def ask(question: str, default: str) -> str:
     return str(typer.prompt(shown, default=default, show_default=False))
 
 
+def confirm(question: str) -> bool:
+    """Whether the person says yes; no is the default."""
+    return typer.confirm(visible(question))
+
+
 def write(text: str) -> None:
     """Write an answer or a document: as it is to a file or a pipe, visibly to a terminal."""
     sys.stdout.write(visible(text) if sys.stdout.isatty() else text)

@@ -100,9 +100,7 @@ def check_query(use_case: UseCase, warehouse: Warehouse) -> QueryEstimate:
         SourceError: it would read more than the use case allows, or lacks a column.
     """
     source = use_case.source
-    estimate = warehouse.estimate(
-        source.sql or "", source.parameters, location=source.location
-    )
+    estimate = warehouse.estimate(source.sql or "", source.parameters, location=source.location)
     if estimate.bytes > source.maximum_bytes_billed:
         raise SourceError(
             f"{use_case.name}: source.sql would read {estimate.bytes:,} bytes, more than "

@@ -21,6 +21,11 @@ class Layout:
 
     use_case: str
 
+    @property
+    def everything(self) -> str:
+        """What all names of a use case's objects begin with."""
+        return f"{self.use_case}/"
+
     # What assets hand on
 
     def record(self, *asset: str) -> str:

@@ -222,7 +222,7 @@ def _objects(use_case: UseCase, store: ObjectStore) -> Iterator[Leftover]:
     daily = use_case.serving.daily
     prompts = ((daily.inbox if daily else None) or layout.prompts).strip("/") + "/"
     groups: dict[tuple[str, str], dict[str, int]] = {}
-    for found in store.list(f"{use_case.name}/"):
+    for found in store.list(layout.everything):
         keep = _why_kept(layout, found.name, (use_case.inbox, prompts))
         folder = "/".join(found.name.split("/")[:2])
         groups.setdefault((folder, keep), {})[found.name] = found.size

@@ -112,7 +112,7 @@ def test_judging_is_held_to_the_budget_and_recorded_too(
     answers, judgements = spend_of(use_case)
     assert (answers["stage"], answers["requests"]) == ("evaluation", 30)
     assert (judgements["stage"], judgements["requests"]) == ("judging", 30)
-    assert judgements["model"] == "gemini-3.8-flash"
+    assert judgements["model"] == "gemini-3.5-flash-lite"
     assert judgements["cost_usd"] > answers["cost_usd"]
     enough_for_answers = colours_use_case(
         evaluation={"judge": JUDGE}, budget={"per_run_usd": answers["cost_usd"] * 10}

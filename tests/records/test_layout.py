@@ -15,6 +15,7 @@ from tests.values import present
 
 PLACE = Layout("words")
 NAMES = {
+    "words/": PLACE.everything,
     "words/assets/evaluation_report/pro.json": PLACE.record("evaluation_report", "pro"),
     "words/assets/tuned_model": PLACE.records("tuned_model"),
     "words/batches/": PLACE.batches,

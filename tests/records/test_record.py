@@ -179,6 +179,7 @@ ELSEWHERE = {
     "google_cloud/base_models.py": "facts of models, a file of the package's own release",
     "orchestration/steps.py": "a use case, a parameter of the pipeline's own release",
     "pipelines/lifecycle.py": "a use case, a parameter of the pipeline's own release",
+    "probe/batch.py": "a service's answer",
     "serving/answering/ask.py": "a service's answer",
     "serving/daily/generate.py": "rows that are being made",
     "use_case/file.py": "a use case, which people write",

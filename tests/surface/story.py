@@ -80,14 +80,8 @@ def use_case_file(**changes: Any) -> dict[str, Any]:
         },
         "split": {"training": 0.6, "validation": 0.2, "evaluation": 0.2, "seed": 3},
         "candidates": {
-            "flash": {
-                "model": "gemini-3.5-flash",
-                "generation": {"max_output_tokens": 8, "thinking_level": "MINIMAL"},
-            },
-            "pro": {
-                "model": "gemini-3.1-pro-preview",
-                "generation": {"max_output_tokens": 8, "thinking_level": "LOW"},
-            },
+            "flash": {"model": "gemini-3.5-flash", "generation": {"max_output_tokens": 8}},
+            "pro": {"model": "gemini-3.1-pro-preview", "generation": {"max_output_tokens": 8}},
             "tuned": {"model": "tuned", "generation": {"max_output_tokens": 8}},
         },
         "tuning": {"base_model": "gemini-3.5-flash-lite", "epochs": 2, "adapter_size": 1},

@@ -135,7 +135,9 @@ def test_what_is_not_a_mapping_is_refused_with_the_file(folder: Path, text: str)
 
 def test_a_generation_config_may_be_a_preset_or_start_from_one(folder: Path) -> None:
     text = DEFAULT.replace(
-        "generation: {temperature: 0, max_output_tokens: 16}", "generation: balanced", 1
+        "generation: {temperature: 0, max_output_tokens: 16, thinking_level: MINIMAL}",
+        "generation: balanced",
+        1,
     )
     text = text.replace("generation: {temperature: 0,", "generation: {preset: random,", 1)
     (folder / "mine.yaml").write_text(text)
@@ -150,7 +152,7 @@ def test_a_generation_config_may_be_a_preset_or_start_from_one(folder: Path) -> 
 
 
 def test_an_unknown_preset_is_told_with_those_that_exist(folder: Path) -> None:
-    found = "generation: {temperature: 0, max_output_tokens: 16}"
+    found = "generation: {temperature: 0, max_output_tokens: 16, thinking_level: MINIMAL}"
     problem = problem_of(folder, found, "generation: lucky")
     assert "unknown preset, allowed: deterministic, balanced, random" in problem
 

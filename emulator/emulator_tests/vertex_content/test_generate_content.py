@@ -340,9 +340,7 @@ def test_an_endpoint_that_does_not_exist_is_not_found(client: genai.Client, pare
     assert caught.value.code == 404
 
 
-def test_a_tuned_model_answers_at_its_endpoint(
-    client: genai.Client, bucket: storage.Bucket
-) -> None:
+def test_a_tuned_model_answers_at_its_endpoint(bucket: storage.Bucket) -> None:
     # A tuned model is called by its endpoint:
     # https://cloud.google.com/vertex-ai/generative-ai/docs/models/gemini-use-supervised-tuning
     answers = {"copper": "metal", "iron": "metal", "oak": "wood", "pine": "wood"}
@@ -357,6 +355,7 @@ def test_a_tuned_model_answers_at_its_endpoint(
         for word, answer in answers.items()
     ]
     bucket.blob("tuning/content.jsonl").upload_from_string("\n".join(map(json.dumps, lines)))
+    client = genai.Client(location="us-central1")
     job = client.tunings.tune(
         base_model=MODEL,
         training_dataset=types.TuningDataset(gcs_uri=f"gs://{bucket.name}/tuning/content.jsonl"),

@@ -10,7 +10,7 @@ from rich.box import SIMPLE
 from rich.table import Table
 
 from genaiops_dagster.cli.options import FOLDER, fail
-from genaiops_dagster.cli.terminal import Terminal, styled
+from genaiops_dagster.cli.terminal import Terminal, confirm, styled
 from genaiops_dagster.cli.working import working_on
 
 if TYPE_CHECKING:
@@ -59,7 +59,7 @@ def teardown(
         if dry_run or not chosen:
             console.print("Nothing was deleted.")
             return
-        if not yes and not typer.confirm(f"Delete {len(chosen)} of these {len(found)}?"):
+        if not yes and not confirm(f"Delete {len(chosen)} of these {len(found)}?"):
             console.print("Nothing was deleted.")
             return
         if failed := _delete(here, chosen, console, everything=everything is not None):
