@@ -42,14 +42,14 @@ def workspace(use_case: UseCase, folder: Path) -> Iterator[Workspace]:
         from genaiops_dagster.google_cloud.object_store import ObjectStore
         from genaiops_dagster.google_cloud.vertex_ai import VertexAI
         from genaiops_dagster.google_cloud.warehouse import Warehouse
-        from genaiops_dagster.orchestration.workspace import Workspace
+        from genaiops_dagster.orchestration.workspace import Workspace, models_for
         from genaiops_dagster.records.clock import SYSTEM_CLOCK
 
         yield Workspace(
             use_case,
             ObjectStore.connect(session.settings),
             Warehouse.connect(session.settings, SYSTEM_CLOCK),
-            VertexAI(session.settings),
+            models_for(use_case, VertexAI(session.settings)),
             SYSTEM_CLOCK,
         )
 

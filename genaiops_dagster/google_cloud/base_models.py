@@ -179,6 +179,21 @@ def serving_location(model: str, default: str) -> str:
     return next((place for place in near if place in facts.locations), facts.locations[0])
 
 
+def tuning_location(base_model: str, default: str) -> str:
+    """Where a model is tuned: in `default`, in a region of the same continent, or elsewhere.
+
+    Args:
+        base_model: Name of the model; one that the facts do not have is tuned in `default`.
+        default: Where everything else is.
+    """
+    facts = facts_of(base_model)
+    regions = facts.tuned_in if facts else ()
+    if not regions or default in regions:
+        return default
+    near = multi_region(default)
+    return next((region for region in regions if multi_region(region) == near), regions[0])
+
+
 def location_in(resource: str) -> str | None:
     """The location in a resource name; None if it has none."""
     found = re.search(r"(?:^|/)locations/([^/]+)/", resource)

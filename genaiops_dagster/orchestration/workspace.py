@@ -11,6 +11,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
+from genaiops_dagster.google_cloud.base_models import tuning_location
 from genaiops_dagster.google_cloud.object_store import ObjectStore
 from genaiops_dagster.google_cloud.vertex_ai import VertexAI
 from genaiops_dagster.google_cloud.warehouse import Warehouse
@@ -67,6 +68,13 @@ class _Context(Protocol):
     def resources(self) -> _Resources: ...
 
 
+def models_for(use_case: UseCase, models: VertexAI) -> VertexAI:
+    """Clients for the region in which the use case tunes."""
+    tuning = use_case.tuning
+    default = tuning_location(tuning.base_model, models.settings.location)
+    return models.at(tuning.location or default)
+
+
 @contextmanager
 def open_workspace(context: _Context, use_case: UseCase) -> Iterator[Workspace]:
     """The workspace of `use_case` over a context's resources, whose clients close at the end."""
@@ -76,6 +84,6 @@ def open_workspace(context: _Context, use_case: UseCase) -> Iterator[Workspace]:
             use_case,
             resources.object_store.get_store(),
             warehouse,
-            resources.vertex_ai.get_clients(),
+            models_for(use_case, resources.vertex_ai.get_clients()),
             SYSTEM_CLOCK,
         )

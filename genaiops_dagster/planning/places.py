@@ -134,6 +134,7 @@ def _tuned(use_case: UseCase, location: str | None) -> Iterator[str]:
         return  # nothing is known of it, or its end is what is reported
     if not facts.tuning_methods:
         yield f"tuning.base_model is {facts.name}, which the service does not tune"
-    elif location is not None and location not in facts.tuned_in:
+    elif (place := tuning.location or location) and place not in facts.tuned_in:
         regions = " or ".join(facts.tuned_in)
-        yield f"{facts.name} is tuned in {regions}; GOOGLE_CLOUD_LOCATION is {location}"
+        owner = "tuning.location" if tuning.location else "GOOGLE_CLOUD_LOCATION"
+        yield f"{facts.name} is tuned in {regions}; {owner} is {place}"

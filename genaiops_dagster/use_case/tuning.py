@@ -51,6 +51,12 @@ class Tuning(Section):
     """Tuning of one base model."""
 
     base_model: str = Field(min_length=1, description="Name of the model to tune.")
+    location: str | None = Field(
+        None,
+        min_length=1,
+        description="Region of tuning, registry and evaluation service; default "
+        "GOOGLE_CLOUD_LOCATION, or the nearest one in which the model is tuned.",
+    )
     method: Literal["supervised", "preference", "distillation"] = Field(
         "supervised", description="What the service learns from."
     )

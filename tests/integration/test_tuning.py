@@ -136,6 +136,20 @@ def test_the_estimate_is_what_is_billed(emulator: RunningEmulator, store: Object
         assert (estimate.error_share == 0) == (sample is None)
 
 
+def test_a_use_case_is_tuned_in_a_region_of_its_own(
+    emulator: RunningEmulator, store: ObjectStore
+) -> None:
+    use_case = colours_use_case(
+        tuning={"base_model": "gemini-3.5-flash", "epochs": 1, "location": "europe-west4"}
+    )
+    store_data(store, use_case)
+    result = run(use_case)
+    assert result.success, error_text(result)
+    model = present(record_of(store, use_case, "tuned_model"))
+    for resource in (model["job"], model["model"], model["endpoint"]):
+        assert "/locations/europe-west4/" in resource
+
+
 def test_one_cent_too_little_pays_nothing(emulator: RunningEmulator, store: ObjectStore) -> None:
     generous = colours_use_case(
         tuning={"base_model": "gemini-3.5-flash", "epochs": 100}, budget={"per_run_usd": 50.0}

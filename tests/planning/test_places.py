@@ -6,7 +6,12 @@ from typing import Any
 
 import pytest
 
-from genaiops_dagster.google_cloud.base_models import location_in, multi_region, serving_location
+from genaiops_dagster.google_cloud.base_models import (
+    location_in,
+    multi_region,
+    serving_location,
+    tuning_location,
+)
 from genaiops_dagster.planning.places import MisplacedModelError, misplaced, require_in_place
 from genaiops_dagster.use_case import UseCaseError, load_use_cases
 from tests.budget.conftest import use_case_with
@@ -99,13 +104,19 @@ def test_the_shipped_use_cases_are_in_place() -> None:
             "tuning.base_model is gemini-3.8-flash, which the service does not tune",
         ),
         (
+            {"tuning": {"base_model": "gemini-3.5-flash", "location": "asia-east1"}},
+            None,
+            "gemini-3.5-flash is tuned in us-central1 or europe-west4; tuning.location is "
+            "asia-east1",
+        ),
+        (
             {},
             "global",
             "gemini-3.5-flash is tuned in us-central1 or europe-west4; GOOGLE_CLOUD_LOCATION is "
             "global",
         ),
     ],
-    ids=["candidate", "judge", "metric", "level", "budget", "presets", "base", "region"],
+    ids=["candidate", "judge", "metric", "level", "budget", "presets", "base", "region", "default"],
 )
 def test_what_is_not_there_is_named(
     sections: dict[str, Any], location: str | None, said: str
@@ -121,6 +132,20 @@ def test_nothing_is_said_of_models_that_are_not_known() -> None:
     candidates = {"other": {"model": "gemini-99", "location": "moon"}, "tuned": {"model": "tuned"}}
     use_case = use_case_with(candidates=candidates, tuning={"base_model": "gemini-99"})
     assert misplaced(use_case, "global") == []
+
+
+@pytest.mark.parametrize(
+    ("model", "default", "place"),
+    [
+        ("gemini-3.5-flash", "europe-west4", "europe-west4"),
+        ("gemini-3.5-flash", "europe-west1", "europe-west4"),
+        ("gemini-3.5-flash", "us-east5", "us-central1"),
+        ("gemini-3.5-flash", "global", "us-central1"),
+        ("gemini-99", "moon", "moon"),
+    ],
+)
+def test_a_model_is_tuned_in_the_nearest_region(model: str, default: str, place: str) -> None:
+    assert tuning_location(model, default) == place
 
 
 def test_a_tuned_model_has_the_location_of_its_endpoint() -> None:

@@ -85,11 +85,13 @@ class _TuningJobs(JobMethods):
             raise not_served(f"the field `{unknown[0]}` of tuning jobs")
         job: Document = {key: value for key, value in body.items() if key in _SETTABLE}
         base, pre_tuned = self._base(job)
-        if parent_name(request).endswith("/locations/global"):
-            # https://github.com/google/skills: FAILED_PRECONDITION; the words are not published
+        location = parent_name(request).rpartition("/")[2]
+        if base.tuned_in and location not in base.tuned_in:
+            # https://github.com/google/skills: FAILED_PRECONDITION for `global`; the words are not
+            # published, nor the answer of other regions that the list of regions lacks
             raise ApiError(
                 400,
-                f"Tuning of {base.name} is not supported in location global.",
+                f"Tuning of {base.name} is not supported in location {location}.",
                 status="FAILED_PRECONDITION",
             )
         spec_name = _only(job, _SPECS, "tuning spec")
