@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
-from genaiops_dagster.tuning.jobs import USE_CASE_LABEL
+from genaiops_dagster.tuning.jobs import USE_CASE_LABEL, belongs_to
 
 if TYPE_CHECKING:
     from google.cloud.aiplatform_v1beta1 import Model, ModelServiceClient
@@ -20,13 +20,17 @@ ALIAS = "champion"
 
 
 def list_models(vertex_ai: VertexAI, use_case: str) -> Iterable[Model]:
-    """Every tuned model of a use case: tuning jobs label their models with its name."""
+    """Every tuned model of a use case, of those that belong to its bucket.
+
+    Tuning jobs label their models with both.
+    """
     request = {
         "parent": vertex_ai.parent,
         "filter": f'labels.{USE_CASE_LABEL}="{use_case}"',
     }
+    bucket = vertex_ai.settings.bucket
     found: Iterable[Model] = vertex_ai.models.list_models(request=request)
-    return found
+    return (model for model in found if belongs_to(bucket, model.labels))
 
 
 class Registry:

@@ -15,7 +15,7 @@ from genaiops_dagster.records.layout import PROMOTIONS, Layout
 from genaiops_dagster.records.promotion import Champion, served_champion
 from genaiops_dagster.records.record import find_object
 from genaiops_dagster.serving.daily.context_cache import Entry
-from genaiops_dagster.tuning.jobs import USE_CASE_LABEL, all_jobs
+from genaiops_dagster.tuning.jobs import USE_CASE_LABEL, all_jobs, belongs_to
 from genaiops_dagster.tuning.states import has_ended, state_name
 from genaiops_dagster.use_case import UseCase
 
@@ -133,7 +133,9 @@ def _endpoints(
         request = {"parent": clients.parent, "filter": f'labels.{USE_CASE_LABEL}="{use_case}"'}
         listed = _where_served(lambda: list(clients.endpoints.list_endpoints(request=request)))  # noqa: B023 - called at once
         for endpoint in listed:
-            if endpoint.name not in deployed:
+            if endpoint.name not in deployed and belongs_to(
+                clients.settings.bucket, endpoint.labels
+            ):
                 yield Leftover(
                     "endpoint",
                     endpoint.name,
@@ -152,7 +154,7 @@ def _jobs(
 ) -> Iterator[Leftover]:
     for tuning in all_jobs(models.genai):
         mine = (tuning.labels or {}).get(USE_CASE_LABEL) == use_case.name
-        if mine and not has_ended(tuning):
+        if mine and belongs_to(store.bucket, tuning.labels) and not has_ended(tuning):
             yield Leftover("tuning job", tuning.name or "", state_name(tuning))
     layout = Layout(use_case.name)
     requests = store.uri(layout.batches)

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import itertools
 import logging
+import re
 import warnings
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from typing import TYPE_CHECKING
 
 from genaiops_dagster.google_cloud.patience import (
@@ -31,6 +32,7 @@ if TYPE_CHECKING:
 USE_CASE_LABEL = "genaiops_use_case"
 FINGERPRINT_LABEL = "genaiops_fingerprint"
 ATTEMPT_LABEL = "genaiops_attempt"
+BUCKET_LABEL = "genaiops_bucket"
 _LABEL_LENGTH = 63  # https://cloud.google.com/resource-manager/docs/labels-overview
 _METHODS = {  # https://googleapis.github.io/python-genai, TuningMethod
     "supervised": "SUPERVISED_FINE_TUNING",
@@ -203,7 +205,7 @@ class TuningJobs:
                 job = self._client.tunings.tune(
                     base_model=recipe.continue_from or recipe.base_model,
                     training_dataset=types.TuningDataset(gcs_uri=recipe.training_uri),
-                    config=_creation(recipe, attempt, claim.create_timeout),
+                    config=_creation(recipe, attempt, self._store.bucket, claim.create_timeout),
                 )
         except (errors.APIError, NoRoomError):
             claim.release()
@@ -223,7 +225,12 @@ projects.locations.tuningJobs/list ("the standard list filter", without its gram
         )
         if len(listed) == _MOST_JOBS:
             self._log.warning("Only the first %d tuning jobs are looked through", _MOST_JOBS)
-        return [job for job in listed if (job.labels or {}).get(FINGERPRINT_LABEL) == label]
+        return [
+            job
+            for job in listed
+            if (job.labels or {}).get(FINGERPRINT_LABEL) == label
+            and belongs_to(self._store.bucket, job.labels)
+        ]
 
     def _get(self, name: str) -> types.TuningJob | None:
         from google.genai import errors
@@ -249,6 +256,20 @@ projects.locations.tuningJobs/list ("the standard list filter", without its gram
         self._store.write(record_name(recipe), to_json(note, indent=2))
 
 
+def bucket_label(bucket: str) -> str:
+    """The label of all that belongs to the use cases of one bucket.
+
+    Two environments of one project may have use cases of the same name.
+    """
+    return re.sub("[^a-z0-9_-]", "-", bucket)[:_LABEL_LENGTH]
+
+
+def belongs_to(bucket: str, labels: Mapping[str, str] | None) -> bool:
+    """Whether something with these labels is of this bucket; what has no such label may be."""
+    label = bucket_label(bucket)
+    return (labels or {}).get(BUCKET_LABEL, label) == label
+
+
 def all_jobs(client: genai.Client) -> Iterable[types.TuningJob]:
     """The tuning jobs of the client's location; asks for the first page now, for others later."""
     listed: Iterable[types.TuningJob] = client.tunings.list(config={"page_size": _PAGE_JOBS})
@@ -261,7 +282,7 @@ def record_name(recipe: TuningRecipe) -> str:
 
 
 def _creation(
-    recipe: TuningRecipe, attempt: int, timeout_seconds: float
+    recipe: TuningRecipe, attempt: int, bucket: str, timeout_seconds: float
 ) -> types.CreateTuningJobConfig:
     """The request: hyperparameters, validation data, labels; sent once, with a bounded wait."""
     from google.genai import types
@@ -284,6 +305,7 @@ def _creation(
         ),
         labels={
             USE_CASE_LABEL: recipe.use_case,
+            BUCKET_LABEL: bucket_label(bucket),
             FINGERPRINT_LABEL: recipe.fingerprint[:_LABEL_LENGTH],
             ATTEMPT_LABEL: str(attempt),
             "genaiops_training_set": recipe.training_digest[:_LABEL_LENGTH],

@@ -173,8 +173,11 @@ def _default() -> dict[str, Any]:
 
 
 def _variant(project: Project, name: str, source: dict[str, Any]) -> None:
-    """A use case of the user's own: the default one over another source."""
-    content = {**_default(), "name": name, "source": source}
+    """A use case of the user's own: the default one over another source, and a lower bar."""
+    default = _default()
+    rules = [rule for rule in default["gate"]["rules"] if rule.get("candidate") != "pro"]
+    gate = {**default["gate"], "rules": rules}
+    content = {**default, "name": name, "source": source, "gate": gate}
     (project.use_cases / f"{name}.yaml").write_text(yaml.safe_dump(content))
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import signal
 import subprocess
 import sys
@@ -17,6 +18,7 @@ from genaiops_dagster.google_cloud.object_store import ObjectStore
 from genaiops_dagster.google_cloud.settings import GoogleCloudSettings
 from genaiops_dagster.google_cloud.vertex_ai import VertexAI
 from genaiops_dagster.planning.assets import build_assets as budget_assets
+from genaiops_dagster.promotion.registry import list_models
 from genaiops_dagster.records.budget import CostEstimate
 from genaiops_dagster.records.clock import SYSTEM_CLOCK
 from genaiops_dagster.records.record import from_row
@@ -316,3 +318,16 @@ def test_a_killed_step_is_repeated_without_a_second_job(
     assert (model.job, model.endpoint) == (job.name, job.tuned_model.endpoint)
     taken = Ledger(store, use_case.name, use_case.budget, SYSTEM_CLOCK).read().taken()
     assert taken.usd == pytest.approx(model.cost_usd)
+
+
+def test_two_environments_of_a_project_keep_their_models_apart(
+    emulator: RunningEmulator, store: ObjectStore
+) -> None:
+    """A use case of the same name over another bucket does not see, prune or delete them."""
+    use_case = colours_use_case(tuning={"base_model": "gemini-3.5-flash", "epochs": 1})
+    store_data(store, use_case)
+    assert run(use_case).success
+    mine = VertexAI(GoogleCloudSettings.from_environment(emulator.variables))
+    theirs = VertexAI(dataclasses.replace(mine.settings, bucket="other.bucket"))
+    assert len(list(list_models(mine, use_case.name))) == 1
+    assert list(list_models(theirs, use_case.name)) == []

@@ -229,7 +229,10 @@ class MemoryModels:
     def _seen(self, name: str) -> Any:
         model, _, version = name.partition("@")
         return SimpleNamespace(
-            name=model, version_id=version, version_aliases=sorted(self.aliases[name])
+            name=model,
+            version_id=version,
+            version_aliases=sorted(self.aliases[name]),
+            labels={},
         )
 
 
@@ -249,7 +252,7 @@ class Cloud:
             models=self.registry,
             parent=PARENT,
             emulated=False,
-            settings=None,
+            settings=SimpleNamespace(bucket="bucket"),
         )
 
     def ledger(self, use_case: str, budget: Budget) -> Ledger:

@@ -223,7 +223,7 @@ def test_two_jobs_of_one_attempt_are_reduced_to_the_older(
         cloud.vertex.genai.tunings.tune(
             base_model=recipe.base_model,
             training_dataset=types.TuningDataset(gcs_uri=recipe.training_uri),
-            config=_creation(recipe, 1, 10),
+            config=_creation(recipe, 1, cloud.jobs()._store.bucket, 10),
         ).name
         for _ in range(2)
     ]

@@ -18,9 +18,11 @@ from genaiops_dagster.records.layout import Layout
 from genaiops_dagster.records.record import read_object
 from genaiops_dagster.tuning.jobs import (
     ATTEMPT_LABEL,
+    BUCKET_LABEL,
     FINGERPRINT_LABEL,
     JobRecord,
     TuningJobs,
+    bucket_label,
     record_name,
 )
 from genaiops_dagster.tuning.recipe import TuningRecipe
@@ -168,6 +170,17 @@ def test_of_two_jobs_the_younger_one_is_cancelled(state: types.JobState) -> None
     assert found.name == older.name
     assert cloud.tuning.paid() == [older]
     assert cloud.tuning.jobs[younger.name or ""].state == types.JobState.JOB_STATE_CANCELLED
+
+
+def test_a_job_of_another_bucket_is_not_ours() -> None:
+    cloud = Cloud()
+    job = add_job(cloud)
+    label = {BUCKET_LABEL: bucket_label("other.bucket")}
+    assert label == {BUCKET_LABEL: "other-bucket"}
+    cloud.tuning.jobs[job.name or ""] = job.model_copy(update={"labels": job.labels | label})
+    assert jobs_of(cloud).find(RECIPE) is None
+    made = get_or_create(jobs_of(cloud))
+    assert (made.labels or {})[BUCKET_LABEL] == "bucket"
 
 
 def test_of_two_jobs_the_one_with_a_model_is_kept() -> None:
