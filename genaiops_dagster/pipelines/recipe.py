@@ -78,10 +78,13 @@ def pipeline_recipe(
     `source_version` is the digest of the source rows that the lifecycle starts from.
 
     Raises:
-        TemplateError: the template cannot be read, or is not a compiled pipeline.
+        TemplateError: the template cannot be read, or is not a compiled pipeline; or its image has
+            no registry.
     """
     run = use_case.pipelines[name]
     if run.template == LIFECYCLE:
+        if not settings.vertex_url:
+            require_pullable(name, run)
         from genaiops_dagster.pipelines.lifecycle import compile_lifecycle, lifecycle_parameters
 
         spec = compile_lifecycle(use_case, run.image)
@@ -98,6 +101,24 @@ def pipeline_recipe(
         caching=run.caching,
         service_account=run.service_account,
     )
+
+
+def require_pullable(name: str, run: PipelineRun) -> None:
+    """Check that a pipeline's steps have an image that Vertex AI can pull.
+
+    Source: https://cloud.google.com/vertex-ai/docs/pipelines/build-own-components (images are in
+    Artifact Registry)
+
+    Raises:
+        TemplateError: the image's name has no registry.
+    """
+    registry, slash, _ = run.image.partition("/")
+    if not slash or "." not in registry:
+        raise TemplateError(
+            f"pipelines.{name}.image is {run.image}, which Vertex AI cannot pull: build and push "
+            "the image of deploy/Dockerfile, and name it with its registry, such as "
+            "us-central1-docker.pkg.dev/my-project/genaiops/genaiops-dagster:0.1.0"
+        )
 
 
 def load_template(run: PipelineRun, project: str) -> dict[str, Any]:

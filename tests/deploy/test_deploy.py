@@ -5,6 +5,8 @@ from __future__ import annotations
 import re
 import subprocess
 import sys
+import tomllib
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +14,13 @@ import dagster as dg
 import pytest
 import yaml
 
+from genaiops_dagster.google_cloud.settings import (
+    BIGQUERY_LOCATION,
+    BUCKET,
+    DATASET,
+    LOCATION,
+    PROJECT,
+)
 from tests.values import present
 
 ROOT = Path(__file__).parents[2]
@@ -29,6 +38,8 @@ CHART_KEYS = {
     *("redis", "retention", "runLauncher", "scheduler", "serviceAccount", "telemetry"),
 }
 ROLES = {
+    "roles/artifactregistry.reader",
+    "roles/storage.legacyBucketReader",
     "roles/storage.objectUser",
     "roles/bigquery.dataEditor",
     "roles/bigquery.jobUser",
@@ -111,7 +122,7 @@ def test_the_deployment_has_what_the_settings_need() -> None:
     (deployment,) = VALUES["dagster-user-deployments"]["deployments"]
     variables = {item["name"]: item["value"] for item in deployment["env"]}
     settings = GoogleCloudSettings.from_environment(variables)
-    assert settings.bucket == "BUCKET"
+    assert settings.bucket == "@BUCKET@"
     assert VALUES["global"]["serviceAccountName"] == VALUES["serviceAccount"]["name"]
     assert deployment["includeConfigInLaunchedRuns"]["enabled"]
     module = deployment["dagsterApiGrpcArgs"][1]
@@ -188,37 +199,146 @@ def test_the_account_gets_the_roles_of_the_guide_and_no_others() -> None:
     assert not re.search(r"keys create", script)
 
 
-@pytest.fixture
-def bin_with_fakes(tmp_path: Path) -> Any:
-    """`gcloud` and `bq` that write down what they are asked, and find nothing that exists."""
-    folder = tmp_path / "bin"
+@dataclass(frozen=True)
+class SetUp:
+    """A run of `setup.sh` against programs that write down what they are asked.
+
+    Attributes:
+        asked: Their command lines, in order.
+        printed: What the script printed.
+    """
+
+    asked: list[str]
+    printed: str
+
+    def bindings(self) -> list[dict[str, Any]]:
+        """Who got which role on what."""
+        found = []
+        for line in self.asked:
+            granted = re.search(r"GRANT `(\S+)` ON SCHEMA `\S+`\.(\w+) TO '(\S+)'", line)
+            if granted:
+                role, dataset, member = granted.groups()
+                found.append({"resource": f"dataset:{dataset}", "role": role, "member": member})
+            if "add-iam-policy-binding" not in line:
+                continue
+            words = line.split()
+            at = words.index("add-iam-policy-binding")
+            resource = words[at + 1]
+            kind = {"buckets": "bucket", "service-accounts": "serviceAccount"}.get(words[at - 1])
+            found.append(
+                {
+                    "resource": f"{kind}:{resource.removeprefix('gs://')}"
+                    if kind
+                    else words[at - 1],
+                    "role": words[words.index("--role") + 1],
+                    "member": words[words.index("--member") + 1],
+                }
+            )
+        return found
+
+
+def set_up(folder: Path, *arguments: str, exists: bool) -> SetUp:
+    """Run the script; `exists` says whether what it looks for is there already."""
     folder.mkdir()
     for name in ("gcloud", "bq"):
         path = folder / name
         path.write_text(
             "#!/bin/sh\n"
-            f'echo "{name} $*" >> "{tmp_path}/asked"\n'
-            'case "$*" in *describe*|*show*) exit 1;; esac\n'
+            f'echo "{name} $*" >> "{folder}/asked"\n'
+            'case "$*" in *"projects describe"*) echo 123;; '
+            f"*describe*|*show*) exit {0 if exists else 1};; esac\n"
         )
         path.chmod(0o755)
-    return folder
-
-
-def test_the_script_creates_what_is_missing_in_the_named_project(
-    bin_with_fakes: Any, tmp_path: Path
-) -> None:
     done = subprocess.run(
-        ["bash", str(DEPLOY / "setup.sh"), "my-project", "my-bucket", "europe-west4", "EU"],
-        env={"PATH": f"{bin_with_fakes}:/usr/bin:/bin"},
+        ["bash", str(DEPLOY / "setup.sh"), *arguments],
+        env={"PATH": f"{folder}:/usr/bin:/bin"},
         capture_output=True,
         text=True,
     )
     assert done.returncode == 0, done.stderr
-    asked = (tmp_path / "asked").read_text()
-    assert "storage buckets create gs://my-bucket --project my-project --location europe-west4" in (
-        asked
+    return SetUp((folder / "asked").read_text().splitlines(), done.stdout)
+
+
+PLACE = ("my-project", "my-bucket", "europe-west4", "EU")
+
+
+def test_the_script_creates_what_is_missing_in_the_named_project(tmp_path: Path) -> None:
+    asked = "\n".join(set_up(tmp_path / "bin", *PLACE, exists=False).asked)
+    for command in (
+        "storage buckets create gs://my-bucket --project my-project --location europe-west4",
+        "--location EU mk --dataset my-project:genaiops",
+        "iam service-accounts create genaiops --project my-project",
+        "artifacts repositories create genaiops --project my-project --location europe-west4",
+        "beta services identity create --project my-project --service aiplatform.googleapis.com",
+        "cloudresourcemanager.googleapis.com",
+    ):
+        assert command in asked
+
+
+def test_a_second_run_creates_nothing(tmp_path: Path) -> None:
+    asked = set_up(tmp_path / "bin", *PLACE, exists=True).asked
+    made = [line for line in asked if " create " in line or " mk " in line]
+    assert made == [
+        "gcloud beta services identity create --project my-project "
+        "--service aiplatform.googleapis.com"
+    ], "which says so when it is there"
+
+
+def test_each_role_is_on_the_smallest_resource(tmp_path: Path) -> None:
+    account = "serviceAccount:genaiops@my-project.iam.gserviceaccount.com"
+    itself = "serviceAccount:genaiops@my-project.iam.gserviceaccount.com"
+    found = set_up(tmp_path / "bin", *PLACE, exists=False).bindings()
+    assert [(one["resource"], one["role"]) for one in found if one["member"] == account] == [
+        ("bucket:my-bucket", "roles/storage.objectUser"),
+        ("bucket:my-bucket", "roles/storage.legacyBucketReader"),
+        ("dataset:genaiops", "roles/bigquery.dataEditor"),
+        ("projects", "roles/bigquery.jobUser"),
+        ("projects", "roles/aiplatform.user"),
+        (itself, "roles/iam.serviceAccountUser"),
+    ]
+    others = {one["member"]: (one["resource"], one["role"]) for one in found} | {}
+    assert others["serviceAccount:my-project.svc.id.goog[dagster/genaiops]"] == (
+        itself,
+        "roles/iam.workloadIdentityUser",
     )
-    assert "--location EU mk --dataset my-project:genaiops" in asked
-    assert "iam service-accounts create genaiops --project my-project" in asked
-    assert "my-project.svc.id.goog[dagster/genaiops]" in asked
-    assert "s/BUCKET/my-bucket/" in done.stdout
+    assert others["serviceAccount:123-compute@developer.gserviceaccount.com"] == (
+        "repositories",
+        "roles/artifactregistry.reader",
+    )
+
+
+@pytest.mark.parametrize("file", ["values.yaml", "values-identity.yaml"])
+def test_the_values_are_filled_in_by_the_command_that_is_printed(tmp_path: Path, file: str) -> None:
+    printed = set_up(tmp_path / "bin", *PLACE, exists=False).printed
+    command = present(re.search(r"^sed .*?(?= > values)", printed, re.DOTALL | re.MULTILINE))[0]
+    assert command.endswith("deploy/values.yaml")
+    filled = subprocess.run(
+        ["bash", "-c", command.replace("deploy/values.yaml", f"deploy/{file}")],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=True,
+    ).stdout
+    values = yaml.safe_load(filled)
+    assert not re.search(r"@[A-Z_]+@", filled)
+    names = re.findall(r"- name: (\w+)", (DEPLOY / file).read_text())
+    assert re.findall(r"- name: (\w+)", filled) == names
+    images = re.findall(r'repository: "?([^"\s]+)"?\n\s+tag: "?([^"\s]+)"?', filled)
+    version = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["version"]
+    repository = "europe-west4-docker.pkg.dev/my-project/genaiops/genaiops-dagster"
+    assert set(images) == {(repository, version)}
+    assert f"{repository}:{version}" in printed, "the tag that is built is the one that is pulled"
+    if file == "values.yaml":
+        [deployment] = values["dagster-user-deployments"]["deployments"]
+        environment = {one["name"]: one["value"] for one in deployment["env"]}
+        assert environment == {
+            PROJECT: "my-project",
+            LOCATION: "europe-west4",
+            BUCKET: "my-bucket",
+            DATASET: "genaiops",
+            BIGQUERY_LOCATION: "EU",
+        }
+        logs = values["computeLogManager"]["config"]["gcsComputeLogManager"]
+        assert logs["bucket"] == "my-bucket"
+        account = values["serviceAccount"]["annotations"]["iam.gke.io/gcp-service-account"]
+        assert account == "genaiops@my-project.iam.gserviceaccount.com"

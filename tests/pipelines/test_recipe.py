@@ -16,6 +16,7 @@ from genaiops_dagster.pipelines.recipe import (
     PipelineRecipe,
     TemplateError,
     load_template,
+    require_pullable,
 )
 from genaiops_dagster.use_case import UseCase, UseCaseError, load_use_case, load_use_cases
 from genaiops_dagster.use_case.pipelines import PipelineRun
@@ -112,3 +113,11 @@ def test_a_file_with_a_wrong_pipeline_is_refused_with_its_line(tmp_path: Path) -
         load_use_case(path)
     with pytest.raises(ValueError, match="come from the use case"):
         PipelineRun(template="lifecycle", parameters={"a": 1})
+
+
+@pytest.mark.parametrize("image", ["genaiops-dagster:latest", "genaiops/genaiops-dagster:1"])
+def test_an_image_that_no_cluster_can_pull_is_refused(image: str) -> None:
+    with pytest.raises(TemplateError, match=f"pipelines.it.image is {image}, which Vertex AI"):
+        require_pullable("it", PipelineRun(template="lifecycle", image=image))
+    pushed = "us-central1-docker.pkg.dev/my-project/genaiops/genaiops-dagster:0.1.0"
+    require_pullable("it", PipelineRun(template="lifecycle", image=pushed))

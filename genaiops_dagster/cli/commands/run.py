@@ -23,6 +23,7 @@ from genaiops_dagster.cli.summary import print_summary, progress_table, summariz
 from genaiops_dagster.cli.terminal import Terminal, styled
 from genaiops_dagster.cli.umask import files_of_the_user
 from genaiops_dagster.cli.working import reporting, workspace
+from genaiops_dagster.pipelines.recipe import TemplateError, require_pullable
 from genaiops_dagster.records.pipelines import PipelineRunRecord
 from genaiops_dagster.records.record import find_record
 from genaiops_dagster.use_case import UseCase, known_use_case
@@ -65,7 +66,7 @@ def run(
     """
     console = Terminal()
     try:
-        with reporting():
+        with reporting(mistakes=(TemplateError,)):
             chosen = known_use_case(use_case)
             if via_pipelines:
                 chosen = _with_pipeline(chosen)
@@ -108,6 +109,9 @@ def _run(
     from genaiops_dagster.tuning.pending import pending_jobs
 
     use_case, store, settings = here.use_case, here.store, here.models.settings
+    if again and not settings.vertex_url:
+        for name in use_case.lifecycle_pipelines:
+            require_pullable(name, use_case.pipelines[name])
     where = f"the emulator at {settings.vertex_url}" if settings.vertex_url else "Google Cloud"
     console.print(styled(use_case.name, "bold"), f"on {where}, project {settings.project}")
     definitions = build_definitions([use_case])
