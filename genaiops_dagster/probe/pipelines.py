@@ -9,6 +9,14 @@ from contextlib import contextmanager
 from typing import Any
 
 from genaiops_dagster.google_cloud.experiments import record_experiment_run
+from genaiops_dagster.google_cloud.permissions import (
+    ON_THE_PROJECT,
+    PermissionsUnknownError,
+    granted,
+    missing,
+    project_address,
+    session,
+)
 from genaiops_dagster.pipelines.recipe import EXAMPLES
 from genaiops_dagster.pipelines.states import has_ended
 from genaiops_dagster.probe.assumption import Assumption
@@ -24,8 +32,6 @@ RUN_USD = 0.03
 Source: https://cloud.google.com/vertex-ai/pricing#pipelines
 """
 
-_SCOPE = "https://www.googleapis.com/auth/cloud-platform"
-_PERMISSIONS = ["aiplatform.endpoints.predict", "aiplatform.tuningJobs.list"]
 _SECONDS = 60.0
 
 
@@ -126,30 +132,19 @@ def _experiment(bench: Bench) -> str:
     return "a run is written, written again and read back"
 
 
-def _session() -> Any:
-    import google.auth
-    from google.auth.transport.requests import AuthorizedSession
-
-    return AuthorizedSession(google.auth.default(scopes=[_SCOPE])[0])
-
-
-def _test_permissions(address: str, permissions: list[str]) -> list[str]:
-    """Those of the permissions that a resource's `testIamPermissions` says are granted."""
-    response = _session().post(
-        f"{address}:testIamPermissions", json={"permissions": permissions}, timeout=_SECONDS
-    )
-    if response.status_code != 200:
-        raise NotTriedError(f"{response.status_code}: {response.text[:200]}")
-    granted: list[str] = response.json().get("permissions", [])
-    return granted
+def _granted(address: str, permissions: list[str]) -> list[str]:
+    try:
+        return granted(address, permissions)
+    except PermissionsUnknownError as error:
+        raise NotTriedError(str(error)) from error
 
 
 def _project(bench: Bench) -> str:
-    host = bench.settings.vertex_url or "https://cloudresourcemanager.googleapis.com"
-    address = f"{host.rstrip('/')}/v1/projects/{bench.settings.project}"
-    granted = _test_permissions(address, _PERMISSIONS)
-    expect(set(granted) == set(_PERMISSIONS), f"granted: {', '.join(granted) or 'none'}")
-    return f"granted: {', '.join(granted)}"
+    wanted = [one.permission for one in ON_THE_PROJECT]
+    held = _granted(project_address(bench.settings), wanted)
+    lacking = missing(ON_THE_PROJECT, held)
+    expect(not lacking, f"not granted: {', '.join(one.permission for one in lacking)}")
+    return f"{len(held)} permissions are granted"
 
 
 def _act_as(bench: Bench) -> str:
@@ -165,8 +160,8 @@ def _act_as(bench: Bench) -> str:
         raise NotTriedError("accounts are not served at the configured address")
     for account in sorted(accounts):
         address = f"https://iam.googleapis.com/v1/projects/-/serviceAccounts/{account}"
-        granted = _test_permissions(address, ["iam.serviceAccounts.actAs"])
-        expect(granted, f"iam.serviceAccounts.actAs is not granted on {account}")
+        held = _granted(address, ["iam.serviceAccounts.actAs"])
+        expect(held, f"iam.serviceAccounts.actAs is not granted on {account}")
     return f"granted on {len(accounts)} accounts"
 
 
@@ -187,7 +182,7 @@ def _image(bench: Bench) -> str:
             raise NotTriedError(f"{image} is not in Artifact Registry")
         host, path, tag, digest = found.groups()
         address = f"https://{host}/v2/{path}/manifests/{digest or tag or 'latest'}"
-        status = _session().head(address, timeout=_SECONDS).status_code
+        status = session().head(address, timeout=_SECONDS).status_code
         expect(status == 200, f"{status} for the manifest of {image}")
     return f"{len(images)} images can be read"
 

@@ -6,7 +6,6 @@ import re
 import subprocess
 import sys
 import tomllib
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -21,10 +20,9 @@ from genaiops_dagster.google_cloud.settings import (
     LOCATION,
     PROJECT,
 )
+from tests.deploy.set_up import DEPLOY, ROOT, set_up
 from tests.values import present
 
-ROOT = Path(__file__).parents[2]
-DEPLOY = ROOT / "deploy"
 VALUES = yaml.safe_load((DEPLOY / "values.yaml").read_text())
 IDENTITY = yaml.safe_load((DEPLOY / "values-identity.yaml").read_text())
 GUIDE = (ROOT / "docs" / "how-to" / "production.md").read_text()
@@ -199,66 +197,6 @@ def test_the_account_gets_the_roles_of_the_guide_and_no_others() -> None:
     assert not re.search(r"keys create", script)
 
 
-@dataclass(frozen=True)
-class SetUp:
-    """A run of `setup.sh` against programs that write down what they are asked.
-
-    Attributes:
-        asked: Their command lines, in order.
-        printed: What the script printed.
-    """
-
-    asked: list[str]
-    printed: str
-
-    def bindings(self) -> list[dict[str, Any]]:
-        """Who got which role on what."""
-        found = []
-        for line in self.asked:
-            granted = re.search(r"GRANT `(\S+)` ON SCHEMA `\S+`\.(\w+) TO '(\S+)'", line)
-            if granted:
-                role, dataset, member = granted.groups()
-                found.append({"resource": f"dataset:{dataset}", "role": role, "member": member})
-            if "add-iam-policy-binding" not in line:
-                continue
-            words = line.split()
-            at = words.index("add-iam-policy-binding")
-            resource = words[at + 1]
-            kind = {"buckets": "bucket", "service-accounts": "serviceAccount"}.get(words[at - 1])
-            found.append(
-                {
-                    "resource": f"{kind}:{resource.removeprefix('gs://')}"
-                    if kind
-                    else words[at - 1],
-                    "role": words[words.index("--role") + 1],
-                    "member": words[words.index("--member") + 1],
-                }
-            )
-        return found
-
-
-def set_up(folder: Path, *arguments: str, exists: bool) -> SetUp:
-    """Run the script; `exists` says whether what it looks for is there already."""
-    folder.mkdir()
-    for name in ("gcloud", "bq"):
-        path = folder / name
-        path.write_text(
-            "#!/bin/sh\n"
-            f'echo "{name} $*" >> "{folder}/asked"\n'
-            'case "$*" in *"projects describe"*) echo 123;; '
-            f"*describe*|*show*) exit {0 if exists else 1};; esac\n"
-        )
-        path.chmod(0o755)
-    done = subprocess.run(
-        ["bash", str(DEPLOY / "setup.sh"), *arguments],
-        env={"PATH": f"{folder}:/usr/bin:/bin"},
-        capture_output=True,
-        text=True,
-    )
-    assert done.returncode == 0, done.stderr
-    return SetUp((folder / "asked").read_text().splitlines(), done.stdout)
-
-
 PLACE = ("my-project", "my-bucket", "europe-west4", "EU")
 
 
@@ -292,8 +230,8 @@ def test_each_role_is_on_the_smallest_resource(tmp_path: Path) -> None:
         ("bucket:my-bucket", "roles/storage.objectUser"),
         ("bucket:my-bucket", "roles/storage.legacyBucketReader"),
         ("dataset:genaiops", "roles/bigquery.dataEditor"),
-        ("projects", "roles/bigquery.jobUser"),
-        ("projects", "roles/aiplatform.user"),
+        ("project", "roles/bigquery.jobUser"),
+        ("project", "roles/aiplatform.user"),
         (itself, "roles/iam.serviceAccountUser"),
     ]
     others = {one["member"]: (one["resource"], one["role"]) for one in found} | {}
@@ -302,7 +240,7 @@ def test_each_role_is_on_the_smallest_resource(tmp_path: Path) -> None:
         "roles/iam.workloadIdentityUser",
     )
     assert others["serviceAccount:123-compute@developer.gserviceaccount.com"] == (
-        "repositories",
+        "repository:genaiops",
         "roles/artifactregistry.reader",
     )
 

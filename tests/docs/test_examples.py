@@ -14,6 +14,7 @@ from genaiops_dagster.orchestration.assembly import build_definitions
 from genaiops_dagster.use_case import SHIPPED, UseCase, load_use_cases
 from tests.docs.pages import PAGES, blocks_of, name_of
 from vertex_emulator.fault_kinds import FaultPlan
+from vertex_emulator.iam import Policy
 
 EXAMPLES = [
     pytest.param(yaml.safe_load(block.body), id=f"{name_of(page)} {number}")
@@ -35,7 +36,8 @@ def has(document: object, key: str) -> bool:
 
 RUN_CONFIGS = [example for example in EXAMPLES if has(example.values[0], "ops")]
 FAULTS = [example for example in EXAMPLES if has(example.values[0], "faults")]
-SECTIONS = [example for example in EXAMPLES if example not in [*RUN_CONFIGS, *FAULTS]]
+POLICIES = [example for example in EXAMPLES if has(example.values[0], "bindings")]
+SECTIONS = [e for e in EXAMPLES if e not in [*RUN_CONFIGS, *FAULTS, *POLICIES]]
 
 
 @pytest.fixture(scope="module")
@@ -66,6 +68,11 @@ def test_a_plan_of_faults_is_valid(example: dict[str, Any]) -> None:
     assert FaultPlan.model_validate(example).faults
 
 
+@pytest.mark.parametrize("example", POLICIES)
+def test_a_policy_is_one_that_the_emulator_takes(example: dict[str, Any]) -> None:
+    assert Policy.model_validate(example).bindings
+
+
 @pytest.mark.parametrize("example", INSTANCES)
 def test_an_instance_is_one_that_dagster_takes(example: str, tmp_path: Path) -> None:
     (tmp_path / "dagster.yaml").write_text(example)
@@ -77,6 +84,7 @@ def test_there_are_examples_of_each_kind() -> None:
     assert len(SECTIONS) > 12
     assert RUN_CONFIGS
     assert FAULTS
+    assert POLICIES
     assert INSTANCES
 
 

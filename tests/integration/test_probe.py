@@ -32,7 +32,6 @@ NOT_ON_THE_EMULATOR = {
     "models.hosts",  # all locations have one address there
     "pipelines.act-as",  # no shipped use case names an account
     "pipelines.image",  # nor an image
-    "project.permissions",  # the method is not served without permissions
 }
 ISSUE_17_POINT_6 = {
     "datasets and tables are created after a real 404": "bigquery.missing-table-404",

@@ -29,6 +29,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     from vertex_emulator.access import TOKEN_VARIABLE
     from vertex_emulator.environment import write_environment_file
     from vertex_emulator.fault_kinds import FaultPlanError
+    from vertex_emulator.iam import IamFileError
     from vertex_emulator.server import StateInUseError, serve
 
     env_file: Path | None = given.env_file
@@ -41,6 +42,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         port=given.port,
         tuning_seconds=given.tuning_seconds,
         faults=given.faults,
+        iam=given.iam,
     )
 
     def announce(url: str, variables: dict[str, str]) -> None:
@@ -64,6 +66,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
         )
     except FaultPlanError as error:
         parser.error(_visible(f"argument --faults: {given.faults}: {error}"))
+    except IamFileError as error:
+        parser.error(_visible(f"argument --iam: {given.iam}: {error}"))
     except StateInUseError as error:
         parser.exit(1, _visible(f"{parser.prog}: {error}\n"))
     except OSError as error:
@@ -117,6 +121,12 @@ def _parser() -> argparse.ArgumentParser:
         type=_existing_file,
         metavar="FILE",
         help="File of faults in force from the start, YAML or JSON.",
+    )
+    add(
+        "--iam",
+        type=_existing_file,
+        metavar="FILE",
+        help="File of who may do what, YAML or JSON; everything is allowed unless given.",
     )
     add("--stop-with-input", action="store_true", help="Stop when standard input closes.")
     add(

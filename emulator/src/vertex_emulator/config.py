@@ -20,6 +20,7 @@ class EmulatorConfig:
         tuning_seconds: Least duration of a tuning job, from creation to end.
         batch_seconds: How long a batch prediction job takes at least.
         faults: YAML or JSON file of the faults that are in force from the start; None for none.
+        iam: YAML or JSON file of who may do what; None where everything is allowed.
         seed_public_data: Whether `bigquery-public-data` is filled with generated tables.
     """
 
@@ -32,4 +33,5 @@ class EmulatorConfig:
     tuning_seconds: float = 1.0
     batch_seconds: float = 0.5
     faults: Path | None = None
+    iam: Path | None = None
     seed_public_data: bool = True

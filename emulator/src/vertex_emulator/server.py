@@ -39,6 +39,7 @@ from vertex_emulator.fault_injection import routes as fault_routes
 from vertex_emulator.fault_kinds import parse_plan
 from vertex_emulator.faults import FaultBook
 from vertex_emulator.guard import PROOF_PATH, Guard
+from vertex_emulator.iam import IamCheck, permission_routes, read_policy
 from vertex_emulator.private_files import keep_private
 from vertex_emulator.protocol import EmulatorProtocol
 from vertex_emulator.public_data import AfterPublicData, PublicData
@@ -80,6 +81,7 @@ def create_app(config: EmulatorConfig, stats: Stats | None = None) -> Starlette:
     Raises:
         OSError: The fault file cannot be read.
         FaultPlanError: The fault file is not of the form that `emulator/docs/faults.md` gives.
+        IamFileError: The file of permissions is not of the form that `emulator/docs/iam.md` gives.
     """
     stats = stats or Stats()
     faults = FaultBook(parse_plan(config.faults.read_bytes()) if config.faults else None)
@@ -89,6 +91,7 @@ def create_app(config: EmulatorConfig, stats: Stats | None = None) -> Starlette:
     access = Access(config.state / CREDENTIALS_FILE)
     vertex = VertexService(config, storage, bigquery, stats, faults, access)
     storage.ensure_bucket(config.bucket)
+    policy = read_policy(config.iam) if config.iam else None
     public_data = PublicData(bigquery) if config.seed_public_data else None
 
     async def token(request: Request) -> Response:
@@ -152,6 +155,7 @@ def create_app(config: EmulatorConfig, stats: Stats | None = None) -> Starlette:
             Route("/emulator/stats", clear_stats, methods=["DELETE"]),
             Route("/emulator/log", show_log),
             *fault_routes(faults),
+            *permission_routes(policy),
             *storage.routes(),
             *bigquery.routes(),
             *vertex.routes(),
@@ -167,6 +171,8 @@ def create_app(config: EmulatorConfig, stats: Stats | None = None) -> Starlette:
         lifespan=lifespan,
     )
     app.add_middleware(FaultInjector, book=faults, stats=stats)
+    if policy:
+        app.add_middleware(IamCheck, policy=policy, project=config.project)
     if public_data:
         app.add_middleware(AfterPublicData, public_data=public_data)
     app.add_middleware(Guard, access=access)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import datetime as dt
 import functools
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,6 +21,14 @@ from genaiops_dagster.cli.session import SessionError, require_cloud
 from genaiops_dagster.cli.terminal import Terminal, styled
 from genaiops_dagster.cli.working import reporting
 from genaiops_dagster.google_cloud.base_models import availability, stale_facts
+from genaiops_dagster.google_cloud.permissions import (
+    ON_THE_BUCKET,
+    ON_THE_PROJECT,
+    Needed,
+    granted,
+    missing,
+    project_address,
+)
 from genaiops_dagster.google_cloud.settings import (
     BIGQUERY_LOCATION,
     BUCKET,
@@ -36,9 +44,6 @@ from genaiops_dagster.records.clock import SYSTEM_CLOCK
 from genaiops_dagster.use_case import UseCaseError, load_use_cases
 
 _SECONDS = 30
-_BUCKET_PERMISSIONS = [
-    f"storage.objects.{verb}" for verb in ("create", "get", "list", "update", "delete")
-]
 _VARIABLES = {
     PROJECT: REMEDIES[PROJECT],
     BUCKET: REMEDIES[BUCKET],
@@ -100,6 +105,7 @@ def doctor(
     checks: list[Callable[[GoogleCloudSettings], Diagnosis]] = [
         _bucket,
         _bucket_permissions,
+        _project_permissions,
         _bigquery,
         _dataset,
         _merge,
@@ -197,15 +203,35 @@ def _bucket(settings: GoogleCloudSettings) -> Diagnosis:
 def _bucket_permissions(settings: GoogleCloudSettings) -> Diagnosis:
     from google.cloud import storage
 
-    def attempt() -> str:
+    def ask(wanted: list[str]) -> list[str]:
         bucket = storage.Client(settings.project).bucket(settings.bucket)
-        granted = bucket.test_iam_permissions(_BUCKET_PERMISSIONS, timeout=_SECONDS, retry=None)
-        missing = set(_BUCKET_PERMISSIONS) - set(granted)
-        if missing:
-            raise PermissionError(f"missing: {', '.join(sorted(missing))}")
-        return "objects can be created, read, listed, changed and deleted"
+        held: list[str] = bucket.test_iam_permissions(wanted, timeout=_SECONDS, retry=None)
+        return held
 
-    return _finding("Bucket permissions", "grant roles/storage.objectUser on the bucket", attempt)
+    return _permissions("Bucket permissions", ON_THE_BUCKET, ask, "bucket")
+
+
+def _project_permissions(settings: GoogleCloudSettings) -> Diagnosis:
+    def ask(wanted: list[str]) -> list[str]:
+        return granted(project_address(settings), wanted)
+
+    return _permissions("Project permissions", ON_THE_PROJECT, ask, "project")
+
+
+def _permissions(
+    name: str, needed: Sequence[Needed], ask: Callable[[list[str]], list[str]], where: str
+) -> Diagnosis:
+    """What the account lacks of the needed permissions, for which steps, and the roles to grant."""
+    try:
+        lacking = missing(needed, ask([one.permission for one in needed]))
+    except Exception as error:  # noqa: BLE001 - whatever fails is what the user asked to see
+        remedy = "enable cloudresourcemanager.googleapis.com" if where == "project" else "see above"
+        return Diagnosis(name, str(error).splitlines()[0], remedy)
+    if not lacking:
+        return Diagnosis(name, f"all {len(needed)} that are needed")
+    steps = ", ".join(f"{one.permission} ({one.step})" for one in lacking)
+    roles = " and ".join(sorted({one.role for one in lacking}))
+    return Diagnosis(name, f"missing: {steps}", f"grant {roles} on the {where}")
 
 
 def _bigquery(settings: GoogleCloudSettings) -> Diagnosis:
