@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -16,15 +17,24 @@ from genaiops_dagster.probe.run import ASSUMPTIONS, jobs_usd
 from genaiops_dagster.records.clock import SYSTEM_CLOCK
 from genaiops_dagster.use_case.data import Source
 from tests.values import present
-from vertex_emulator.testing import RunningEmulator
+from vertex_emulator.testing import RunningEmulator, start_emulator
 
 PAGE = (Path(__file__).parents[2] / "docs" / "how-to" / "first-hour.md").read_text()
 ROW = re.compile(r"^\| (\w+) \| (\w*) ?\| ([\d.]+) \| ([\d.]+) \|$", re.MULTILINE)
 
 
-def test_the_run_costs_what_plan_says(
-    emulator: RunningEmulator, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+@pytest.fixture
+def untouched(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """An emulator in which nobody has delivered rows to the default use case."""
+    emulator = start_emulator(tmp_path / "state")
+    for name, value in emulator.variables.items():
+        monkeypatch.setenv(name, value)
+    yield
+    emulator.stop()
+
+
+@pytest.mark.usefixtures("untouched")
+def test_the_run_costs_what_plan_says(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("DAGSTER_HOME", str(tmp_path))
     file = tmp_path / "plan.json"
     done = CliRunner().invoke(app, ["plan", "python_modules", "--json", str(file)])

@@ -65,7 +65,7 @@ class Project:
         results = self.folder / "results.json"
         results.unlink(missing_ok=True)
         process = self.start(use_case, results)
-        printed, _ = process.communicate(timeout=300)
+        printed, _ = process.communicate(timeout=900)
         assert process.returncode == 0, printed
         return {**json.loads(results.read_text()), "printed": printed}
 
