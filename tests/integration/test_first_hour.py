@@ -24,21 +24,23 @@ ROW = re.compile(r"^\| (\w+) \| (\w*) ?\| ([\d.]+) \| ([\d.]+) \|$", re.MULTILIN
 
 
 @pytest.fixture
-def untouched(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+def untouched(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[RunningEmulator]:
     """An emulator in which nobody has delivered rows to the default use case."""
     emulator = start_emulator(tmp_path / "state")
     for name, value in emulator.variables.items():
         monkeypatch.setenv(name, value)
-    yield
+    yield emulator
     emulator.stop()
 
 
-@pytest.mark.usefixtures("untouched")
-def test_the_run_costs_what_plan_says(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_run_costs_what_plan_says(
+    untouched: RunningEmulator, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setenv("DAGSTER_HOME", str(tmp_path))
     file = tmp_path / "plan.json"
     done = CliRunner().invoke(app, ["plan", "python_modules", "--json", str(file)])
     assert done.exit_code == 0, done.output
+    assert "generateContent" not in untouched.stats()["requests"]["vertex"], "it is free"
     estimate = json.loads(file.read_text())["estimate"]
     said = [
         (one["stage"], one["candidate"], f"{one['cost_usd']:.4f}", f"{one['maximum_usd']:.4f}")

@@ -132,11 +132,14 @@ def _make_data(use_case: UseCase) -> list[str]:
     """Materialize everything up to the estimate; what went wrong, except the budget."""
     import dagster as dg
 
+    from genaiops_dagster.evaluation.first_answer_checks import CHECK as FIRST_ANSWERS
     from genaiops_dagster.orchestration.assembly import build_definitions
     from genaiops_dagster.orchestration.asset_options import asset_key
 
-    estimate = dg.AssetSelection.assets(asset_key(use_case, "cost_estimate")).upstream()
-    selection = estimate.materializable().required_multi_asset_neighbors()
+    key = asset_key(use_case, "cost_estimate")
+    needed = dg.AssetSelection.assets(key).upstream().materializable()
+    asks_models = dg.AssetSelection.checks(dg.AssetCheckKey(key, FIRST_ANSWERS))
+    selection = needed.required_multi_asset_neighbors() - asks_models
     job = dg.define_asset_job("plan", selection)
     definitions = dg.Definitions.merge(build_definitions([use_case]), dg.Definitions(jobs=[job]))
     with dg.DagsterInstance.get() as instance:
