@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections import Counter
 from typing import Any
 
@@ -11,6 +12,8 @@ import pytest
 from genaiops_dagster.google_cloud.warehouse import Warehouse
 from genaiops_dagster.orchestration.assembly import build_use_case
 from genaiops_dagster.orchestration.bindings import build_resources
+from genaiops_dagster.promotion.rollback import rollback
+from genaiops_dagster.promotion.smoke_test import SmokeTestError, smoke_test
 from genaiops_dagster.records.clock import SYSTEM_CLOCK
 from genaiops_dagster.records.record import from_row
 from genaiops_dagster.serving import Router
@@ -104,6 +107,25 @@ def test_a_rollout_from_nobody_to_everybody(bench: Bench) -> None:
     assert looks.count("advance") == 3
     passed = {entry.decision.id for entry in bench.log.read() if entry.decision}
     assert {row["decision"] for row in bench.rows("requests")} == passed
+
+
+def test_when_a_base_goes_after_its_successor_serves_no_request_is_unanswered(
+    emulator: RunningEmulator, bench: Bench
+) -> None:
+    bench.promote()
+    old, new = bench.models[0].endpoint, bench.models[1].endpoint
+    assert users(bench)[0] == {old: 32}
+    bench.retune(make_rows(0.97, seed=3), bench.models[1])
+    bench.evaluate_champion(make_rows(0.9, seed=3))
+    assert users(bench)[0] == {old: 32}, "while the successor is made and evaluated"
+    bench.promote()
+    gone = {"kind": "error", "service": "vertex", "status": 404}
+    with faults(emulator, {**gone, "model": f"*{old.rsplit('/', 1)[-1]}"}):
+        assert users(bench)[0] == {new: 32}
+        smoke = functools.partial(smoke_test, bench.vertex_ai, [], SYSTEM_CLOCK)
+        with pytest.raises(SmokeTestError, match="cannot be called"):
+            rollback(bench.books, smoke, by="ann", reason="a drill")
+        assert users(bench)[0] == {new: 32}, "a rollback to what is gone changes nothing"
 
 
 @pytest.mark.parametrize(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -19,10 +20,11 @@ from genaiops_dagster.cli.working import reporting, workspace
 from genaiops_dagster.google_cloud.base_models import concerns, stale_facts
 from genaiops_dagster.planning.estimate import models_of
 from genaiops_dagster.planning.finished import finished_stages, stage_name, without
+from genaiops_dagster.planning.retirement import Closing, closing
 from genaiops_dagster.records.budget import CostEstimate
 from genaiops_dagster.records.clock import Clock
-from genaiops_dagster.records.record import Record, read_record
-from genaiops_dagster.use_case import UseCase, known_use_case
+from genaiops_dagster.records.record import Record, find_record, read_record
+from genaiops_dagster.use_case import UseCase, known_use_case, load_use_cases
 
 if TYPE_CHECKING:
     from genaiops_dagster.google_cloud.object_store import ObjectStore
@@ -58,6 +60,16 @@ def plan(
     json_file: Annotated[
         Path | None, typer.Option("--json", help="Also write the plan to this file.")
     ] = None,
+    retirement: Annotated[
+        int | None,
+        typer.Option(
+            "--retirement",
+            metavar="DAYS",
+            min=0,
+            help="Instead: models of all use cases that may be retired within this number of days, "
+            "what may follow them, and what tuning on that costs.",
+        ),
+    ] = None,
     folder: FOLDER = Path(".genaiops"),
 ) -> None:
     """Show what a run would cost, stage by stage, and whether the budget allows it.
@@ -67,6 +79,9 @@ def plan(
     allow it or the data could not be made.
     """
     console = Terminal()
+    if retirement is not None:
+        _plan_retirement(retirement, json_file, folder, console)
+        return
     with reporting():
         chosen = known_use_case(use_case)
         if exact:
@@ -116,6 +131,38 @@ def plan_run(use_case: UseCase, store: ObjectStore, clock: Clock) -> Plan:
         ],
         reservations=[_reservation(entry, clock) for entry in month.entries if entry.reserved_usd],
     )
+
+
+def _plan_retirement(days: int, json_file: Path | None, folder: Path, console: Terminal) -> None:
+    """Show which models go within `days`, for all use cases."""
+    found: list[Closing] = []
+    with reporting():
+        use_cases = list(load_use_cases().values())
+        with workspace(use_cases[0], folder) as here:  # all are in one bucket
+            today = here.clock.today()
+            for use_case in use_cases:
+                estimate = find_record(here.store, CostEstimate, use_case.name, "cost_estimate")
+                found += closing(use_case, days, here.clock.now(), estimate)
+    for one in found:
+        console.print(styled(one.use_case, "bold"), f"{one.sentence}.")
+        console.print(f"  used as    {', '.join(one.used_as)}")
+        console.print(f"  after it   {', '.join(one.successors) or 'none is known'}")
+        if one.tuned_in:
+            price = (
+                f"the price is not known; `genaiops plan {one.use_case}` counts the data, and "
+                "budget.prices names a price that was not published"
+                if one.tuning_usd is None
+                else f"about ${one.tuning_usd:.2f} with the data of the latest estimate"
+            )
+            console.print(f"  tuned in   {' or '.join(one.tuned_in)}: {price}")
+    if not found:
+        console.print(f"No model of any use case may be retired within {days} days.")
+    if stale := stale_facts(today):
+        console.print(styled(stale, "yellow"))
+    if json_file is not None:
+        content = [one.model_dump(mode="json") for one in found]
+        with files_of_the_user():
+            json_file.write_text(json.dumps(content, indent=2) + "\n")
 
 
 def _reservation(entry: Entry, clock: Clock) -> str:
