@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import os
 import socket
 import threading
@@ -24,6 +25,9 @@ if TYPE_CHECKING:
     import dagster as dg
 
 Status = Literal["waiting", "running", "done", "failed", "skipped"]
+_LOOKS_AT_OTHERS = 40
+"""So many looks of a quarter of a second lie between two looks for processes that were killed."""
+
 PROCESS_TAG = "genaiops/process"
 GATE_CHECK = "gate"
 
@@ -114,6 +118,7 @@ def run_job(
     Returns:
         The outcome; a failure is reported there, not raised.
     """
+    fail_abandoned_runs(instance)
     run_id = str(uuid.uuid4())
     steps: dict[str, StepProgress] = {}
     with visible_log_lines(), _watching(instance, run_id, steps, on_progress):
@@ -147,14 +152,19 @@ def _watching(
     steps: dict[str, StepProgress],
     on_progress: Callable[[dict[str, StepProgress]], None],
 ) -> Iterator[None]:
-    """Follow the run's event log from a second thread until the block ends."""
+    """Follow the run's event log from a second thread until the block ends.
+
+    Now and then it looks for processes that were killed: the run may wait for their slots.
+    """
     stop = threading.Event()
 
     def follow() -> None:
         cursor: str | None = None
-        while True:
+        for look in itertools.count(1):
             last_look = stop.is_set()
             try:
+                if look % _LOOKS_AT_OTHERS == 0:
+                    fail_abandoned_runs(instance)
                 cursor, changed = _read_events(instance, run_id, cursor, steps)
             except Exception:  # noqa: BLE001 - the run itself will meet it, and say it
                 return
@@ -227,7 +237,11 @@ def _innermost(error: object) -> str:
 
 
 def fail_abandoned_runs(instance: dg.DagsterInstance) -> int:
-    """Mark runs as over whose process on this machine is gone; how many there were."""
+    """Mark runs as over whose process on this machine is gone; how many there were.
+
+    Slots of pools that a run holds after its end are given back: a process that is killed cannot
+    do so, and other runs would wait for them for ever.
+    """
     import dagster as dg
 
     statuses = dg.DagsterRunStatus
@@ -242,7 +256,18 @@ def fail_abandoned_runs(instance: dg.DagsterInstance) -> int:
             else:
                 instance.report_run_failed(run, gone)
             abandoned += 1
+    _free_slots_of_ended_runs(instance)
     return abandoned
+
+
+def _free_slots_of_ended_runs(instance: dg.DagsterInstance) -> None:
+    storage = instance.event_log_storage
+    if not storage.supports_global_concurrency_limits:
+        return
+    for run_id in storage.get_concurrency_run_ids():
+        run = instance.get_run_by_id(run_id)
+        if run is None or run.is_finished:
+            storage.free_concurrency_slots_for_run(run_id)
 
 
 def _this_process() -> str:

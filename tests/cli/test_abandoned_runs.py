@@ -7,6 +7,7 @@ import socket
 import subprocess
 import sys
 from collections.abc import Iterator
+from pathlib import Path
 
 import dagster as dg
 import pytest
@@ -76,3 +77,18 @@ def test_a_run_whose_process_has_ended_is_over(
 def test_who_is_gone(instance: dg.DagsterInstance, process: str, is_gone: bool) -> None:
     run_of(instance, process, STATUS.STARTED)
     assert fail_abandoned_runs(instance) == is_gone
+
+
+def test_slots_of_pools_that_ended_runs_hold_are_given_back(tmp_path: Path) -> None:
+    """A killed process keeps its slots, and the next run would wait for them for ever."""
+    with dg.DagsterInstance.local_temp(str(tmp_path)) as instance:
+        storage = instance.event_log_storage
+        storage.set_concurrency_slots("models", 4)
+        gone = f"{socket.gethostname()} {ended_process()} 1764547200.00"
+        killed = run_of(instance, gone, STATUS.STARTED)
+        ended = run_of(instance, gone, STATUS.FAILURE)
+        alive = run_of(instance, _this_process(), STATUS.STARTED)
+        for run_id in (killed, ended, alive, "deleted"):
+            storage.claim_concurrency_slot("models", run_id, "step")
+        fail_abandoned_runs(instance)
+        assert storage.get_concurrency_run_ids() == {alive}

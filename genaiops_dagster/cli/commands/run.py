@@ -14,7 +14,6 @@ from rich.live import Live
 
 from genaiops_dagster.cli.lifecycle import (
     StepProgress,
-    fail_abandoned_runs,
     run_job,
 )
 from genaiops_dagster.cli.options import FOLDER, fail
@@ -117,16 +116,14 @@ def _run(
     definitions = build_definitions([use_case])
     job = definitions.resolve_job_def(lifecycle_job_name(use_case.name))
     names, checks = _step_names(definitions, job)
-    with dagster_instance() as instance:
-        fail_abandoned_runs(instance)
-        with _progress(console, names, checks) as on_progress:
-            steps = {v: k for k, v in names.items()} if again else {}
-            config = {
-                steps["/".join(key.path[1:])]: {"run_again": True}
-                for key in (pipeline_keys(use_case) if again else [])
-            }
-            level = "INFO" if verbose else "CRITICAL"
-            outcome = run_job(job, instance, on_progress, level, config)
+    with dagster_instance() as instance, _progress(console, names, checks) as on_progress:
+        steps = {v: k for k, v in names.items()} if again else {}
+        config = {
+            steps["/".join(key.path[1:])]: {"run_again": True}
+            for key in (pipeline_keys(use_case) if again else [])
+        }
+        level = "INFO" if verbose else "CRITICAL"
+        outcome = run_job(job, instance, on_progress, level, config)
     summary = summarize(use_case.name, outcome, names, store)
     print_summary(summary, console)
     _tell_of_pipelines(use_case, store, console)
