@@ -7,17 +7,13 @@ from collections.abc import Sequence
 
 import pytest
 
-from genaiops_dagster.google_cloud.settings import GoogleCloudSettings
-from genaiops_dagster.google_cloud.vertex_ai import VertexAI
 from genaiops_dagster.prompts.tokens import (
     Content,
-    api_counter,
     count_all,
     count_sample,
     sample,
     user_message,
 )
-from vertex_emulator.testing import RunningEmulator
 
 
 def words(messages: Sequence[Content]) -> int:
@@ -77,14 +73,3 @@ def test_the_stated_error_holds_as_often_as_it_says() -> None:
 def test_nothing_to_count_is_zero() -> None:
     assert count_all(words, []).tokens == 0
     assert count_sample(words, [], 0, 0).tokens == 0
-
-
-@pytest.mark.parametrize("model", ["gemini-3.5-flash-lite", "gemini-3.5-flash"])
-def test_an_example_that_ends_with_the_models_turn_is_counted_whole(
-    emulator: RunningEmulator, model: str
-) -> None:
-    count = api_counter(VertexAI(GoogleCloudSettings.from_environment()), model)
-    question = user_message("Which colour is the sky?")
-    answer = {"role": "model", "parts": [{"text": "light blue"}]}
-    assert count([question, answer]) == count([question]) + count([user_message("light blue")])
-    assert count([answer]) == count([user_message("light blue")])
