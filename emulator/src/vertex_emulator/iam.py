@@ -166,15 +166,17 @@ def _permission(call: Call) -> str | None:
 
 
 def denial(principal: str, permission: str, level: Level, name: str, project: str) -> ApiError:
-    """The refusal in the words of the service.
+    """The refusal in the words of the service, as people report them.
 
-    Sources: https://cloud.google.com/storage/docs/troubleshooting#access-permission,
-    https://cloud.google.com/bigquery/docs/error-messages#accessdenied and
-    https://github.com/googleapis/python-aiplatform/issues/1214
+    Sources: https://github.com/zetaalphavector/InPars/issues/13 and
+    https://github.com/ansible-collections/google.cloud/issues/575 (Cloud Storage);
+    https://github.com/rpurinton/gemini-php/issues/2 (Vertex AI, which names the whole resource).
+    No report was looked up for BigQuery's.
     """
     service, account = permission.partition(".")[0], principal.partition(":")[2]
     if service == "storage":
-        what = "object" if ".objects." in permission else "bucket"
+        of_bucket = ".buckets." in permission or permission.endswith(".list")
+        what = "bucket" if of_bucket else "object"
         return ApiError(
             403,
             f"{account} does not have {permission} access to the Google Cloud Storage {what}."
